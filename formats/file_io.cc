@@ -1,0 +1,56 @@
+#include "formats/file_io.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "formats/error.h"
+
+namespace blockdot {
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) throw ConfigError("{}: is a folder, not a file", path.string());
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw ConfigError("{}: cannot be read: {}", path.string(), std::strerror(errno));
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (in.bad()) throw ConfigError("{}: reading stopped half-way", path.string());
+  return bytes;
+}
+
+void write_file_atomic(const fs::path& path, std::string_view bytes) {
+  if (path.has_parent_path()) {
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error)
+      throw ConfigError("{}: the folder cannot be made: {}; choose a folder you may write to",
+                        path.parent_path().string(), error.message());
+  }
+  std::string temporary = path.string() + ".XXXXXX.tmp";
+  int fd = ::mkstemps(temporary.data(), 4);
+  if (fd < 0)
+    throw ConfigError("{}: cannot be written: {}; choose a folder you may write to", path.string(),
+                      std::strerror(errno));
+  size_t done = 0;
+  while (done < bytes.size()) {
+    ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
+  }
+  int saved = errno;
+  ::fchmod(fd, 0644);
+  bool closed = ::close(fd) == 0;
+  if (done != bytes.size() || !closed || ::rename(temporary.c_str(), path.c_str()) != 0) {
+    if (done == bytes.size()) saved = errno;
+    ::unlink(temporary.c_str());
+    throw ConfigError("{}: cannot be written: {}", path.string(), std::strerror(saved));
+  }
+}
+
+}  // namespace blockdot
