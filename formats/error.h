@@ -35,8 +35,8 @@ class InternalError : public std::logic_error {
 }  // namespace blockdot
 
 /// BLOCKDOT_CHECK(condition, "format", args...): throws InternalError when the condition is false.
-#define BLOCKDOT_CHECK(condition, ...)                                                        \
-  do {                                                                                        \
-    if (!(condition))                                                                         \
+#define BLOCKDOT_CHECK(condition, ...)                                                         \
+  do {                                                                                         \
+    if (!(condition))                                                                          \
       ::blockdot::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

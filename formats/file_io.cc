@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 std::string read_file(const fs::path& path) {
   std::error_code error;
-  if (fs::is_directory(path, error)) throw ConfigError("{}: is a folder, not a file", path.string());
+  if (fs::is_directory(path, error))
+    throw ConfigError("{}: is a folder, not a file", path.string());
   std::ifstream in(path, std::ios::binary);
   if (!in) throw ConfigError("{}: cannot be read: {}", path.string(), std::strerror(errno));
   std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());

@@ -1,0 +1,135 @@
+// DotSpec: the contract. What a dot-product unit computes, and nothing of how it is built. The
+// golden model (models), the generated hardware (rtl_gen) and the fast kernels all follow this
+// page.
+//
+// ## Beats
+// A unit takes beats of `lanes` element pairs. Operands are split into blocks along the reduction
+// axis K; a beat never straddles a block of either operand, so all its pairs share one scale of
+// each side. A segment between two block borders of either side takes ceil(length / lanes) beats;
+// the last of them is padded with zero codes, and so is the last of the whole reduction
+// (beat_ranges). `first` marks the first beat of a result, `last` its last.
+//
+//   beat value   T = Xa * Xb * sum_j a_j * b_j * 2^-(tau_a(j) + tau_b(j))     exact, no rounding
+//
+// ## Accumulators (the field that the standards leave open)
+//   kulisch          acc <- acc + T, exact; wide enough for any two scales and `max_k` products.
+//   kulisch window   acc <- fit(acc + floor(T / 2^lsb) * 2^lsb), two's complement in [msb:lsb]: the
+//                    beat value is truncated towards minus infinity at entry; fit saturates or
+//                    wraps after every beat.
+//   float F          acc <- round_F(acc + T): one rounding of the exact sum each beat, by
+//                    `accumulator.rounding`. Overflow goes to Inf, or to NaN where F has no Inf, or
+//                    saturates where it has neither (`encode` with kToSpecial).
+// acc starts at +0 on a `first` beat.
+//
+// ## Output
+// The accumulator's value after the `last` beat, rounded once to `output` by `rounding`. Where the
+// accumulator is a float of the same format, that step changes nothing. Overflow goes to Inf, or to
+// NaN where the format has no Inf, or saturates where it has neither.
+//
+// ## Signs of zero
+// An exact zero is +0. A value that is not zero keeps its sign when it rounds to zero.
+//
+// ## NaN and Inf
+// A NaN element, or a scale that is NaN or Inf, makes the result NaN (the canonical quiet NaN; +0
+// where `output` has no NaN), wherever in the result it stands. Inf elements follow `specials`:
+//   ieee   Inf times zero is NaN, Inf times anything else is Inf with the product's sign; all Infs
+//   of
+//          a result must agree in sign, else it is NaN; they outlive any finite sum.
+//   nan    an Inf element counts as NaN.
+// These are flags beside the accumulator, which goes on with the finite products of the beat (the
+// others count as zero). A float accumulator that overflowed to Inf or NaN holds it until the next
+// `first` beat; its Inf counts among the Infs of the result. A zero scale times an Inf is NaN.
+//
+// ## Random bits
+// Stochastic rounding draws from one Lfsr(seed, 32) (formats/lfsr.h), one draw of r bits for each
+// rounding that is issued and only then: each result for a Kulisch accumulator, each beat for a
+// float one. It draws also where the rounding turns out exact, NaN or Inf.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/block_format.h"
+#include "formats/rounding.h"
+
+namespace blockdot::formats {
+
+/// Two's complement fixed point: bits msb..lsb, the sign bit weighs -2^msb.
+/// Values -2^msb .. 2^msb - 2^lsb in steps of 2^lsb.
+struct FixedFormat {
+  int msb = 0;
+  int lsb = 0;
+  bool saturate = true;  // else wraps modulo 2^(msb+1)
+
+  int width() const { return msb - lsb + 1; }
+  bool operator==(const FixedFormat&) const = default;
+};
+
+enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat };
+
+/// Text forms: `kulisch`, `kulisch[MSB:LSB]`, `kulisch[MSB:LSB]:wrap`, and a minifloat with an
+/// optional rounding: `fp32`, `bf16`, `fp32:sr:16`.
+struct Accumulator {
+  AccumulatorKind kind = AccumulatorKind::kKulisch;
+  FixedFormat window;    // kKulischWindow
+  ElementFormat format;  // kFloat: a minifloat
+  Rounding rounding;     // kFloat: each beat
+
+  bool operator==(const Accumulator&) const = default;
+};
+
+enum class SpecialsPolicy { kIeee, kNan };
+
+struct DotSpec {
+  BlockFormat a;
+  BlockFormat b;
+  int lanes = 32;  // element pairs a beat, 1..1024
+  Accumulator accumulator;
+  ElementFormat output;  // a minifloat
+  Rounding rounding;     // to the output
+  SpecialsPolicy specials = SpecialsPolicy::kIeee;
+  std::int64_t max_k = 65536;  // longest reduction, in products with padding; 1..2^32
+
+  bool operator==(const DotSpec&) const = default;
+};
+
+Accumulator parse_accumulator(std::string_view text);
+std::string to_text(const Accumulator& accumulator);
+
+/// ConfigError naming field, value and range: lanes; blocks where neither divides the other; lanes
+/// beyond the shorter block; elements wider than 16 bits; output or accumulator that is no
+/// minifloat; window with msb <= lsb or wider than 4096 bits; two stochastic roundings at once.
+void validate(const DotSpec& spec);
+
+/// One line of key=value, every field: `a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch
+/// output=fp32 rounding=rne specials=ieee max-k=65536`.
+std::string to_text(const DotSpec& spec);
+
+/// The same form; all but `a` may be left out (b = a, lanes = 32 or the shorter block, accumulator
+/// kulisch, output fp32, rounding rne). The rounding goes to the float accumulator too where that
+/// has the output's format and names none. Validated. Unknown keys are errors with suggestions.
+DotSpec parse_dot_spec(std::string_view text);
+
+/// Applies the defaults that depend on other fields, as parse_dot_spec does, to parts given as text
+/// (empty: left out), and validates. Used by the command line and the design files.
+struct DotSpecText {
+  std::string a, b, lanes, accumulator, output, rounding, specials, max_k;
+};
+DotSpec resolve(const DotSpecText& text);
+
+/// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
+int segment_length(const DotSpec& spec);
+
+/// The elements of one beat: k .. k + count - 1 of the reduction; the other lanes take zero codes.
+struct BeatRange {
+  std::int64_t k = 0;
+  int count = 0;  // 1..lanes
+};
+/// The beats of a reduction over k >= 1 elements, in order.
+std::vector<BeatRange> beat_ranges(const DotSpec& spec, std::int64_t k);
+/// Their number: beat_ranges(spec, k).size().
+std::int64_t beats_for(const DotSpec& spec, std::int64_t k);
+
+}  // namespace blockdot::formats
