@@ -1,1 +1,87 @@
+#include "formats/dot_spec.h"
 
+#include <gtest/gtest.h>
+
+#include "formats/error.h"
+
+namespace blockdot::formats {
+namespace {
+
+std::string message(std::string_view text) {
+  try {
+    parse_dot_spec(text);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(DotSpecText, FillsInTheDefaultsAndParsesBack) {
+  DotSpec spec = parse_dot_spec("a=mxfp8_e4m3");
+  EXPECT_EQ(to_text(spec),
+            "a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch output=fp32 rounding=rne "
+            "specials=ieee max-k=65536");
+  for (const char* text :
+       {"a=mx9 accumulator=fp32 rounding=sr:16", "a=bm8 lanes=16 accumulator=kulisch[40:-60]:wrap",
+        "a=mxfp8_e5m2 b=mxfp4 specials=nan output=bf16 rounding=sr:8 accumulator=fp32",
+        "a=bf16 accumulator=bf16:rtz output=fp32", "a=e4m3:ieee@fp32/8 max-k=128"}) {
+    DotSpec parsed = parse_dot_spec(text);
+    EXPECT_EQ(parse_dot_spec(to_text(parsed)), parsed) << text;
+  }
+}
+
+TEST(DotSpecText, GivesTheOneRoundingToAnAccumulatorOfTheOutputsFormat) {
+  EXPECT_EQ(parse_dot_spec("a=mxint8 accumulator=fp32 rounding=sr:16").accumulator.rounding,
+            stochastic_rounding(16));
+  EXPECT_EQ(parse_dot_spec("a=mxint8 accumulator=fp32:sr:16").rounding, stochastic_rounding(16));
+  // Another output: the accumulator keeps its own default.
+  EXPECT_EQ(
+      parse_dot_spec("a=mxint8 accumulator=fp32 output=bf16 rounding=sr:16").accumulator.rounding,
+      Rounding{});
+}
+
+TEST(DotSpecValidation, NamesFieldValueAndRange) {
+  EXPECT_NE(message("a=mxint8 lanes=0").find("lanes = 0: must be a whole number in [1, 1024]"),
+            std::string::npos);
+  EXPECT_NE(message("a=mxint8 lanes=64").find("lanes = 64: must be in [1, 32]"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 b=bm8").find("do not divide each other"), std::string::npos);
+  EXPECT_NE(message("a=fp32").find("at most 16"), std::string::npos);
+  EXPECT_NE(message("a=mx9 lanes=3").find("multiple of the micro block 2"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 output=int8").find("must be a float"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=kulisch[3:5]").find("msb > lsb"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=kulish").find("did you mean kulisch"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=fp32:rtz rounding=rne").find("one rounding"),
+            std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=bf16:sr:4 rounding=sr:4").find("one random stream"),
+            std::string::npos);
+  EXPECT_NE(message("a=mxint8 lane=4").find("did you mean lanes"), std::string::npos);
+  EXPECT_NE(message("a=mxint8 a=mxint8").find("given twice"), std::string::npos);
+  EXPECT_NE(message("b=mxint8").find("a format is needed"), std::string::npos);
+}
+
+TEST(BeatRanges, NeverStraddleABlockAndCoverEveryElementOnce) {
+  for (const char* text :
+       {"a=mxint8 lanes=32", "a=bm8 lanes=32", "a=mxint8 lanes=5", "a=bf16 lanes=7",
+        "a=mxint8 b=e2m1@e8m0/16 lanes=12", "a=mxint8 b=bf16 lanes=10"}) {
+    DotSpec spec = parse_dot_spec(text);
+    int segment = segment_length(spec);
+    for (std::int64_t k : {1, 2, 31, 32, 33, 47, 48, 49, 96, 100}) {
+      std::vector<BeatRange> ranges = beat_ranges(spec, k);
+      ASSERT_EQ(static_cast<std::int64_t>(ranges.size()), beats_for(spec, k)) << text << " " << k;
+      std::int64_t next = 0;
+      for (const BeatRange& range : ranges) {
+        ASSERT_EQ(range.k, next);
+        ASSERT_GE(range.count, 1);
+        ASSERT_LE(range.count, spec.lanes);
+        if (segment > 0) {
+          ASSERT_EQ(range.k / segment, (range.k + range.count - 1) / segment) << text << " " << k;
+        }
+        next += range.count;
+      }
+      ASSERT_EQ(next, k);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace blockdot::formats

@@ -48,20 +48,22 @@ struct Alias {
 };
 constexpr Alias kAliases[] = {{"fp32", 8, 23}, {"bf16", 8, 7}, {"fp16", 5, 10}, {"tf32", 8, 10}};
 
-// Rounds m * 2^e down to a multiple of 2^q, with the tail's rounding. m < 2^53.
-std::uint64_t round_to_multiple(std::uint64_t m, int e, int q, const Rounding& rounding,
-                                std::uint32_t random) {
+// base + m * 2^e in units of 2^q, rounded. `base` is the code below the first unit, so that a tie
+// goes to the even code also where the mantissa has no bits. m < 2^53.
+std::uint64_t round_to_multiple(std::uint64_t base, std::uint64_t m, int e, int q,
+                                const Rounding& rounding, std::uint32_t random) {
   int shift = q - e;
-  if (shift <= 0) return m << -shift;
+  BLOCKDOT_CHECK(shift > 0, "a double has more bits than any format here");
   // Beyond 62 bits all of it is tail: the bits below become one sticky bit, which no half and no
   // 2^-32 step can tell from what they were.
   if (shift > 62) {
     int dropped = shift - 62;
     std::uint64_t tail = dropped > 53 ? 0 : m >> dropped;
     if (dropped > 53 || (tail << dropped) != m) tail |= 1;
-    return round_tail(0, tail, 62, rounding, random);
+    return round_tail(base, tail, 62, rounding, random);
   }
-  return round_tail(m >> shift, m & ((std::uint64_t{1} << shift) - 1), shift, rounding, random);
+  return round_tail(base + (m >> shift), m & ((std::uint64_t{1} << shift) - 1), shift, rounding,
+                    random);
 }
 
 }  // namespace
@@ -344,10 +346,10 @@ std::uint32_t encode(const ElementFormat& format, double x, const Rounding& roun
     } else if (floating) {
       int q_min = 1 - format.bias - format.man_bits;
       int q = std::max(floor_log2 - format.man_bits, q_min);
-      magnitude = (static_cast<std::uint64_t>(q - q_min) << format.man_bits) +
-                  round_to_multiple(m, exponent - 53, q, rounding, random);
+      std::uint64_t base = static_cast<std::uint64_t>(q - q_min) << format.man_bits;
+      magnitude = round_to_multiple(base, m, exponent - 53, q, rounding, random);
     } else {
-      magnitude = round_to_multiple(m, exponent - 53, -format.frac_bits, rounding, random);
+      magnitude = round_to_multiple(0, m, exponent - 53, -format.frac_bits, rounding, random);
     }
   }
   if (format.kind == ElementKind::kInteger) {

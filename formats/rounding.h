@@ -8,7 +8,7 @@
 namespace blockdot::formats {
 
 enum class RoundingMode {
-  kRne,         // to nearest, ties to the even code
+  kRne,         // to nearest, ties to the even code (also where there are no mantissa bits)
   kRna,         // to nearest, ties away from zero
   kRtz,         // towards zero
   kStochastic,  // add random bits to the discarded tail, the carry rounds up

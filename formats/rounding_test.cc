@@ -1,1 +1,41 @@
+#include "formats/rounding.h"
 
+#include <gtest/gtest.h>
+
+#include "formats/error.h"
+
+namespace blockdot::formats {
+namespace {
+
+TEST(RoundTail, DecidesTiesByItsMode) {
+  // 5 + 1/2 and 4 + 1/2 units; IEEE 754-2019, 4.3.1.
+  EXPECT_EQ(round_tail(5, 4, 3, {}, 0), 6u);
+  EXPECT_EQ(round_tail(4, 4, 3, {}, 0), 4u);
+  EXPECT_EQ(round_tail(4, 4, 3, {RoundingMode::kRna, 0}, 0), 5u);
+  EXPECT_EQ(round_tail(4, 7, 3, {RoundingMode::kRtz, 0}, 0), 4u);
+  EXPECT_EQ(round_tail(4, 5, 3, {}, 0), 5u);
+  EXPECT_EQ(round_tail(4, 3, 3, {RoundingMode::kRna, 0}, 0), 4u);
+}
+
+TEST(RoundTail, CountsRoundUpsOverAllDrawsEvenWhereTheTailIsShorterThanR) {
+  for (int tail_bits : {1, 3, 8, 12}) {
+    for (std::uint64_t tail = 0; tail < (1u << tail_bits); ++tail) {
+      std::uint64_t ups = 0;
+      for (std::uint32_t random = 0; random < 64; ++random)
+        ups += round_tail(0, tail, tail_bits, stochastic_rounding(6), random);
+      EXPECT_EQ(ups, tail * 64 >> tail_bits);
+    }
+  }
+}
+
+TEST(RoundingText, PrintsWhatItParsesAndNamesTheModes) {
+  for (const char* text : {"rne", "rna", "rtz", "sr:1", "sr:16", "sr:32"})
+    EXPECT_EQ(to_text(parse_rounding(text)), text);
+  EXPECT_THROW(parse_rounding("sr:0"), ConfigError);
+  EXPECT_THROW(parse_rounding("sr:33"), ConfigError);
+  EXPECT_THROW(parse_rounding("sr"), ConfigError);
+  EXPECT_THROW(parse_rounding("up"), ConfigError);
+}
+
+}  // namespace
+}  // namespace blockdot::formats
