@@ -15,7 +15,7 @@ namespace blockdot::formats {
 
 namespace {
 
-constexpr std::uint32_t low_mask(int bits) { return bits >= 32 ? 0xFFFFFFFFu : (1u << bits) - 1; }
+constexpr std::uint32_t low_mask(int bits) { return bits <= 0 ? 0 : 0xFFFFFFFFu >> (32 - bits); }
 
 Special default_special(int exp_bits, int man_bits) {
   if (exp_bits == 4 && man_bits == 3) return Special::kFn;
@@ -261,7 +261,6 @@ std::uint32_t max_finite_code(const ElementFormat& format) {
   std::uint32_t all_ones = low_mask(format.exp_bits + format.man_bits);
   switch (format.special) {
     case Special::kFinite:
-      return all_ones;
     case Special::kFnuz:
       return all_ones;
     case Special::kFn:
