@@ -1,0 +1,62 @@
+#include "models/beats.h"
+
+#include "formats/error.h"
+
+namespace blockdot::models {
+
+using formats::BeatRange;
+using formats::DotSpec;
+using formats::QuantizedMatrix;
+
+void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b) {
+  formats::validate(spec);
+  if (a.format != spec.a)
+    throw ConfigError("a: quantised as {}, but spec a = {}; quantise it to the spec's format",
+                      to_text(a.format), to_text(spec.a));
+  if (b.format != spec.b)
+    throw ConfigError("b: quantised as {}, but spec b = {}; quantise it to the spec's format",
+                      to_text(b.format), to_text(spec.b));
+  if (a.length != b.length)
+    throw ConfigError("k: a has {} elements along the reduction and b has {}; must be equal",
+                      a.length, b.length);
+  if (a.length < 1) throw ConfigError("k = {}: must be at least 1", a.length);
+  std::int64_t products = formats::beats_for(spec, a.length) * spec.lanes;
+  if (products > spec.max_k)
+    throw ConfigError(
+        "k = {}: {} products with padding, more than max-k = {}; raise max-k in the spec", a.length,
+        products, spec.max_k);
+}
+
+namespace {
+
+void fill_side(int lanes, const QuantizedMatrix& matrix, std::int64_t row, const BeatRange& range,
+               std::vector<std::uint32_t>& codes, std::uint32_t& scale,
+               std::vector<std::uint8_t>& micros) {
+  codes.assign(static_cast<size_t>(lanes), 0);
+  for (int j = 0; j < range.count; ++j)
+    codes[static_cast<size_t>(j)] = matrix.code(row, range.k + j);
+  scale = matrix.scale(row, range.k);
+  int micro_block = matrix.format.micro.bits > 0 ? matrix.format.micro.block : 0;
+  if (micro_block == 0) {
+    micros.clear();
+    return;
+  }
+  BLOCKDOT_CHECK(range.k % micro_block == 0, "a beat at k = {} splits a micro block of {}", range.k,
+                 micro_block);
+  micros.assign(static_cast<size_t>(lanes / micro_block), 0);
+  for (int j = 0; j < range.count; j += micro_block)
+    micros[static_cast<size_t>(j / micro_block)] =
+        static_cast<std::uint8_t>(matrix.micro(row, range.k + j));
+}
+
+}  // namespace
+
+void fill_beat(const DotSpec& spec, const QuantizedMatrix& a, std::int64_t row,
+               const QuantizedMatrix& b, std::int64_t col, const BeatRange& range,
+               BeatBuffer& buffer) {
+  BLOCKDOT_CHECK(range.count >= 1 && range.count <= spec.lanes, "count {}", range.count);
+  fill_side(spec.lanes, a, row, range, buffer.a, buffer.a_scale, buffer.a_micro);
+  fill_side(spec.lanes, b, col, range, buffer.b, buffer.b_scale, buffer.b_micro);
+}
+
+}  // namespace blockdot::models

@@ -1,0 +1,32 @@
+// The fast exact GEMM: the bits of gemm_golden, at the speed of ordinary matrix products.
+#pragma once
+
+#include <cstdint>
+
+#include "formats/dot_spec.h"
+#include "formats/quantize.h"
+#include "models/golden.h"
+
+namespace blockdot::models {
+
+struct GemmOptions {
+  std::uint64_t seed = 1;  // of the random stream where the spec rounds stochastically
+  int threads = 1;         // results do not depend on it
+};
+
+/// gemm_golden(spec, a, b, options.seed), bit for bit, for every spec.
+///
+/// `a` is [M rows along K], `b` is [N rows along K]; result (i, j) = dot(row i of a, row j of b),
+/// as a unit of `spec` computes it. ConfigError by check_operands, and for threads < 1.
+///
+///   DotSpec spec = parse_dot_spec("a=mxfp8_e4m3 lanes=32 accumulator=fp32");
+///   std::vector<float> x = ...;   // [M][K]
+///   std::vector<float> w = ...;   // [K][N], as a layer stores it
+///   QuantizedMatrix a = quantize(spec.a, row_major(x.data(), M, K));
+///   QuantizedMatrix b = quantize(spec.b, transposed(w.data(), N, K));
+///   GemmResult y = gemm(spec, a, b, {.threads = 2});
+///   float y00 = y.values()[0];    // y.code(0, 0) is its fp32 encoding
+GemmResult gemm(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+                const formats::QuantizedMatrix& b, const GemmOptions& options = {});
+
+}  // namespace blockdot::models

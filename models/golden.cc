@@ -1,0 +1,300 @@
+#include "models/golden.h"
+
+#include <cmath>
+#include <limits>
+
+#include "formats/error.h"
+
+namespace blockdot::models {
+
+using formats::AccumulatorKind;
+using formats::BlockFormat;
+using formats::DotSpec;
+using formats::ElementFormat;
+using formats::ElementKind;
+using formats::FixedFormat;
+using formats::Overflow;
+using formats::QuantizedMatrix;
+using formats::Rounding;
+using formats::RoundingMode;
+using formats::ScaleKind;
+using formats::SpecialsPolicy;
+
+namespace {
+
+/// Where the grid of magnitudes goes on above the largest finite value.
+Exact above_max(const ElementFormat& format) {
+  int step = format.kind == ElementKind::kMinifloat
+                 ? std::max(max_exponent(format), 1 - format.bias) - format.man_bits
+                 : -format.frac_bits;
+  return Exact(max_value(format)) + ldexp(1, step);
+}
+
+}  // namespace
+
+std::uint32_t golden_round(const ElementFormat& format, const Exact& x, const Rounding& rounding,
+                           std::uint32_t random, Overflow overflow) {
+  if (x.is_zero()) return 0;
+  bool negative = x.sign() < 0;
+  Exact magnitude = abs(x);
+  std::uint32_t max_code = max_finite_code(format);
+  auto value = [&](std::uint32_t code) {
+    return code > max_code ? above_max(format) : Exact(decode(format, code));
+  };
+
+  // The largest code whose value is not above |x|: value(low) <= |x| < value(high).
+  std::uint32_t low = 0, high = max_code + 1;
+  bool beyond = magnitude >= value(high);
+  while (!beyond && high - low > 1) {
+    std::uint32_t middle = low + (high - low) / 2;
+    (value(middle) <= magnitude ? low : high) = middle;
+  }
+
+  std::uint32_t code = high;
+  if (!beyond) {
+    Exact down = magnitude - value(low);
+    Exact up = value(high) - magnitude;
+    bool round_up = false;
+    switch (rounding.mode) {
+      case RoundingMode::kRne:
+        round_up = up < down || (up == down && low % 2 == 1);
+        break;
+      case RoundingMode::kRna:
+        round_up = up <= down;
+        break;
+      case RoundingMode::kRtz:
+        break;
+      case RoundingMode::kStochastic: {
+        // t + random >= 2^r with t = floor(f * 2^r), f = down / (down + up): since 2^r - random is
+        // whole, the same as f * 2^r >= 2^r - random.
+        Exact all = ldexp(1, rounding.random_bits);
+        round_up = down * all >= (down + up) * (all - Exact(static_cast<double>(random)));
+        break;
+      }
+    }
+    code = round_up ? high : low;
+  }
+
+  if (format.kind == ElementKind::kInteger) {
+    // Two's complement; without `symmetric` the negative side has one magnitude more.
+    std::int64_t limit = max_code;
+    if (negative && !format.symmetric) ++limit;
+    std::int64_t whole = std::min<std::int64_t>(code, limit);
+    std::uint64_t bits = static_cast<std::uint64_t>(negative ? -whole : whole);
+    return static_cast<std::uint32_t>(bits & ((std::uint64_t{1} << format.int_bits) - 1));
+  }
+  if (code > max_code) {
+    if (overflow == Overflow::kSaturate || rounding.mode == RoundingMode::kRtz || !has_nan(format))
+      code = max_code;
+    else if (has_inf(format))
+      code = inf_code(format);
+    else
+      return nan_code(format);
+  }
+  bool signed_zero =
+      format.kind == ElementKind::kSignMagnitude || format.special != formats::Special::kFnuz;
+  if (code == 0 && !signed_zero) return 0;
+  return negative ? code | (1u << (format.width() - 1)) : code;
+}
+
+namespace {
+
+struct Factor {
+  Exact value;  // when finite
+  bool nan = false;
+  bool inf = false;
+  int sign = 0;  // of the value or the Inf: -1, 0, +1
+};
+
+Factor factor_of(double value) {
+  Factor factor;
+  factor.nan = std::isnan(value);
+  factor.inf = std::isinf(value);
+  factor.sign = value > 0 ? 1 : value < 0 ? -1 : 0;
+  if (std::isfinite(value)) factor.value = Exact(value);
+  return factor;
+}
+
+/// Element j of one side with its second-level scale.
+Factor element(const BlockFormat& format, std::span<const std::uint32_t> codes,
+               std::span<const std::uint8_t> micro, int j) {
+  Factor factor = factor_of(decode(format.element, codes[static_cast<size_t>(j)]));
+  if (format.micro.bits > 0)
+    factor.value = ldexp(factor.value, -micro[static_cast<size_t>(j / format.micro.block)]);
+  return factor;
+}
+
+void check_beat(const DotSpec& spec, const Beat& beat) {
+  auto check_side = [&](const BlockFormat& format, size_t codes, size_t micros) {
+    auto lanes = static_cast<size_t>(spec.lanes);
+    size_t taus = format.micro.bits > 0 ? lanes / static_cast<size_t>(format.micro.block) : 0;
+    BLOCKDOT_CHECK(codes == lanes && micros == taus, "beat of {} codes and {} taus", codes, micros);
+  };
+  check_side(spec.a, beat.a.size(), beat.a_micro.size());
+  check_side(spec.b, beat.b.size(), beat.b_micro.size());
+}
+
+/// Two's complement of the window, by saturation or modulo 2^(msb + 1).
+Exact fit(const Exact& x, const FixedFormat& window) {
+  Exact modulus = ldexp(1, window.msb + 1);
+  Exact lowest = -ldexp(1, window.msb);
+  Exact highest = ldexp(1, window.msb) - ldexp(1, window.lsb);
+  if (!window.saturate) return x - floor_to_multiple(x - lowest, window.msb + 1);
+  return x < lowest ? lowest : x > highest ? highest : x;
+}
+
+}  // namespace
+
+GoldenDot::GoldenDot(const DotSpec& spec, std::uint64_t seed) : spec_(spec), random_(seed) {
+  validate(spec);
+}
+
+void GoldenDot::reset(std::uint64_t seed) {
+  random_ = formats::Lfsr(seed);
+  clear();
+}
+
+void GoldenDot::clear() {
+  accumulator_ = Exact();
+  accumulator_code_ = 0;
+  held_ = Held::kFinite;
+  nan_ = plus_inf_ = minus_inf_ = false;
+}
+
+std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
+  check_beat(spec_, beat);
+  if (beat.first) clear();
+
+  Factor xa = factor_of(decode(spec_.a.scale, beat.a_scale));
+  Factor xb = factor_of(decode(spec_.b.scale, beat.b_scale));
+  if (xa.nan || xa.inf || xb.nan || xb.inf) nan_ = true;
+
+  Exact sum;
+  for (int j = 0; j < spec_.lanes; ++j) {
+    Factor a = element(spec_.a, beat.a, beat.a_micro, j);
+    Factor b = element(spec_.b, beat.b, beat.b_micro, j);
+    if (a.nan || b.nan) {
+      nan_ = true;
+    } else if (a.inf || b.inf) {
+      int sign = a.sign * b.sign * xa.sign * xb.sign;  // 0: Inf times zero
+      if (spec_.specials == SpecialsPolicy::kNan || sign == 0) nan_ = true;
+      if (sign > 0) plus_inf_ = true;
+      if (sign < 0) minus_inf_ = true;
+    } else {
+      sum += a.value * b.value;
+    }
+  }
+  accumulate(sum * xa.value * xb.value);
+  if (!beat.last) return std::nullopt;
+  return result();
+}
+
+void GoldenDot::accumulate(const Exact& beat_value) {
+  switch (spec_.accumulator.kind) {
+    case AccumulatorKind::kKulisch:
+      accumulator_ += beat_value;
+      return;
+    case AccumulatorKind::kKulischWindow: {
+      const FixedFormat& window = spec_.accumulator.window;
+      accumulator_ = fit(accumulator_ + floor_to_multiple(beat_value, window.lsb), window);
+      return;
+    }
+    case AccumulatorKind::kFloat: {
+      const Rounding& rounding = spec_.accumulator.rounding;
+      std::uint32_t random = rounding.stochastic() ? random_.draw(rounding.random_bits) : 0;
+      if (held_ != Held::kFinite) return;
+      const ElementFormat& format = spec_.accumulator.format;
+      accumulator_code_ =
+          golden_round(format, accumulator_ + beat_value, rounding, random, Overflow::kToSpecial);
+      double value = decode(format, accumulator_code_);
+      if (std::isnan(value)) {
+        held_ = Held::kNan;
+      } else if (std::isinf(value)) {
+        held_ = value > 0 ? Held::kPlusInf : Held::kMinusInf;
+      } else {
+        accumulator_ = Exact(value);
+      }
+      return;
+    }
+  }
+}
+
+std::uint32_t GoldenDot::result() {
+  const ElementFormat& output = spec_.output;
+  bool same_float =
+      spec_.accumulator.kind == AccumulatorKind::kFloat && spec_.accumulator.format == output;
+  std::uint32_t random = 0;
+  if (!same_float && spec_.rounding.stochastic()) random = random_.draw(spec_.rounding.random_bits);
+
+  bool nan = nan_ || held_ == Held::kNan;
+  bool plus_inf = plus_inf_ || held_ == Held::kPlusInf;
+  bool minus_inf = minus_inf_ || held_ == Held::kMinusInf;
+  if (nan || (plus_inf && minus_inf)) return has_nan(output) ? nan_code(output) : 0;
+  if (plus_inf || minus_inf) {
+    // Inf, or NaN where the output has no Inf, or its largest value where it has neither.
+    std::uint32_t sign = minus_inf ? 1u << (output.width() - 1) : 0;
+    if (has_inf(output)) return inf_code(output) | sign;
+    return has_nan(output) ? nan_code(output) : max_finite_code(output) | sign;
+  }
+  if (same_float) return accumulator_code_;
+  return golden_round(output, accumulator_, spec_.rounding, random, Overflow::kToSpecial);
+}
+
+BlockDot golden_block_dot(const DotSpec& spec, const Beat& beat) {
+  validate(spec);
+  check_beat(spec, beat);
+  BlockDot dot;
+  auto add_scale = [&](const char* side, const BlockFormat& format, std::uint32_t code) {
+    switch (format.scale.kind) {
+      case ScaleKind::kNone:
+        return;
+      case ScaleKind::kE8M0:
+        dot.scale += static_cast<int>(code) - formats::kE8M0Bias;
+        if (code == formats::kE8M0Nan) dot.scale_nan = true;
+        return;
+      case ScaleKind::kMinifloat:
+        throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none", side,
+                          to_text(format));
+    }
+  };
+  add_scale("a", spec.a, beat.a_scale);
+  add_scale("b", spec.b, beat.b_scale);
+  for (int j = 0; j < spec.lanes; ++j) {
+    Factor a = element(spec.a, beat.a, beat.a_micro, j);
+    Factor b = element(spec.b, beat.b, beat.b_micro, j);
+    if (a.nan || b.nan || a.inf || b.inf)
+      dot.nan = true;
+    else
+      dot.sum += a.value * b.value;
+  }
+  return dot;
+}
+
+std::vector<float> GemmResult::values() const {
+  std::vector<float> values(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i)
+    values[i] = static_cast<float>(decode(output, codes[i]));
+  return values;
+}
+
+GemmResult gemm_golden(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
+                       std::uint64_t seed) {
+  check_operands(spec, a, b);
+  GemmResult result{a.rows, b.rows, spec.output, {}};
+  result.codes.reserve(static_cast<size_t>(a.rows * b.rows));
+  std::vector<formats::BeatRange> ranges = beat_ranges(spec, a.length);
+  GoldenDot unit(spec, seed);
+  BeatBuffer buffer;
+  for (std::int64_t i = 0; i < a.rows; ++i) {
+    for (std::int64_t j = 0; j < b.rows; ++j) {
+      for (size_t beat = 0; beat < ranges.size(); ++beat) {
+        fill_beat(spec, a, i, b, j, ranges[beat], buffer);
+        auto code = unit.step(buffer.beat(beat == 0, beat + 1 == ranges.size()));
+        if (code) result.codes.push_back(*code);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace blockdot::models

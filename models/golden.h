@@ -1,0 +1,89 @@
+// The golden model: what a DotSpec means, as a definition. It computes with exact numbers and
+// rounds by search among the values that a format has; it knows nothing of how a unit is built.
+// The clauses it follows are those of formats/dot_spec.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "formats/dot_spec.h"
+#include "formats/lfsr.h"
+#include "formats/quantize.h"
+#include "models/beats.h"
+#include "models/exact.h"
+
+namespace blockdot::models {
+
+/// The code of `format` that `x` rounds to. The neighbours lo <= |x| < hi are found by search in
+/// the format's values (a magnitude code and its value rise together), and the mode decides by
+/// exact comparison. Above the largest finite value the grid goes on with its last step. Zero is
+/// +0; a value that is not zero keeps its sign. `random`: r bits when stochastic.
+std::uint32_t golden_round(const formats::ElementFormat& format, const Exact& x,
+                           const formats::Rounding& rounding, std::uint32_t random,
+                           formats::Overflow overflow);
+
+/// A unit that computes the spec, beat by beat.
+class GoldenDot {
+ public:
+  /// ConfigError where the spec is not valid. `seed`: of the Lfsr of the roundings.
+  explicit GoldenDot(const formats::DotSpec& spec, std::uint64_t seed = 1);
+
+  /// Takes one beat; gives the result's code in `spec.output` on a `last` beat.
+  std::optional<std::uint32_t> step(const Beat& beat);
+
+  /// As new, with this seed.
+  void reset(std::uint64_t seed);
+
+  const formats::DotSpec& spec() const { return spec_; }
+  /// State of the random stream: the seed with which another unit would go on.
+  std::uint64_t random_state() const { return random_.state(); }
+
+ private:
+  enum class Held { kFinite, kNan, kPlusInf, kMinusInf };  // what a float accumulator holds
+
+  void clear();
+  void accumulate(const Exact& beat_value);
+  std::uint32_t result();
+
+  formats::DotSpec spec_;
+  formats::Lfsr random_;
+  Exact accumulator_;
+  std::uint32_t accumulator_code_ = 0;  // float accumulator
+  Held held_ = Held::kFinite;
+  bool nan_ = false, plus_inf_ = false, minus_inf_ = false;  // flags beside the accumulator
+};
+
+/// The bare block dot of one beat, before scales and accumulation.
+struct BlockDot {
+  Exact sum;               // sum_j a_j b_j 2^-(tau_a(j) + tau_b(j)); a product with NaN or Inf is 0
+  int scale = 0;           // e8m0: (c_a - 127) + (c_b - 127), c = 255 too; a side without: 0
+  bool nan = false;        // some element is NaN or Inf
+  bool scale_nan = false;  // some scale code is NaN
+};
+/// ConfigError where a side has a minifloat scale, which is no power of two.
+BlockDot golden_block_dot(const formats::DotSpec& spec, const Beat& beat);
+
+/// A matrix [m][n] of codes in the spec's output format, row-major.
+struct GemmResult {
+  std::int64_t m = 0;
+  std::int64_t n = 0;
+  formats::ElementFormat output;
+  std::vector<std::uint32_t> codes;  // [m][n]
+
+  std::uint32_t code(std::int64_t i, std::int64_t j) const {
+    return codes[static_cast<size_t>(i * n + j)];
+  }
+  double value(std::int64_t i, std::int64_t j) const { return decode(output, code(i, j)); }
+  /// As float32 [m][n]: exact, since no output format is wider.
+  std::vector<float> values() const;
+};
+
+/// The product of `a` [M rows along K] and `b` [N rows along K]: result (i, j) is the dot product
+/// of row i of `a` and row j of `b` by a unit that takes the results in the order (0, 0), (0, 1),
+/// ..., each with its beats in order, and draws from one Lfsr(seed). ConfigError by check_operands.
+/// Some million products a second: `gemm` gives the same bits faster.
+GemmResult gemm_golden(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+                       const formats::QuantizedMatrix& b, std::uint64_t seed = 1);
+
+}  // namespace blockdot::models
