@@ -1,0 +1,274 @@
+#include "explore/design.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <toml++/toml.h>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/text.h"
+#include "sim/trace/sha256.h"
+
+namespace blockdot::explore {
+namespace {
+
+enum class ValueType { kText, kWhole, kNumber, kBool };
+
+struct Key {
+  const char* name;
+  ValueType type;
+};
+
+// In the order in which lists are expanded: the last varies fastest.
+constexpr Key kKeys[] = {
+    {"name", ValueType::kText},          {"a", ValueType::kText},
+    {"b", ValueType::kText},             {"lanes", ValueType::kWhole},
+    {"accumulator", ValueType::kText},   {"output", ValueType::kText},
+    {"rounding", ValueType::kText},      {"specials", ValueType::kText},
+    {"max-k", ValueType::kWhole},        {"scale-rule", ValueType::kText},
+    {"quantize", ValueType::kText},      {"seed", ValueType::kWhole},
+    {"clock-ns", ValueType::kNumber},    {"combinational", ValueType::kBool},
+    {"technology", ValueType::kText},    {"schedule", ValueType::kText},
+    {"schedule-seed", ValueType::kWhole}};
+
+const char* describe(ValueType type) {
+  switch (type) {
+    case ValueType::kText:
+      return "a string";
+    case ValueType::kWhole:
+      return "a whole number";
+    case ValueType::kNumber:
+      return "a number";
+    case ValueType::kBool:
+      return "true or false";
+  }
+  BLOCKDOT_CHECK(false, "value type");
+}
+
+// The values of one key with the place of the first, for messages.
+struct Values {
+  std::vector<std::string> texts;
+  std::string place;
+};
+using Table = std::map<std::string, Values>;  // by key name
+
+class Parser {
+ public:
+  explicit Parser(std::string file) : file_(std::move(file)) {}
+
+  DesignFile parse(std::string_view text);
+
+ private:
+  std::string place(const toml::source_region& region) const {
+    return fmt::format("{}:{}:{}", file_, region.begin.line, region.begin.column);
+  }
+  std::string scalar(const Key& key, const toml::node& node) const;
+  Table read_table(const toml::table& table, const char* what) const;
+  void expand(const Table& table, const std::string& where, DesignFile& file);
+  DesignPoint make_point(const std::map<std::string, std::string>& fields, const Table& table,
+                         const std::string& where) const;
+
+  std::string file_;
+};
+
+std::string Parser::scalar(const Key& key, const toml::node& node) const {
+  bool fits = (key.type == ValueType::kText && node.is_string()) ||
+              (key.type == ValueType::kWhole && node.is_integer()) ||
+              (key.type == ValueType::kNumber && node.is_number()) ||
+              (key.type == ValueType::kBool && node.is_boolean());
+  if (!fits)
+    throw ConfigError("{}: {} must be {} or a list of such", place(node.source()), key.name,
+                      describe(key.type));
+  std::string text;
+  if (auto string = node.as_string()) text = string->get();
+  if (auto whole = node.as_integer()) text = fmt::format("{}", whole->get());
+  if (auto real = node.as_floating_point()) text = fmt::format("{}", real->get());
+  if (auto boolean = node.as_boolean()) text = boolean->get() ? "true" : "false";
+  if (text.empty())
+    throw ConfigError("{}: {} is empty; leave the key out for its default", place(node.source()),
+                      key.name);
+  return text;
+}
+
+Table Parser::read_table(const toml::table& table, const char* what) const {
+  Table read;
+  for (const auto& [name, node] : table) {
+    auto key = std::find_if(std::begin(kKeys), std::end(kKeys),
+                            [&](const Key& k) { return name.str() == k.name; });
+    if (key == std::end(kKeys)) {
+      std::vector<std::string> known;
+      for (const Key& k : kKeys) known.push_back(k.name);
+      throw ConfigError("{}: unknown key '{}' in {}{}", place(name.source()), name.str(), what,
+                        formats::did_you_mean(name.str(), known));
+    }
+    Values values;
+    values.place = place(node.source());
+    if (const toml::array* list = node.as_array()) {
+      if (list->empty())
+        throw ConfigError("{}: {} is an empty list; it needs at least one value", values.place,
+                          key->name);
+      for (const toml::node& member : *list) values.texts.push_back(scalar(*key, member));
+    } else {
+      values.texts.push_back(scalar(*key, node));
+    }
+    read.emplace(key->name, std::move(values));
+  }
+  return read;
+}
+
+DesignPoint Parser::make_point(const std::map<std::string, std::string>& fields, const Table& table,
+                               const std::string& where) const {
+  auto text = [&](const char* key) {
+    auto found = fields.find(key);
+    return found == fields.end() ? std::string() : found->second;
+  };
+  auto whole = [&](const char* key, std::int64_t low, std::uint64_t unset) {
+    return text(key).empty() ? unset
+                             : static_cast<std::uint64_t>(
+                                   formats::parse_int(key, text(key), low, INT64_MAX));
+  };
+  try {
+    DesignPoint point;
+    point.spec = formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"),
+                                   text("output"), text("rounding"), text("specials"),
+                                   text("max-k")});
+    if (!text("scale-rule").empty())
+      point.quantize.scale_rule = formats::parse_scale_rule(text("scale-rule"));
+    if (!text("quantize").empty())
+      point.quantize.rounding = formats::parse_rounding(text("quantize"));
+    point.quantize.seed = whole("seed", 1, point.quantize.seed);
+    if (!text("technology").empty())
+      point.arch.technology = rtl_gen::parse_technology(text("technology"));
+    if (!text("schedule").empty())
+      point.arch.schedule = rtl_gen::parse_schedule_kind(text("schedule"));
+    point.arch.schedule_seed = whole("schedule-seed", 0, point.arch.schedule_seed);
+    point.arch.combinational = text("combinational") == "true";
+    if (!text("clock-ns").empty()) {
+      double clock = std::stod(text("clock-ns"));
+      if (!(clock > 0 && clock <= 1000))
+        throw ConfigError("clock-ns = {}: must be in (0, 1000]", text("clock-ns"));
+      if (point.arch.combinational)
+        throw ConfigError("clock-ns = {}: a combinational unit has no clock; give one of the two",
+                          text("clock-ns"));
+      point.arch.clock_ns = clock;
+    }
+    return point;
+  } catch (const ConfigError& error) {
+    // Messages begin with the field's name; the field's own place says more than the table's.
+    std::string message = error.what();
+    auto found = table.find(message.substr(0, message.find(' ')));
+    throw ConfigError("{}: {}", found == table.end() ? where : found->second.place, message);
+  }
+}
+
+void Parser::expand(const Table& table, const std::string& where, DesignFile& file) {
+  std::size_t combinations = 1;
+  for (const auto& [key, values] : table) {
+    combinations *= values.texts.size();
+    if (combinations + file.points.size() > kMaxPoints)
+      throw ConfigError("{}: the lists give more than {} design points; shorten one of them", where,
+                        kMaxPoints);
+  }
+  for (std::size_t i = 0; i < combinations; ++i) {
+    // Mixed radix, the last key of kKeys being the lowest digit.
+    std::map<std::string, std::string> fields;
+    std::string varied;
+    std::size_t rest = i;
+    for (auto key = std::rbegin(kKeys); key != std::rend(kKeys); ++key) {
+      auto found = table.find(key->name);
+      if (found == table.end()) continue;
+      const std::vector<std::string>& texts = found->second.texts;
+      fields[key->name] = texts[rest % texts.size()];
+      rest /= texts.size();
+      // A list of names or formats already tells the points apart, where no name is given.
+      bool in_name = std::string_view(key->name) == "name" ||
+                     (std::string_view(key->name) == "a" && table.count("name") == 0);
+      if (texts.size() > 1 && !in_name) varied = fmt::format("-{}", fields[key->name]) + varied;
+    }
+    DesignPoint point = make_point(fields, table, where);
+    point.name = fields.count("name") > 0 ? fields["name"] : display_name(point.spec.a);
+    point.name += varied;
+    file.points.push_back(std::move(point));
+  }
+}
+
+// Appends -2, -3... to names that came before.
+void make_unique(std::vector<DesignPoint>& points) {
+  std::set<std::string> taken;
+  for (DesignPoint& point : points) {
+    std::string base = point.name;
+    for (int n = 2; !taken.insert(point.name).second; ++n) point.name = fmt::format("{}-{}", base, n);
+  }
+}
+
+DesignFile Parser::parse(std::string_view text) {
+  toml::table root;
+  try {
+    root = toml::parse(text, file_);
+  } catch (const toml::parse_error& error) {
+    throw ConfigError("{}: {}", place(error.source()), error.description());
+  }
+  DesignFile file;
+  Table defaults;
+  const toml::array* designs = nullptr;
+  for (const auto& [name, node] : root) {
+    if (name.str() == "title" && node.is_string()) {
+      file.title = node.as_string()->get();
+    } else if (name.str() == "defaults" && node.is_table()) {
+      defaults = read_table(*node.as_table(), "[defaults]");
+    } else if (name.str() == "design" && node.is_array_of_tables()) {
+      designs = node.as_array();
+    } else if (name.str() == "title") {
+      throw ConfigError("{}: title must be a string", place(node.source()));
+    } else if (name.str() == "defaults" || name.str() == "design") {
+      throw ConfigError("{}: {} must be written as {}", place(node.source()), name.str(),
+                        name.str() == "design" ? "[[design]] tables" : "a [defaults] table");
+    } else {
+      std::vector<std::string> known = {"title", "defaults", "design"};
+      std::string hint = formats::did_you_mean(name.str(), known);
+      for (const Key& key : kKeys)
+        if (name.str() == key.name) hint = "; it belongs into a [[design]] or the [defaults] table";
+      throw ConfigError("{}: unknown key '{}'{}", place(name.source()), name.str(), hint);
+    }
+  }
+  if (designs == nullptr)
+    throw ConfigError("{}: holds no [[design]] table; the least is: [[design]] a = \"mxfp8_e4m3\"",
+                      file_);
+  for (const toml::node& node : *designs) {
+    Table table = read_table(*node.as_table(), "[[design]]");
+    table.insert(defaults.begin(), defaults.end());  // the design's own keys stay
+    expand(table, place(node.source()), file);
+  }
+  make_unique(file.points);
+  return file;
+}
+
+}  // namespace
+
+std::string canonical_text(const DesignPoint& point) {
+  return fmt::format(
+      "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
+      "schedule-seed={}",
+      to_text(point.spec), to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
+      point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
+      to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed);
+}
+
+std::string content_hash(const DesignPoint& point) {
+  return sim::sha256_hex(canonical_text(point));
+}
+
+DesignFile parse_design_file(std::string_view text, const std::string& file_name) {
+  DesignFile file = Parser(file_name).parse(text);
+  if (file.title.empty()) file.title = std::filesystem::path(file_name).stem().string();
+  return file;
+}
+
+DesignFile read_design_file(const std::filesystem::path& path) {
+  return parse_design_file(read_file(path), path.string());
+}
+
+}  // namespace blockdot::explore

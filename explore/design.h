@@ -1,0 +1,49 @@
+// Design points: what to compute (DotSpec), how it is built (Arch) and how its operands are
+// quantised, under a name; read from TOML design files (docs/design-files.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/dot_spec.h"
+#include "formats/quantize.h"
+#include "rtl_gen/generate.h"
+
+namespace blockdot::explore {
+
+/// One unit to generate, simulate and compare.
+struct DesignPoint {
+  std::string name;  // unique in its file; for people, no part of the content hash
+  formats::DotSpec spec;
+  rtl_gen::Arch arch;
+  formats::QuantizeOptions quantize;  // of both operands; its seed is the unit's too
+};
+
+/// One line of key=value that fixes every result of the point: two points with the same text are
+/// the same design. The name is not in it.
+std::string canonical_text(const DesignPoint& point);
+
+/// SHA-256 of the canonical text, 64 hexadecimal digits.
+std::string content_hash(const DesignPoint& point);
+
+struct DesignFile {
+  std::string title;  // the file's `title`, or its stem
+  std::vector<DesignPoint> points;
+};
+
+/// Reads a design file: an optional `title`, an optional [defaults] table and one or more
+/// [[design]] tables. A list as value stands for one design for each of its members; several lists
+/// give every combination, the later key varying fastest. Names are made unique.
+///
+/// ConfigError "FILE:LINE:COLUMN: ..." for TOML syntax, unknown keys (with the nearest names),
+/// values of a wrong type, empty lists, more than kMaxPoints points, and whatever `formats` or
+/// `rtl_gen` refuse.
+DesignFile parse_design_file(std::string_view text, const std::string& file_name);
+DesignFile read_design_file(const std::filesystem::path& path);
+
+inline constexpr std::size_t kMaxPoints = 10000;
+
+}  // namespace blockdot::explore

@@ -1,0 +1,16 @@
+# Writes OUT, a C++ source that holds files as constants: cmake -DOUT=... -DSOURCES=a;b -P embed.cmake
+# A file `report/x.min.js` becomes `const std::string_view k_x_min_js`.
+set(text "// Files of the repository as text, made by embed.cmake.\n#include \"explore/assets.h\"\n")
+string(APPEND text "namespace blockdot::explore::assets {\n")
+foreach(source ${SOURCES})
+  get_filename_component(name ${source} NAME)
+  string(MAKE_C_IDENTIFIER ${name} name)
+  file(READ ${source} content HEX)
+  string(LENGTH "${content}" digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "(..)" "0x\\1," content "${content}")
+  string(APPEND text "static const unsigned char ${name}_bytes[] = {${content}0};\n")
+  string(APPEND text "const std::string_view ${name}{reinterpret_cast<const char*>(${name}_bytes), ${size}};\n")
+endforeach()
+string(APPEND text "}  // namespace blockdot::explore::assets\n")
+file(WRITE ${OUT} "${text}")

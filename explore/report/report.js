@@ -1,0 +1,403 @@
+// report.html's script: reads the result table (JSON, blockdot.compare/1) inside the page and draws
+// its charts (Observable Plot) and tables. The filters choose which GEMMs everything is taken over.
+"use strict";
+(() => {
+  const table = JSON.parse(document.getElementById("data").textContent);
+  const { points, gemms } = table;
+  const palette = ["#4269d0", "#e29a00", "#ff725c", "#39ab95", "#3ca951", "#e86f9f", "#a463f2", "#6f9fe0", "#9c6b4e", "#838995"];
+  const colour = (i) => palette[i % palette.length];
+  const kRoles = ["fprop", "dgrad", "wgrad"];
+  const state = { model: "", step: "", role: "", layer: "", area: "estimated", sort: {} };
+
+  // ---- Small helpers ----
+  const $ = (id) => document.getElementById(id);
+  const el = (tag, attributes = {}, ...children) => {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key === "onclick" || key === "onchange") node[key] = value;
+      else if (value !== undefined && value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.flat().filter((c) => c !== null && c !== undefined));
+    return node;
+  };
+  const finite = (x) => typeof x === "number" && Number.isFinite(x);
+  const number = (x, digits = 1) => (finite(x) ? x.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–");
+  const whole = (x) => number(x, 0);
+  // JSON has no infinity: the file says "inf". Of a decibel figure it means that nothing was lost.
+  const real = (x) => (x === "inf" ? Infinity : x === "-inf" ? -Infinity : x === "nan" ? NaN : x);
+  const decibels = (x) => (real(x) === Infinity ? "exact" : finite(x) ? `${number(x)} dB` : "–");
+  const short = (x) => (finite(x) ? d3.format(".3~s")(x).replace("G", "B") : "–");
+  const significant = (x, n = 3) => (finite(x) ? (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e6) ? x.toExponential(n - 1) : d3.format(`.${n}~r`)(x)) : "–");
+  const unique = (values) => [...new Set(values)];
+  const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
+
+  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.error.snr_db) }));
+
+  // ---- Aggregates ----
+  const selected = () => rows.filter((r) =>
+    (!state.model || r.g.model === state.model) && (!state.step || String(r.g.step) === state.step) &&
+    (!state.role || r.g.role === state.role) && (!state.layer || r.g.layer === state.layer));
+
+  // One line of numbers for some rows of one point. A product whose result is exact has no SNR (it
+  // is infinite) and stays out of the mean; min is over the others.
+  function summary(some) {
+    const snr = some.map((r) => r.snr).filter(finite);
+    const timed = some.filter((r) => finite(r.cycles) && r.cycles > 0);
+    const macs = d3.sum(timed, (r) => r.g.M * r.g.N * r.g.K);
+    const ns = d3.sum(timed, (r) => r.cycles * r.p.clock_ns);
+    const beats = d3.sum(timed, (r) => r.beats);
+    return {
+      count: some.length,
+      snr: d3.mean(snr) ?? NaN,
+      low: d3.min(snr) ?? NaN,
+      high: d3.max(snr) ?? NaN,
+      gmacs: ns > 0 ? macs / ns : NaN,
+      utilisation: beats > 0 ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
+      cosine: d3.mean(some, (r) => r.error.cosine) ?? NaN,
+    };
+  }
+  const figure = (point, source, key) => point[source]?.[key]?.value;
+  const hasSynth = points.some((p) => finite(figure(p, "synthesised", "area")));
+  if (hasSynth && points.every((p) => finite(figure(p, "synthesised", "area")))) state.area = "synthesised";
+  const areaUnit = () => points.map((p) => p[state.area]?.area?.unit).find(Boolean) ?? "";
+  const prettyUnit = (u) => u.replace("um2", "µm²").replace("um^2", "µm²");
+
+  // Points that no other point beats in both: less x, more y (first of equals counts).
+  function paretoFront(items, x, y) {
+    let best = -Infinity;
+    const front = [];
+    for (const item of items.filter((i) => finite(x(i)) && finite(y(i))).sort((s, t) => x(s) - x(t) || y(t) - y(s)))
+      if (y(item) > best) { front.push(item); best = y(item); }
+    return front;
+  }
+
+  // ---- Tables ----
+  // columns: {name, unit, value(row) -> number or text, show(row) -> text or node, text: left-aligned}
+  function drawTable(id, columns, items) {
+    const sort = state.sort[id];
+    const ordered = [...items];
+    if (sort) {
+      const value = columns[sort.column].value;
+      const key = (row) => { const v = value(row); return typeof v === "number" && !Number.isFinite(v) ? undefined : v; };
+      ordered.sort((s, t) => (sort.down ? d3.descending(key(s), key(t)) : d3.ascending(key(s), key(t))));
+    }
+    const header = columns.map((c, i) => {
+      const flip = () => {
+        state.sort[id] = { column: i, down: sort?.column === i ? !sort.down : !c.text };
+        drawTable(id, columns, items);
+        $(id).querySelectorAll("thead button")[i].focus();
+      };
+      return el("th", { scope: "col", class: c.text && "text", "aria-sort": sort?.column === i ? (sort.down ? "descending" : "ascending") : null },
+        el("button", { type: "button", onclick: flip }, c.name, c.unit ? el("span", { class: "unit" }, c.unit) : null));
+    });
+    const body = ordered.map((row) => el("tr", {}, columns.map((c, i) =>
+      el(i === 0 ? "th" : "td", { class: c.text && "text", scope: i === 0 ? "row" : null }, c.show ? c.show(row) : String(c.value(row))))));
+    $(id).replaceChildren(el("thead", {}, el("tr", {}, header)), el("tbody", {}, body));
+  }
+  const pointName = (p) => el("span", {}, el("span", { class: "swatch", style: `background:${colour(points.indexOf(p))}` }), p.name);
+  const format = (p) => (p.a === p.b ? p.a : `${p.a} × ${p.b}`);
+
+  function drawPoints(stats) {
+    const any = (source, key) => points.some((p) => finite(figure(p, source, key)));
+    const from = (source, key, name, digits) => {
+      if (!any(source, key)) return [];
+      const unit = prettyUnit(points.map((p) => p[source]?.[key]?.unit).find(Boolean) ?? "");
+      return [{ name, unit: `${unit} ${source}`, value: (s) => figure(s.p, source, key) ?? NaN, show: (s) => number(figure(s.p, source, key), digits) }];
+    };
+    drawTable("table-points", [
+      { name: "Design point", text: true, value: (s) => s.p.name, show: (s) => pointName(s.p) },
+      { name: "Operands", text: true, value: (s) => format(s.p) },
+      { name: "Accumulator", text: true, value: (s) => s.p.accumulator },
+      { name: "Rounding", text: true, value: (s) => `${s.p.output} ${s.p.rounding}` },
+      { name: "Lanes", value: (s) => s.p.lanes },
+      { name: "Storage", unit: "bits/element", value: (s) => s.p.bits_per_element, show: (s) => number(s.p.bits_per_element, 2) },
+      ...from("estimated", "area", "Area", 0),
+      ...from("synthesised", "area", "Area", 0),
+      ...from("estimated", "luts", "LUTs", 0),
+      { name: "Clock", unit: "ns target", value: (s) => s.p.clock_ns, show: (s) => number(s.p.clock_ns, 2) },
+      ...from("estimated", "critical_path_ns", "Path", 2),
+      ...from("synthesised", "critical_path_ns", "Path", 2),
+      { name: "Latency", unit: "cycles", value: (s) => s.p.latency },
+      { name: "Throughput", unit: "GMAC/s", value: (s) => s.gmacs, show: (s) => number(s.gmacs, 2) },
+      { name: "SNR mean", unit: "dB", value: (s) => s.snr, show: (s) => number(s.snr) },
+      { name: "SNR min", unit: "dB", value: (s) => s.low, show: (s) => number(s.low) },
+      { name: "Verified", value: (s) => s.p.mismatches, show: (s) => verified(s.p) },
+    ], stats);
+  }
+  function verified(p) {
+    if (!p.checked) return el("span", { title: "Run with --engine all to check the RTL against the model" }, "not run");
+    return p.mismatches === 0 && !p.cycle_delta
+      ? el("span", { class: "ok", title: `${whole(p.checked)} values compared, none differs` }, "✓")
+      : el("span", { class: "fail" }, `✗ ${whole(p.mismatches)}`);
+  }
+
+  // ---- Charts ----
+  function drawFigure(id, title, subtitle, plot, headers, data) {
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", `${title}. ${subtitle}`);
+    $(id).replaceChildren(
+      el("figcaption", {}, el("b", {}, title), el("span", {}, subtitle)),
+      el("div", { class: "scroll" }, plot),
+      el("details", {}, el("summary", {}, "As a table"),
+        el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, headers.map((h, i) => el("th", { scope: "col", class: i === 0 && "text" }, h)))),
+          el("tbody", {}, data.map((row) => el("tr", {}, row.map((cell, i) => el(i === 0 ? "th" : "td", { class: i === 0 && "text", scope: i === 0 ? "row" : null }, cell)))))))));
+  }
+  const axis = { grid: true, labelAnchor: "center", labelArrow: "none", ticks: 6 };
+  const base = { width: 560, height: 340, marginLeft: 52, marginBottom: 44, style: { background: "none", overflow: "visible" } };
+
+  // Shifts labels (about `height` apart) until none lies on another. Positions are in pixels.
+  function spreadLabels(marks, height, charWidth) {
+    const placed = [];
+    for (const m of [...marks].sort((s, t) => s.py - t.py)) {
+      const w = m.label.length * charWidth + 8;
+      for (const dy of [-12, 16, -26, 30, -40, 44]) {
+        const box = { x0: m.px - w / 2, x1: m.px + w / 2, y: m.py + dy };
+        const hits = placed.some((b) => Math.abs(b.y - box.y) < height && b.x0 < box.x1 && box.x0 < b.x1) ||
+          marks.some((o) => o !== m && Math.abs(o.py - box.y) < 9 && o.px > box.x0 - 5 && o.px < box.x1 + 5);
+        if (!hits || dy === 44) { m.dy = hits ? -12 : dy; placed.push({ ...box, y: m.py + m.dy }); break; }
+      }
+    }
+    return marks;
+  }
+
+  function scatter(id, title, subtitle, stats, x, xLabel, xShow) {
+    const data = stats.filter((s) => finite(x(s)) && finite(s.snr));
+    const front = paretoFront(data, x, (s) => s.snr);
+    const onFront = new Set(front);
+    const [x0, x1] = d3.extent(data, x);
+    const [y0, y1] = [d3.min(data, (s) => s.low), d3.max(data, (s) => s.high)];
+    const pad = (lo, hi, share) => { const d = (hi - lo || Math.abs(hi) || 1) * share; return [lo - d, hi + d]; };
+    const log = x0 > 0 && x1 / x0 > 30;
+    const xDomain = log ? [x0 / 1.4, x1 * 1.4] : pad(x0, x1, 0.14);
+    if (!log && xDomain[0] < 0) xDomain[0] = 0;
+    const yDomain = pad(y0, y1, 0.06);
+    const options = { ...base, x: { ...axis, label: xLabel, domain: xDomain, type: log ? "log" : "linear", nice: true, tickFormat: xShow },
+      y: { ...axis, label: "SNR (dB)", domain: yDomain, nice: true } };
+    const scales = Plot.plot({ ...options, marks: [] });
+    const sx = scales.scale("x"), sy = scales.scale("y");
+    const labels = data.length > 14 ? data.filter((s) => onFront.has(s)) : data;
+    spreadLabels(labels.map((s) => Object.assign(s, { label: s.p.name, px: sx.apply(x(s)), py: sy.apply(s.snr) })), 14, 7.4);
+    const line = front.length ? [...front.flatMap((s, i) => (i ? [[x(s), front[i - 1].snr], [x(s), s.snr]] : [[x(s), s.snr]])), [sx.domain.at(-1), front.at(-1).snr]] : [];
+    const plot = Plot.plot({ ...options, marks: [
+      Plot.line(line, { stroke: "var(--soft)", strokeWidth: 1.4, strokeDasharray: "5 4" }),
+      Plot.ruleX(data, { x, y1: "low", y2: "high", stroke: (s) => colour(s.i), strokeOpacity: 0.45, strokeWidth: 2.5, strokeLinecap: "round" }),
+      Plot.dot(data, { x, y: "snr", r: 6.5, symbol: (s) => (s.p.accumulator.startsWith("kulisch") ? "circle" : "diamond"), fill: (s) => (onFront.has(s) ? colour(s.i) : "var(--card)"), stroke: (s) => colour(s.i), strokeWidth: 2, ariaLabel: (s) => s.p.name, className: "points" }),
+      labels.map((s) => Plot.text([s], { x, y: "snr", text: (d) => d.label, dy: s.dy, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4, fontWeight: onFront.has(s) ? 600 : 400 })),
+      Plot.tip(data, Plot.pointer({ x, y: "snr", title: (s) => `${s.p.name}\n${format(s.p)}, ${s.p.accumulator}\nSNR mean ${number(s.snr)} dB (${number(s.low)} to ${number(s.high)})\n${xLabel}: ${xShow(x(s))}\n${onFront.has(s) ? "on the Pareto front" : "not on the front"}` })),
+    ] });
+    drawFigure(id, title, subtitle, plot, ["Design point", xLabel, "SNR mean (dB)", "SNR min (dB)", "Pareto front"],
+      data.map((s) => [s.p.name, xShow(x(s)), number(s.snr), number(s.low), onFront.has(s) ? "yes" : "no"]));
+    $(id).dataset.front = front.map((s) => s.p.name).join(" ");
+  }
+
+  function bars(id, title, subtitle, stats, value, label, digits) {
+    const data = stats.filter((s) => finite(value(s)));
+    const marginLeft = Math.min(240, 16 + 7 * d3.max(data, (s) => s.p.name.length));
+    const show = (s) => (digits === undefined ? significant(value(s)) : number(value(s), digits));
+    const plot = Plot.plot({ ...base, height: Math.max(150, 62 + 34 * data.length), marginLeft, marginRight: 56,
+      x: { ...axis, label, tickFormat: (v) => significant(v), domain: [0, d3.max(data, value) || 1] },
+      y: { label: null, domain: data.map((s) => s.p.name), padding: 0.32, tickSize: 0 },
+      marks: [
+        Plot.barX(data, { x: value, y: (s) => s.p.name, fill: (s) => colour(s.i), rx: 3, className: "bars" }),
+        Plot.text(data, { x: value, y: (s) => s.p.name, text: show, textAnchor: "start", dx: 7, fill: "currentColor" }),
+        Plot.ruleX([0], { stroke: "var(--line)" }),
+      ] });
+    drawFigure(id, title, subtitle, plot, ["Design point", label], data.map((s) => [s.p.name, show(s)]));
+  }
+
+  function drawLayers(some) {
+    const roles = unique(some.map((r) => r.g.role)).sort((s, t) => kRoles.indexOf(s) - kRoles.indexOf(t));
+    const layers = layerOrder(some);
+    const cells = d3.rollups(some, (v) => summary(v), (r) => r.g.role, (r) => layerName(r.g), (r) => r.p.name)
+      .flatMap(([role, l]) => l.flatMap(([layer, p]) => p.map(([name, s]) => ({ role, layer, name, ...s }))));
+    const [low, high] = d3.extent(cells.filter((c) => finite(c.snr)), (c) => c.snr);
+    const names = points.map((p) => p.name);
+    const longest = d3.max(names, (n) => n.length);
+    const cellWidth = Math.max(46, Math.min(118, 880 / (names.length * roles.length)));
+    const turned = longest * 6.6 > cellWidth - 4;
+    const marginLeft = Math.min(260, 14 + 6.8 * d3.max(layers, (l) => l.length));
+    const width = Math.max(920, marginLeft + 20 + roles.length * (names.length * cellWidth + 14));
+    const plot = Plot.plot({ ...base, width, height: 78 + (turned ? longest * 4.4 : 0) + layers.length * 30, marginLeft, marginTop: 44,
+      marginBottom: turned ? 14 + longest * 4.9 : 30, marginRight: turned ? 30 : 12,
+      fx: { domain: roles, label: null, padding: 0.03, axis: null },
+      x: { domain: names, label: null, tickRotate: turned ? -38 : 0, tickSize: 0, padding: 0.05 }, y: { domain: layers, label: null, tickSize: 0, padding: 0.07 },
+      color: { type: "linear", domain: [low, low === high ? high + 1 : high], range: ["#20275e", "#2f6f9f", "#4bb59a", "#e8e27a"], interpolate: d3.interpolateLab },
+      marks: [
+        Plot.text(roles, { fx: (r) => r, text: (r) => roleTitle(r), frameAnchor: "top", dy: -22, fontWeight: 600, fontSize: 13 }),
+        Plot.cell(cells, { fx: "role", x: "name", y: "layer", fill: (c) => (finite(c.snr) ? c.snr : high), rx: 3, className: "cells", inset: 0.5 }),
+        Plot.text(cells, { fx: "role", x: "name", y: "layer", text: (c) => (finite(c.snr) ? c.snr.toFixed(1) : "exact"), fill: (c) => (c.snr > low + (high - low) * 0.55 || !finite(c.snr) ? "#10131c" : "#ffffff"), fontSize: cellWidth < 56 ? 11 : 12.5, pointerEvents: "none" }),
+        Plot.tip(cells, Plot.pointer({ fx: "role", x: "name", y: "layer", title: (c) => `${c.layer}, ${c.role}\n${c.name}\nSNR mean ${number(c.snr)} dB, min ${number(c.low)} dB\n${plural(c.count, "GEMM")}\ncosine ${number(c.cosine, 6)}` })),
+      ] });
+    drawFigure("chart-layers", "SNR by layer, role and design point",
+      `dB against the product of the operands before quantisation; brighter is more accurate${steps.length > 1 && !state.step ? "; mean over the steps" : ""}`, plot,
+      ["Layer", "Role", "Design point", "SNR mean (dB)", "SNR min (dB)"], cells.map((c) => [c.layer, c.role, c.name, number(c.snr), number(c.low)]));
+  }
+  const roleTitle = (r) => ({ fprop: "fprop (forward)", dgrad: "dgrad (input gradient)", wgrad: "wgrad (weight gradient)" })[r] ?? r;
+
+  // ---- Histograms ----
+  const picks = { gemm: 0, point: 0 };
+  function drawPickers() {
+    const pick = (name, key, options) => el("label", {}, name,
+      el("select", { id: `pick-${key}`, onchange: (e) => { picks[key] = Number(e.target.value); drawHistograms(); } },
+        options.map(([value, text]) => el("option", { value, selected: picks[key] === value }, text))));
+    $("pickers").replaceChildren(
+      pick("GEMM", "gemm", gemms.map((g, i) => [i, g.name])),
+      pick("Design point", "point", points.map((p, i) => [i, p.name])));
+  }
+  function drawHistograms() {
+    const row = rows.find((r) => r.gemm === picks.gemm && r.point === picks.point);
+    const g = gemms[picks.gemm];
+    const cards = [];
+    for (const side of ["a", "b"]) {
+      const o = row?.[side];
+      if (!o) continue;
+      const share = (n) => `${significant((100 * n) / (o.count || 1))} %`;
+      cards.push({ id: `histogram-${side}-values`, side, h: o.values, title: `Operand ${side.toUpperCase()}: magnitudes before quantisation`, counted: "elements",
+        note: [side === "a" ? `op(A), ${g.M} × ${g.K}` : `op(B), ${g.K} × ${g.N}`, `${share(o.zeros)} zeros`, `${row.p.name} flushes ${share(o.flushed)} to zero, saturates ${share(o.saturated)}`,
+          o.nan_in + o.inf_in ? `${whole(o.nan_in + o.inf_in)} NaN or Inf` : null] });
+      if (o.scales?.counts?.length) cards.push({ id: `histogram-${side}-scales`, side, h: o.scales, title: `Operand ${side.toUpperCase()}: block scales`, counted: "blocks",
+        note: [row.p.name, `QSNR ${decibels(o.qsnr_db)}`, `${whole(d3.sum(o.scales.counts))} blocks`] });
+    }
+    $("histograms").replaceChildren(...cards.map((c) => el("figure", { id: c.id })));
+    cards.forEach(histogram);
+  }
+  function histogram({ id, title, side, h, note, counted }) {
+    const total = d3.sum(h.counts) + (h.zeros ?? 0) + (h.infinities ?? 0) + (h.nans ?? 0) || 1;
+    const bins = h.counts.map((count, i) => ({ e: h.first + i, count, share: count / total }));
+    const colours = { a: "#4269d0", b: "#39ab95" };
+    const plot = Plot.plot({ ...base, height: 230,
+      x: { ...axis, grid: false, label: "floor(log₂|x|)", ticks: 10, tickFormat: (v) => (Number.isInteger(v) ? String(v) : ""), domain: bins.length ? [bins[0].e - 1, bins.at(-1).e + 1] : [0, 1] },
+      y: { ...axis, label: `share of ${counted} (%)`, percent: true, ticks: 5 },
+      marks: [
+        Plot.rectY(bins, { x1: (b) => b.e - 0.5, x2: (b) => b.e + 0.5, y: "share", fill: colours[side], fillOpacity: counted === "blocks" ? 0.65 : 1, className: "bins", insetLeft: 0.5, insetRight: 0.5 }),
+        Plot.ruleY([0], { stroke: "var(--soft)" }),
+        Plot.tip(bins, Plot.pointerX({ x: "e", y: "share", title: (b) => `2^${b.e} ≤ |x| < 2^${b.e + 1}\n${whole(b.count)} ${counted} (${(100 * b.share).toFixed(2)} %)` })),
+      ] });
+    drawFigure(id, title, note.filter(Boolean).join("; "), plot, ["floor(log₂|x|)", counted, "Share (%)"], bins.filter((b) => b.count).map((b) => [String(b.e), whole(b.count), (100 * b.share).toFixed(2)]));
+  }
+
+  // ---- Per layer, per role, per GEMM ----
+  const models = unique(gemms.map((g) => g.model)), steps = unique(gemms.map((g) => g.step)).sort(d3.ascending);
+  const layerName = (g) => (models.length > 1 ? `${g.model} ${g.layer}` : g.layer);
+  const layerOrder = (some) => unique(some.map((r) => layerName(r.g)));
+  function drawGroups(id, first, key, order, some) {
+    const groups = d3.group(some, key);
+    const items = order.filter((k) => groups.has(k)).map((k) => ({ k, of: points.map((p) => summary(groups.get(k).filter((r) => r.p === p))), all: groups.get(k) }));
+    const perPoint = new Set();
+    drawTable(id, [
+      { name: first, text: true, value: (i) => i.k },
+      { name: "GEMMs", value: (i) => (perPoint.clear(), i.all.forEach((r) => perPoint.add(r.gemm)), perPoint.size) },
+      ...points.map((p, n) => ({ name: p.name, unit: "dB mean (min)", value: (i) => i.of[n].snr, show: (i) => `${number(i.of[n].snr)} (${number(i.of[n].low)})` })),
+    ], items);
+  }
+  function drawGemms(some) {
+    $("gemms-summary").textContent = `${plural(some.length, "result")}: each design point on each GEMM`;
+    drawTable("table-gemms", [
+      { name: "GEMM", text: true, value: (r) => r.g.name },
+      { name: "Design point", text: true, value: (r) => r.p.name, show: (r) => pointName(r.p) },
+      { name: "M × N × K", value: (r) => r.g.M * r.g.N * r.g.K, show: (r) => `${r.g.M} × ${r.g.N} × ${r.g.K}` },
+      { name: "SNR", unit: "dB", value: (r) => r.snr, show: (r) => (r.snr === Infinity ? "exact" : number(r.snr, 2)) },
+      { name: "QSNR A", unit: "dB", value: (r) => real(r.a.qsnr_db), show: (r) => (real(r.a.qsnr_db) === Infinity ? "exact" : number(r.a.qsnr_db)) },
+      { name: "QSNR B", unit: "dB", value: (r) => real(r.b.qsnr_db), show: (r) => (real(r.b.qsnr_db) === Infinity ? "exact" : number(r.b.qsnr_db)) },
+      { name: "Rel. error", unit: "Frobenius", value: (r) => real(r.error.rel_frobenius), show: (r) => significant(r.error.rel_frobenius) },
+      { name: "Cosine", value: (r) => real(r.error.cosine), show: (r) => number(r.error.cosine, 6) },
+      { name: "Max error", unit: "output ulp", value: (r) => real(r.error.max_ulp_output), show: (r) => short(r.error.max_ulp_output) },
+      { name: "Overflow", value: (r) => r.error.overflow, show: (r) => whole(r.error.overflow) },
+      { name: "Underflow", value: (r) => r.error.underflow, show: (r) => whole(r.error.underflow) },
+      { name: "NaN, Inf", value: (r) => r.error.nan + r.error.inf, show: (r) => whole(r.error.nan + r.error.inf) },
+      { name: "Cycles", value: (r) => r.cycles ?? NaN, show: (r) => whole(r.cycles) },
+      { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
+      { name: "GMAC/s", value: (r) => r.gmac_s ?? NaN, show: (r) => number(r.gmac_s, 2) },
+      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.checked ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
+    ], some);
+  }
+
+  // ---- Head, filters, notes ----
+  function drawHead() {
+    const t = table.trace;
+    $("program-version").textContent = table.program.replace("blockdot ", "");
+    const made = [t.recipe?.dataset].filter(Boolean).map((d) => ` recorded on ${d}`).join("");
+    $("lead").textContent = `${plural(points.length, "design point")} on ${plural(gemms.length, "GEMM")} of a real training run${made}: ` +
+      `${models.length > 1 ? "models" : "model"} ${models.join(", ")}; ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}; ` +
+      `${unique(gemms.map((g) => g.role)).join(", ")}. Engine: ${table.engine}.`;
+    const checked = d3.sum(points, (p) => p.checked), wrong = d3.sum(points, (p) => p.mismatches), delta = d3.max(points, (p) => Math.abs(p.cycle_delta ?? 0));
+    const verdict = $("verdict");
+    if (!checked) {
+      verdict.className = "verdict plain";
+      verdict.textContent = "Values of the fast exact kernels; the RTL was not run. Use --engine all to check it in lock-step.";
+    } else if (wrong || delta) {
+      verdict.className = "verdict bad";
+      verdict.textContent = `✗ ${plural(wrong, "mismatch")} among ${whole(checked)} values; largest cycle difference ${whole(delta)}`;
+    } else {
+      verdict.textContent = `✓ Verified: ${whole(checked)} values of ${whole(rows.length)} replays compared between the engines, 0 mismatches, cycle difference 0`;
+    }
+  }
+  function drawTiles(stats) {
+    const tile = (name, best, show) => (best ? [el("div", {}, el("dt", {}, name), el("dd", {}, show(best)), el("dd", {}, best.p.name))] : []);
+    const area = (s) => figure(s.p, state.area, "area");
+    const density = (s) => s.gmacs / area(s);
+    const pickMost = (f) => { const i = d3.maxIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
+    const pickLeast = (f) => { const i = d3.minIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
+    $("tiles").replaceChildren(
+      ...tile("Most accurate", pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
+      ...tile("Smallest unit", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(areaUnit())} ${state.area}`)]),
+      ...tile("Fewest bits", pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
+      ...tile("Densest", pickMost(density), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
+  }
+  // Area units are tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² for µm²).
+  const densityOf = (s) => (1e6 * s.gmacs) / figure(s.p, state.area, "area");
+  const densityUnit = () => { const u = prettyUnit(areaUnit()); return u === "µm²" ? "GMAC/s per mm²" : `GMAC/s per 10⁶ ${u}`; };
+
+  function drawFilters() {
+    const choose = (name, key, values, all) => (values.length < 2 ? [] : [el("label", {}, name,
+      el("select", { id: `filter-${key}`, onchange: (e) => { state[key] = e.target.value; draw(); } },
+        all ? el("option", { value: "" }, all) : null, values.map((v) => el("option", { value: v, selected: String(v) === state[key] }, v))))]);
+    $("filters").replaceChildren(
+      ...choose("Model", "model", models, "all"), ...choose("Step", "step", steps, "all"),
+      ...choose("Role", "role", kRoles.filter((r) => gemms.some((g) => g.role === r)), "all"),
+      ...choose("Layer", "layer", unique(gemms.map((g) => g.layer)), "all"),
+      ...choose("Area", "area", hasSynth ? ["estimated", "synthesised"] : [], null),
+      el("span", { class: "count", id: "count", role: "status" }));
+  }
+  function drawNotes() {
+    const notes = [
+      ["SNR", "Signal to noise ratio of the product in dB: 10 log₁₀(‖C‖² / ‖C' − C‖²), C the product of the operands as recorded in float64 and C' the unit's result, every quantisation, accumulation and rounding included. Means are of the dB values over the selected GEMMs; the bar behind a dot spans the worst to the best of them."],
+      ["QSNR A, QSNR B", "The same ratio for one operand before and after quantisation alone."],
+      ["Area and paths", "“estimated” is the generator's own cost model; “synthesised” is Yosys and ABC on the OSU 0.18 µm library with OpenSTA. Both are proxies for comparing designs with each other, not a promise about a process."],
+      ["Throughput", "Multiply-accumulates of one unit at its clock target over the cycles that the replay took, padding and pipeline latency included."],
+      ["Storage", "Bits of an element with its share of the block's scales; the mean of both operands."],
+      ["Pareto front", "Points that no other point beats in both directions: filled marks on the dashed line. Circles have an exact (Kulisch) accumulator, diamonds a floating-point one."],
+      ["Verified", "The values of the fast kernels, of the SystemC model and of the Verilated RTL were compared bit for bit, and the cycles of the model with those of the RTL."],
+    ];
+    $("notes").replaceChildren(...notes.flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
+    $("footer").replaceChildren(`Written by ${table.program}. Trace sha256 `, el("code", {}, (table.trace.sha256 ?? "").slice(0, 16)), ". The data of this page is inside it, as JSON of schema ", el("code", {}, table.schema), ".");
+  }
+
+  // ---- Everything that depends on the filters ----
+  function draw() {
+    const some = selected();
+    const stats = points.map((p, i) => ({ p, i, ...summary(some.filter((r) => r.p === p)) }));
+    const area = (s) => figure(s.p, state.area, "area") ?? NaN;
+    const chosen = unique(some.map((r) => r.gemm)).length;
+    $("count").textContent = `${whole(chosen)} of ${plural(gemms.length, "GEMM")}`;
+    const over = `over ${plural(chosen, "GEMM")}`;
+    drawTiles(stats);
+    drawPoints(stats);
+    const unit = prettyUnit(areaUnit());
+    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, area, `Area of one unit (${unit}, ${state.area})`, short);
+    scatter("chart-bits", "Accuracy against storage", `mean SNR ${over}; up and left is better`, stats, (s) => s.p.bits_per_element, "Storage (bits per element, scales included)", (v) => number(v, Number.isInteger(v) ? 0 : 2));
+    bars("chart-throughput", "Throughput", `one unit at its clock target, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
+    bars("chart-density", "Throughput per area", `area ${state.area}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
+    drawLayers(some);
+    drawGroups("table-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);
+    drawGroups("table-roles", "Role", (r) => r.g.role, kRoles, some);
+    drawGemms(some);
+    document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn ?? 0) + 1);
+  }
+  drawHead();
+  drawFilters();
+  drawNotes();
+  drawPickers();
+  draw();
+  drawHistograms();
+})();
