@@ -1,0 +1,52 @@
+// What an operation costs: delay and area by technology. Estimates, not promises: the constants are
+// fitted by hand to netlists of Yosys + ABC + OpenSTA (scripts/measure_unit.sh), and every figure
+// derived from them says "estimated".
+#pragma once
+
+#include <string_view>
+
+#include "rtl_gen/ir/graph.h"
+
+namespace blockdot::rtl_gen {
+
+enum class Technology { kGeneric, kOsu018, kXilinx };
+
+/// "generic", "osu018", "xilinx".
+std::string_view to_text(Technology technology);
+/// ConfigError names the three.
+Technology parse_technology(std::string_view text);
+
+/// Area is in NAND2 equivalents (generic), library area units (osu018: NAND2X1 = 24, DFFPOSX1 = 96)
+/// or LUTs (xilinx, UltraScale+ without wide muxes or DSP blocks).
+class CostModel {
+ public:
+  explicit CostModel(Technology technology);
+
+  Technology technology() const { return technology_; }
+  /// Delay of a lowered operation, ns. Wiring (slice, concat, sext) is free.
+  double delay_ns(const Graph& graph, NodeId id) const;
+  double area(const Graph& graph, NodeId id) const;
+  std::string_view area_unit() const;
+  double register_area() const;         // of one bit
+  double register_overhead_ns() const;  // clock to output plus setup
+  double default_clock_ns() const;
+
+ private:
+  struct Constants {
+    double gate_ns, xor_ns, mux_ns, carry_ns, add_base_ns;  // carry: per level or per bit (xilinx)
+    double gate_area, xor_area, mux_area, add_area, register_area;
+    double register_overhead_ns, default_clock_ns;
+    bool carry_chain;  // adder delay linear in its width
+  };
+  static Constants constants_of(Technology technology);
+
+  Technology technology_;
+  Constants k_;
+};
+
+/// A node that only pads its one argument that is not constant, or extends its sign: wires.
+bool is_padding(const Graph& graph, NodeId id);
+/// The node whose bits a padding node carries; the node itself when it does not pad.
+NodeId unpadded(const Graph& graph, NodeId id);
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,30 @@
+// Verilog-2005 text of a scheduled graph.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rtl_gen/ir/graph.h"
+#include "rtl_gen/pipeline/schedule.h"
+
+namespace blockdot::rtl_gen {
+
+/// A port as the reader of the unit sees it.
+struct Port {
+  std::string name;
+  bool is_input = true;
+  int width = 1;
+  std::string meaning;
+};
+
+struct VerilogRequest {
+  std::string module_name;
+  std::vector<std::string> header;  // comment lines at the top, without slashes
+  std::vector<Port> ports;          // all of them, in order; clk_i and rst_ni where clocked
+};
+
+/// The module. Deterministic: the same graph, schedule and request give the same bytes.
+std::string emit_verilog(const Graph& lowered, const Schedule& schedule,
+                         const VerilogRequest& request);
+
+}  // namespace blockdot::rtl_gen
