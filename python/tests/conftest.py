@@ -1,0 +1,6 @@
+"""Makes `blockdot_record` importable from the source tree, and nothing else."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
