@@ -1,0 +1,364 @@
+// Compiling: the Verilog goes to `unit.v` in a fresh folder and all tools run there with relative
+// names, so what they embed does not depend on where the cache is. Everything Verilator wrote and a
+// shim with the C table are compiled as one translation unit and linked with Verilator's runtime,
+// which is compiled once. The finished file gets a trailer with its SHA-256 (the loader ignores
+// bytes behind the sections) and is renamed into the cache: readers see a whole entry or none.
+#include "sim/cosim/model.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <mutex>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/text.h"
+#include "sim/cosim/tool.h"
+#include "sim/trace/sha256.h"
+
+namespace blockdot::sim {
+namespace fs = std::filesystem;
+namespace {
+
+/// What the shim exports; the same text is compiled into it.
+struct Api {
+  void* (*create)();
+  void (*destroy)(void*);
+  void (*run)(void*, std::int64_t, const std::uint8_t*, std::uint8_t*);
+  void (*settle)(void*, const std::uint8_t*, std::uint8_t*);
+};
+
+const std::vector<std::string> kVerilatorFlags = {
+    "--cc",       "--prefix", "Vunit",       "--Mdir", "obj",       "-O3",
+    "--x-assign", "fast",     "--x-initial", "fast",   "-Wno-lint", "-Wno-style"};
+const std::vector<std::string> kCompilerFlags = {
+    "-std=gnu++17", "-march=native", "-fPIC",           "-fvisibility=hidden", "-fno-gnu-unique",
+    "-w",           "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0",           "-DVM_TRACE=0"};
+constexpr std::string_view kTrailer = "\nblockdot-model ";
+constexpr std::size_t kTrailerSize = 16 + 64;
+
+// ---- Records ----
+
+std::size_t field_bytes(int width) {
+  if (width <= 8) return 1;
+  if (width <= 16) return 2;
+  if (width <= 32) return 4;
+  if (width <= 64) return 8;
+  return static_cast<std::size_t>((width + 31) / 32) * 4;
+}
+
+struct Layout {
+  std::vector<std::pair<std::string, ModelField>> fields;
+  std::size_t bytes = 0;
+};
+
+Layout layout(const ModelSource& source, bool inputs) {
+  Layout out;
+  for (const ModelPort& port : source.ports) {
+    if (port.is_input != inputs || port.name == source.clock) continue;
+    std::size_t bytes = field_bytes(port.width);
+    std::size_t align = bytes > 8 ? 4 : bytes;
+    out.bytes = (out.bytes + align - 1) / align * align;
+    out.fields.emplace_back(port.name, ModelField{out.bytes, bytes, port.width});
+    out.bytes += bytes;
+  }
+  out.bytes = (out.bytes + 7) / 8 * 8;
+  return out;
+}
+
+bool has_clock(const ModelSource& source) {
+  for (const ModelPort& port : source.ports)
+    if (port.is_input && port.name == source.clock) return true;
+  return false;
+}
+
+// ---- The shim ----
+
+std::string shim_text(const ModelSource& source, const Layout& inputs, const Layout& outputs) {
+  std::string drive, sample, checks;
+  for (const auto& [name, field] : inputs.fields) {
+    drive += fmt::format("  std::memcpy(&top.{}, in + {}, {});\n", name, field.offset, field.bytes);
+    checks += fmt::format("static_assert(sizeof(Vunit::{}) == {});\n", name, field.bytes);
+  }
+  for (const auto& [name, field] : outputs.fields) {
+    sample +=
+        fmt::format("  std::memcpy(out + {}, &top.{}, {});\n", field.offset, name, field.bytes);
+    checks += fmt::format("static_assert(sizeof(Vunit::{}) == {});\n", name, field.bytes);
+  }
+  bool clocked = has_clock(source);
+  std::string low = clocked ? fmt::format("    s.top.{} = 0;\n", source.clock) : "";
+  std::string high =
+      clocked ? fmt::format("    s.top.{} = 1;\n    s.top.eval();\n", source.clock) : "";
+  return fmt::format(R"(
+#include <cstdint>
+#include <cstring>
+{checks}
+struct State {{
+  VerilatedContext context;
+  Vunit top{{&context, "unit"}};
+  ~State() {{ top.final(); }}
+}};
+static inline void drive(Vunit& top, const std::uint8_t* in) {{
+  (void)top, (void)in;
+{drive}}}
+static inline void sample(Vunit& top, std::uint8_t* out) {{
+  (void)top, (void)out;
+{sample}}}
+static void* create() {{ return new State; }}
+static void destroy(void* state) {{ delete static_cast<State*>(state); }}
+static void settle(void* state, const std::uint8_t* in, std::uint8_t* out) {{
+  State& s = *static_cast<State*>(state);
+  drive(s.top, in);
+{low}  s.top.eval();
+  sample(s.top, out);
+}}
+static void run(void* state, std::int64_t cycles, const std::uint8_t* in, std::uint8_t* out) {{
+  State& s = *static_cast<State*>(state);
+  for (; cycles > 0; --cycles, in += {in_bytes}, out += {out_bytes}) {{
+    drive(s.top, in);
+{low}    s.top.eval();
+    sample(s.top, out);
+{high}  }}
+}}
+struct Api {{
+  void* (*create)();
+  void (*destroy)(void*);
+  void (*run)(void*, std::int64_t, const std::uint8_t*, std::uint8_t*);
+  void (*settle)(void*, const std::uint8_t*, std::uint8_t*);
+}};
+extern "C" __attribute__((visibility("default"))) const Api blockdot_model = {{
+    create, destroy, run, settle}};
+)",
+                     fmt::arg("checks", checks), fmt::arg("drive", drive),
+                     fmt::arg("sample", sample), fmt::arg("low", low), fmt::arg("high", high),
+                     fmt::arg("in_bytes", inputs.bytes), fmt::arg("out_bytes", outputs.bytes));
+}
+
+// ---- Files of the cache ----
+
+void seal(std::string& bytes) {
+  std::string digest = sha256_hex(bytes);
+  bytes += kTrailer;
+  bytes += digest;
+}
+
+/// Whether the file is there and is what was written.
+bool intact(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;
+  std::string bytes = read_file(path);
+  if (bytes.size() < kTrailerSize) return false;
+  std::string_view body = std::string_view(bytes).substr(0, bytes.size() - kTrailerSize);
+  std::string_view trailer = std::string_view(bytes).substr(body.size());
+  return trailer.starts_with(kTrailer) && trailer.substr(kTrailer.size()) == sha256_hex(body);
+}
+
+/// A folder in the cache that goes away with its owner.
+class BuildFolder {
+ public:
+  explicit BuildFolder(const fs::path& cache) {
+    std::error_code error;
+    fs::create_directories(cache, error);
+    std::string name = (cache / "build.XXXXXX").string();
+    if (error || ::mkdtemp(name.data()) == nullptr)
+      throw ConfigError(
+          "{}: the cache of compiled units cannot be written: {}; set BLOCKDOT_CACHE "
+          "to a folder you may write to",
+          cache.string(), error ? error.message() : std::strerror(errno));
+    path_ = name;
+  }
+  ~BuildFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  BuildFolder(const BuildFolder&) = delete;
+  BuildFolder& operator=(const BuildFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void install(const fs::path& built, const fs::path& target) {
+  std::string bytes = read_file(built);
+  seal(bytes);
+  write_file_atomic(target, bytes);
+}
+
+// ---- Tools ----
+
+/// Version texts of the tools and the processor: what they make of the same input.
+const std::string& environment_text() {
+  static std::mutex mutex;
+  static std::string text;
+  std::lock_guard lock(mutex);
+  if (text.empty()) {
+    std::string found = require_tool({"verilator", "--version"}, "/");
+    found += require_tool({"g++", "--version"}, "/");
+    for (const std::string& line : formats::split(read_file("/proc/cpuinfo"), '\n'))
+      if (line.starts_with("model name") || line.starts_with("flags")) {
+        found += line + "\n";
+        if (line.starts_with("flags")) break;  // of the first core
+      }
+    for (const std::string& flag : kVerilatorFlags) found += flag + " ";
+    for (const std::string& flag : kCompilerFlags) found += flag + " ";
+    text = found;
+  }
+  return text;
+}
+
+fs::path verilator_include() {
+  std::string output = require_tool({"verilator", "--getenv", "VERILATOR_ROOT"}, "/");
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  return fs::path(output) / "include";
+}
+
+std::vector<std::string> compiler(std::vector<std::string> tail) {
+  std::vector<std::string> command = {"g++"};
+  command.insert(command.end(), kCompilerFlags.begin(), kCompilerFlags.end());
+  command.push_back("-I" + verilator_include().string());
+  command.push_back("-I" + (verilator_include() / "vltstd").string());
+  command.insert(command.end(), tail.begin(), tail.end());
+  return command;
+}
+
+/// Verilator's runtime, compiled once.
+fs::path runtime_object(const fs::path& cache) {
+  fs::path target =
+      cache / fmt::format("runtime-{}.o", sha256_hex(environment_text()).substr(0, 16));
+  if (intact(target)) return target;
+  BuildFolder build(cache);
+  write_file_atomic(build.path() / "runtime.cc",
+                    "#include \"verilated.cpp\"\n#include \"verilated_threads.cpp\"\n");
+  require_tool(compiler({"-O2", "-c", "runtime.cc", "-o", "runtime.o"}), build.path());
+  install(build.path() / "runtime.o", target);
+  return target;
+}
+
+void compile(const ModelSource& source, const std::string& shim, const fs::path& cache,
+             const fs::path& target) {
+  fs::path runtime = runtime_object(cache);
+  BuildFolder build(cache);
+  write_file_atomic(build.path() / "unit.v", source.verilog);
+  std::vector<std::string> verilate = {"verilator"};
+  verilate.insert(verilate.end(), kVerilatorFlags.begin(), kVerilatorFlags.end());
+  verilate.insert(verilate.end(), {"--top-module", source.top, "unit.v"});
+  require_tool(verilate, build.path());
+
+  std::vector<std::string> parts;
+  for (const auto& entry : fs::directory_iterator(build.path() / "obj"))
+    if (entry.path().extension() == ".cpp") parts.push_back(entry.path().filename().string());
+  std::sort(parts.begin(), parts.end());
+  std::string text;
+  for (const std::string& part : parts) text += fmt::format("#include \"obj/{}\"\n", part);
+  write_file_atomic(build.path() / "model.cc", text + shim);
+  require_tool(compiler({"-O3", "-shared", "-Wl,-Bsymbolic", "-Iobj", "model.cc", runtime.string(),
+                         "-pthread", "-o", "model.so"}),
+               build.path());
+  install(build.path() / "model.so", target);
+}
+
+}  // namespace
+
+fs::path default_cache() {
+  auto set = [](const char* name) -> const char* {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0' ? value : nullptr;
+  };
+  if (const char* folder = set("BLOCKDOT_CACHE")) return folder;
+  if (const char* folder = set("XDG_CACHE_HOME")) return fs::path(folder) / "blockdot";
+  if (const char* home = set("HOME")) return fs::path(home) / ".cache" / "blockdot";
+  return fs::temp_directory_path() / "blockdot";
+}
+
+struct Model::Library {
+  void* handle = nullptr;
+  const Api* api = nullptr;
+  fs::path file;
+  bool compiled = false;
+  std::string top;
+  Layout inputs, outputs;
+
+  Library() = default;
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+  ~Library() {
+    if (handle != nullptr) ::dlclose(handle);
+  }
+};
+
+Model Model::load(const ModelSource& source, const fs::path& cache_folder) {
+  auto library = std::make_shared<Library>();
+  library->top = source.top;
+  library->inputs = layout(source, true);
+  library->outputs = layout(source, false);
+  // Tools run in other folders: the cache's path must not depend on the current one.
+  fs::path cache = fs::absolute(cache_folder.empty() ? default_cache() : cache_folder);
+  std::string shim = shim_text(source, library->inputs, library->outputs);
+  std::string key;
+  for (const std::string& part : {environment_text(), source.top, source.verilog, shim})
+    key += fmt::format("{} {}\n", part.size(), part);
+  library->file = cache / fmt::format("model-{}.so", sha256_hex(key).substr(0, 40));
+  if (!intact(library->file)) {
+    compile(source, shim, cache, library->file);
+    library->compiled = true;
+  }
+  library->handle = ::dlopen(library->file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library->handle == nullptr)
+    throw ConfigError("{}: cannot be loaded: {}", library->file.string(), ::dlerror());
+  library->api = static_cast<const Api*>(::dlsym(library->handle, "blockdot_model"));
+  BLOCKDOT_CHECK(library->api != nullptr, "{}", library->file.string());
+  Model model;
+  model.library_ = std::move(library);
+  return model;
+}
+
+bool Model::compiled() const { return library_->compiled; }
+const fs::path& Model::file() const { return library_->file; }
+std::size_t Model::input_bytes() const { return library_->inputs.bytes; }
+std::size_t Model::output_bytes() const { return library_->outputs.bytes; }
+
+namespace {
+const ModelField* find_field(const Layout& layout, std::string_view port) {
+  for (const auto& [name, field] : layout.fields)
+    if (name == port) return &field;
+  return nullptr;
+}
+}  // namespace
+
+ModelField Model::input(std::string_view port) const {
+  const ModelField* field = find_field(library_->inputs, port);
+  if (field == nullptr) throw ConfigError("{}: has no input {}", library_->top, port);
+  return *field;
+}
+
+ModelField Model::output(std::string_view port) const {
+  const ModelField* field = find_field(library_->outputs, port);
+  if (field == nullptr) throw ConfigError("{}: has no output {}", library_->top, port);
+  return *field;
+}
+
+bool Model::has_input(std::string_view port) const {
+  return find_field(library_->inputs, port) != nullptr;
+}
+
+Model::Instance::Instance(const Model& model)
+    : library_(model.library_),
+      state_(model.library_->api->create(), model.library_->api->destroy),
+      run_(model.library_->api->run),
+      settle_(model.library_->api->settle) {}
+
+void Model::Instance::run(std::int64_t cycles, const std::uint8_t* inputs, std::uint8_t* outputs) {
+  run_(state_.get(), cycles, inputs, outputs);
+}
+
+void Model::Instance::settle(const std::uint8_t* inputs, std::uint8_t* outputs) {
+  settle_(state_.get(), inputs, outputs);
+}
+
+}  // namespace blockdot::sim

@@ -1,0 +1,213 @@
+// Run-time compilation of small Verilog written by hand; the oracle is the same function in C++.
+#include "sim/cosim/model.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "sim/cosim/tool.h"
+#include "sim/temporary_folder.h"
+
+namespace blockdot::sim {
+namespace {
+
+/// Accumulates a_i when valid_i; the first and last byte of a wide port; a wide output.
+const ModelSource kAccumulate{
+    R"(`default_nettype none
+module acc (input wire clk_i, input wire rst_ni, input wire valid_i, input wire [99:0] wide_i,
+            input wire [39:0] a_i, output wire [7:0] ends_o, output reg [39:0] sum_o,
+            output wire [99:0] not_o);
+  assign ends_o = wide_i[7:0] ^ wide_i[99:92];
+  assign not_o = ~wide_i;
+  always @(posedge clk_i) if (!rst_ni) sum_o <= 40'd0; else if (valid_i) sum_o <= sum_o + a_i;
+endmodule
+)",
+    "acc",
+    {{"clk_i", true, 1},
+     {"rst_ni", true, 1},
+     {"valid_i", true, 1},
+     {"wide_i", true, 100},
+     {"a_i", true, 40},
+     {"ends_o", false, 8},
+     {"sum_o", false, 40},
+     {"not_o", false, 100}}};
+
+/// Tests share one cache, so that Verilator's runtime is compiled once.
+const std::filesystem::path kCache = BLOCKDOT_BINARY_DIR "/test-cache";
+
+/// The accumulator under a text that no cache has seen; its entry goes away with it.
+class FreshSource {
+ public:
+  FreshSource() : source_(kAccumulate) {
+    source_.verilog += fmt::format("// {} {}\n", ::getpid(), std::random_device()());
+  }
+  ~FreshSource() { std::filesystem::remove(Model::load(source_, kCache).file()); }
+  const ModelSource& get() const { return source_; }
+
+ private:
+  ModelSource source_;
+};
+
+/// Runs random cycles and compares with C++; values checked.
+int check_accumulate(const Model& model, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Model::Instance instance(model);
+  auto rst = model.input("rst_ni"), valid = model.input("valid_i"), wide = model.input("wide_i"),
+       a = model.input("a_i");
+  auto ends = model.output("ends_o"), sum = model.output("sum_o"), inverse = model.output("not_o");
+  constexpr int kCycles = 1000;
+  std::vector<std::uint8_t> in(kCycles * model.input_bytes()), out(kCycles * model.output_bytes());
+  std::vector<std::array<std::uint64_t, 2>> sent(kCycles);
+  std::vector<std::uint64_t> want(kCycles);
+  std::uint64_t state = 0;
+  for (std::size_t c = 0; c < kCycles; ++c) {
+    std::uint8_t* record = in.data() + c * model.input_bytes();
+    bool reset = c == 0, take = random() % 2;
+    std::uint64_t add = random() & 0xFFFFFFFFFF;
+    sent[c] = {random(), random() & ((std::uint64_t{1} << 36) - 1)};
+    set_field(record, rst, !reset);
+    set_field(record, valid, take);
+    set_field(record, a, add);
+    put_bits(record, wide, 0, 64, sent[c][0]);
+    put_bits(record, wide, 64, 36, sent[c][1]);
+    want[c] = state;
+    state = reset ? 0 : take ? (state + add) & 0xFFFFFFFFFF : state;
+  }
+  instance.run(kCycles, in.data(), out.data());
+  int checked = 0;
+  for (std::size_t c = 1; c < kCycles; ++c, ++checked) {
+    const std::uint8_t* record = out.data() + c * model.output_bytes();
+    EXPECT_EQ(get_bits(record, sum, 0, 40), want[c]) << c;
+    EXPECT_EQ(get_bits(record, ends, 0, 8), (sent[c][0] & 255) ^ (sent[c][1] >> 28)) << c;
+    EXPECT_EQ(get_bits(record, inverse, 0, 64), ~sent[c][0]);
+    EXPECT_EQ(get_bits(record, inverse, 64, 36), ~sent[c][1] & ((std::uint64_t{1} << 36) - 1));
+  }
+  return checked;
+}
+
+TEST(Model, DrivesNarrowAndWidePortsCycleByCycle) {
+  EXPECT_EQ(check_accumulate(Model::load(kAccumulate, kCache), 1), 999);
+}
+
+TEST(Model, InstancesAreIndependent) {
+  Model model = Model::load(kAccumulate, kCache);
+  Model::Instance x(model), y(model);
+  std::vector<std::uint8_t> in(model.input_bytes()), out(model.output_bytes());
+  set_field(in.data(), model.input("rst_ni"), 1);
+  set_field(in.data(), model.input("valid_i"), 1);
+  set_field(in.data(), model.input("a_i"), 5);
+  x.run(1, in.data(), out.data());
+  x.run(1, in.data(), out.data());
+  EXPECT_EQ(get_bits(out.data(), model.output("sum_o"), 0, 40), 5u);
+  y.settle(in.data(), out.data());
+  EXPECT_EQ(get_bits(out.data(), model.output("sum_o"), 0, 40), 0u);
+}
+
+TEST(Model, RunsCombinationalModules) {
+  ModelSource source{
+      "module x (input wire [7:0] a_i, output wire [7:0] y_o); assign y_o = ~a_i; "
+      "endmodule\n",
+      "x",
+      {{"a_i", true, 8}, {"y_o", false, 8}}};
+  Model model = Model::load(source, kCache);
+  Model::Instance instance(model);
+  std::vector<std::uint8_t> in(256 * model.input_bytes()), out(256 * model.output_bytes());
+  for (std::size_t a = 0; a < 256; ++a)
+    set_field(in.data() + a * model.input_bytes(), model.input("a_i"), a);
+  instance.run(256, in.data(), out.data());
+  for (std::size_t a = 0; a < 256; ++a)
+    EXPECT_EQ(get_bits(out.data() + a * model.output_bytes(), model.output("y_o"), 0, 8), 255 - a);
+}
+
+TEST(ModelCache, ASecondLoadDoesNotCompile) {
+  FreshSource source;
+  EXPECT_TRUE(Model::load(source.get(), kCache).compiled());
+  EXPECT_FALSE(Model::load(source.get(), kCache).compiled());
+}
+
+TEST(ModelCache, BuildsADamagedEntryAgain) {
+  FreshSource source;
+  std::filesystem::path file = Model::load(source.get(), kCache).file();
+  std::string good = read_file(file);
+  std::string flipped = good;
+  flipped[good.size() / 2] ^= 1;
+  for (const std::string& bad : {flipped, good.substr(0, good.size() / 2), std::string()}) {
+    write_file_atomic(file, bad);
+    Model model = Model::load(source.get(), kCache);
+    EXPECT_TRUE(model.compiled());
+    EXPECT_EQ(check_accumulate(model, 2), 999);
+  }
+  EXPECT_EQ(read_file(file), good);  // the same input gives the same bytes, wherever it is built
+}
+
+TEST(ModelCache, ServesTwoProcessesAtOnce) {
+  TemporaryFolder cache;  // empty: both have to build runtime and model
+  std::vector<pid_t> children;
+  for (int i = 0; i < 2; ++i) {
+    pid_t child = ::fork();
+    if (child == 0) {
+      int checked = 0;
+      try {
+        checked = check_accumulate(Model::load(kAccumulate, cache.path()), 3);
+      } catch (...) {
+      }
+      ::_exit(checked == 999 && !::testing::Test::HasFailure() ? 0 : 1);
+    }
+    children.push_back(child);
+  }
+  for (pid_t child : children) {
+    int status = 1;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_FALSE(Model::load(kAccumulate, cache.path()).compiled());
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(cache.path())) {
+    EXPECT_TRUE(entry.is_regular_file()) << entry.path() << " is left over";
+    ++files;
+  }
+  EXPECT_EQ(files, 2);
+}
+
+TEST(ModelErrors, ShowVerilatorsLastLines) {
+  ModelSource bad = kAccumulate;
+  bad.verilog = "module acc (input wire clk_i; endmodule\n";
+  try {
+    Model::load(bad, kCache);
+    FAIL();
+  } catch (const ConfigError& error) {
+    std::string text = error.what();
+    EXPECT_NE(text.find("verilator failed"), std::string::npos) << text;
+    EXPECT_NE(text.find("unit.v:1"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+  }
+}
+
+TEST(ModelErrors, NameTheDebianPackageOfAMissingTool) {
+  std::string path = std::getenv("PATH");
+  TemporaryFolder empty;
+  ::setenv("PATH", empty.path().c_str(), 1);
+  for (const char* tool : {"verilator", "g++", "iverilog"}) try {
+      find_tool(tool);
+      ADD_FAILURE() << tool;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find(std::string("apt-get install ") + tool),
+                std::string::npos);
+    }
+  ::setenv("PATH", path.c_str(), 1);
+}
+
+TEST(ModelErrors, SayThatTheCacheCannotBeWritten) {
+  TemporaryFolder folder;
+  write_file_atomic(folder.path() / "file", "");
+  EXPECT_THROW(Model::load(kAccumulate, folder.path() / "file" / "cache"), ConfigError);
+}
+
+}  // namespace
+}  // namespace blockdot::sim
