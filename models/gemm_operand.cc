@@ -1,0 +1,199 @@
+#include "models/gemm_operand.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "formats/error.h"
+#include "models/parallel.h"
+
+namespace blockdot::models {
+
+using formats::BeatRange;
+using formats::ElementFormat;
+using formats::QuantizedMatrix;
+using formats::SpecialsPolicy;
+
+namespace {
+
+constexpr int kUnitBits = 62;
+
+/// x = significand * 2^exponent with an odd significand, x finite and not 0.
+struct Dyadic {
+  std::int64_t significand;
+  int exponent;
+};
+Dyadic dyadic(double x) {
+  int exponent;
+  auto m = static_cast<std::int64_t>(std::ldexp(std::frexp(x, &exponent), 53));
+  int zeros = std::countr_zero(static_cast<std::uint64_t>(m));
+  return {m >> zeros, exponent - 53 + zeros};
+}
+
+/// Meaning of the codes of a narrow format: the same for every row.
+struct Table {
+  std::vector<std::int64_t> units;  // of 2^unit; 0 for NaN and Inf
+  std::vector<double> values;
+  int unit = 0;
+  std::uint64_t max_units = 0;
+};
+
+/// Bits from the smallest step to the largest value.
+int span_bits(const ElementFormat& format) {
+  return max_exponent(format) + 1 - lsb_exponent(format);
+}
+
+}  // namespace
+
+double Operand::scale(std::int64_t r, std::int64_t c) const {
+  auto at = static_cast<size_t>(r * chunks + c);
+  return std::ldexp(static_cast<double>(significands[at]), exponents[at]);
+}
+
+Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, int threads) {
+  const ElementFormat& element = matrix.format.element;
+  Operand operand;
+  operand.rows = matrix.rows;
+  operand.length = matrix.length;
+  operand.units.assign(static_cast<size_t>(matrix.rows * matrix.length), 0);
+  operand.row.resize(static_cast<size_t>(matrix.rows));
+  // Until set_chunks: scale_low holds the exponent of the row's unit.
+  int tau_max = (1 << matrix.format.micro.bits) - 1;
+  bool narrow = element.width() <= 8 && span_bits(element) + tau_max <= 40;
+
+  auto mark = [&](Operand::Row& row, double value, std::int64_t k) {
+    if (std::isnan(value) || specials == SpecialsPolicy::kNan)
+      row.nan = true;
+    else
+      row.infs.push_back(k);
+  };
+
+  Table table;
+  if (narrow) {
+    table.unit = lsb_exponent(element) - tau_max;
+    for (std::uint32_t code = 0; code < (1u << element.width()); ++code) {
+      double value = decode(element, code);
+      table.values.push_back(value);
+      // Without tau; the shift below adds it.
+      double units = std::isfinite(value) ? std::ldexp(value, -lsb_exponent(element)) : 0;
+      table.units.push_back(static_cast<std::int64_t>(units));
+      table.max_units =
+          std::max(table.max_units, static_cast<std::uint64_t>(std::fabs(units)) << tau_max);
+    }
+  }
+
+  auto decode_narrow_row = [&](std::int64_t r) {
+    Operand::Row& row = operand.row[static_cast<size_t>(r)];
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
+    std::int64_t* units = operand.units.data() + r * matrix.length;
+    bool specials_possible = has_nan(element);
+    for (std::int64_t k = 0; k < matrix.length; ++k) {
+      std::uint32_t code = codes[k] & (table.units.size() - 1);
+      units[k] = table.units[code];
+      if (specials_possible && !std::isfinite(table.values[code])) mark(row, table.values[code], k);
+    }
+    if (tau_max > 0)
+      for (std::int64_t k = 0; k < matrix.length; ++k)
+        units[k] *= std::int64_t{1} << (tau_max - matrix.micro(r, k));
+    row.range.max_units = table.max_units;
+    row.range.scale_low = table.unit;
+  };
+
+  // A wide format spans more than its data do: the unit follows from the row.
+  auto decode_wide_row = [&](std::int64_t r) {
+    Operand::Row& row = operand.row[static_cast<size_t>(r)];
+    std::vector<double> values(static_cast<size_t>(matrix.length));
+    int low = 0, high = 0;
+    bool any = false;
+    for (std::int64_t k = 0; k < matrix.length; ++k) {
+      double value = decode(element, matrix.code(r, k));
+      if (!std::isfinite(value)) {
+        mark(row, value, k);
+        continue;
+      }
+      if (value == 0) continue;
+      value = std::ldexp(value, -matrix.micro(r, k));
+      values[static_cast<size_t>(k)] = value;
+      int lsb = dyadic(value).exponent, top = std::ilogb(value) + 1;
+      low = any ? std::min(low, lsb) : lsb;
+      high = any ? std::max(high, top) : top;
+      any = true;
+    }
+    row.range.scale_low = low;
+    if (high - low > kUnitBits) {
+      row.range.wild = true;
+      return;
+    }
+    for (std::int64_t k = 0; k < matrix.length; ++k) {
+      auto units = static_cast<std::int64_t>(std::ldexp(values[static_cast<size_t>(k)], -low));
+      operand.units[static_cast<size_t>(r * matrix.length + k)] = units;
+      row.range.max_units =
+          std::max(row.range.max_units, static_cast<std::uint64_t>(std::abs(units)));
+    }
+  };
+
+  parallel_ranges(matrix.rows, threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) narrow ? decode_narrow_row(r) : decode_wide_row(r);
+  });
+  return operand;
+}
+
+void set_chunks(Operand& operand, const QuantizedMatrix& matrix,
+                const std::vector<BeatRange>& chunks, int threads) {
+  operand.chunks = static_cast<std::int64_t>(chunks.size());
+  operand.significands.assign(static_cast<size_t>(operand.rows * operand.chunks), 0);
+  operand.exponents.assign(operand.significands.size(), 0);
+  auto set_row = [&](std::int64_t r) {
+    Operand::Row& row = operand.row[static_cast<size_t>(r)];
+    OperandRange& range = row.range;
+    int unit = range.scale_low;
+    std::int64_t* units = operand.units.data() + r * operand.length;
+    range.scale_low = range.scale_high = 0;
+    range.empty = true;
+    std::uint32_t known_code = 0;
+    double value = decode(matrix.format.scale, known_code);
+    for (std::int64_t c = 0; c < operand.chunks; ++c) {
+      const BeatRange& chunk = chunks[static_cast<size_t>(c)];
+      std::uint32_t code = matrix.scale(r, chunk.k);
+      if (code != known_code) value = decode(matrix.format.scale, code);
+      known_code = code;
+      if (!std::isfinite(value)) {
+        row.nan = true;
+        continue;  // significand 0
+      }
+      std::int64_t any = 0;
+      for (int j = 0; j < chunk.count; ++j) any |= units[chunk.k + j];
+      if (any == 0 || value == 0) continue;
+      Dyadic scale = dyadic(value);
+      int exponent = scale.exponent + unit;
+      int top = exponent +
+                static_cast<int>(std::bit_width(static_cast<std::uint64_t>(scale.significand - 1)));
+      auto at = static_cast<size_t>(r * operand.chunks + c);
+      operand.significands[at] = scale.significand;
+      operand.exponents[at] = exponent;
+      range.scale_low = range.empty ? exponent : std::min(range.scale_low, exponent);
+      range.scale_high = range.empty ? top : std::max(range.scale_high, top);
+      range.empty = false;
+    }
+  };
+  parallel_ranges(operand.rows, threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) set_row(r);
+  });
+}
+
+OperandRange joint_range(const Operand& operand, std::int64_t begin, std::int64_t end) {
+  OperandRange joint;
+  for (std::int64_t r = begin; r < end; ++r) {
+    const OperandRange& range = operand.row[static_cast<size_t>(r)].range;
+    joint.wild |= range.wild;
+    joint.max_units = std::max(joint.max_units, range.max_units);
+    if (range.empty) continue;
+    joint.scale_low = joint.empty ? range.scale_low : std::min(joint.scale_low, range.scale_low);
+    joint.scale_high =
+        joint.empty ? range.scale_high : std::max(joint.scale_high, range.scale_high);
+    joint.empty = false;
+  }
+  return joint;
+}
+
+}  // namespace blockdot::models

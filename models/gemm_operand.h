@@ -1,0 +1,54 @@
+// One side of a fast GEMM, decoded once: integer units and real scales.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "formats/dot_spec.h"
+#include "formats/quantize.h"
+
+namespace blockdot::models {
+
+/// Bounds of some rows of an operand; what decides which kernel is exact for them.
+struct OperandRange {
+  bool wild = false;            // some row's elements span more than 62 bits: units not usable
+  std::uint64_t max_units = 0;  // |units| at most
+  int scale_low = 0;            // every scale that matters is a multiple of 2^scale_low
+  int scale_high = 0;           // and at most 2^scale_high
+  bool empty = true;            // no element differs from zero: the scales do not matter
+};
+
+/// The value of element (row, k) in chunk c is units(row, k) * scale(row, c), exactly; NaN and Inf
+/// elements have units 0 and are told by the row's flags. A scale is significand * 2^exponent, 0
+/// where the chunk's units are all 0 (and its scale may be anything).
+struct Operand {
+  struct Row {
+    bool nan = false;                // a NaN among its elements or scales: its results are NaN
+    std::vector<std::int64_t> infs;  // positions of Inf elements
+    OperandRange range;
+  };
+
+  std::int64_t rows = 0;
+  std::int64_t length = 0;
+  std::int64_t chunks = 0;
+  std::vector<std::int64_t> units;         // [rows][length]
+  std::vector<std::int64_t> significands;  // [rows][chunks], below 2^24
+  std::vector<std::int32_t> exponents;     // [rows][chunks]
+  std::vector<Row> row;
+
+  const std::int64_t* units_of(std::int64_t r) const { return units.data() + r * length; }
+  double scale(std::int64_t r, std::int64_t c) const;
+};
+
+/// Decodes elements; scales are still to be set. Inf counts as NaN where `specials` says so.
+Operand decode_operand(const formats::QuantizedMatrix& matrix, formats::SpecialsPolicy specials,
+                       int threads);
+
+/// Sets the scales of the chunks (none straddles a block) and the rows' ranges.
+void set_chunks(Operand& operand, const formats::QuantizedMatrix& matrix,
+                const std::vector<formats::BeatRange>& chunks, int threads);
+
+/// Joint bounds of rows [begin, end).
+OperandRange joint_range(const Operand& operand, std::int64_t begin, std::int64_t end);
+
+}  // namespace blockdot::models
