@@ -9,8 +9,8 @@ Two lines on a training loop of one's own::
 The trace is a directory as `docs/trace-format.md` describes it. The parts:
 
 - `recorder`: hooks torch, makes GEMM operands of layers (needs torch)
-- `trace`: manifest and tensor files, written atomically, read with every check (numpy only)
-- `safetensors`: the file layout (numpy only)
+- `trace`: manifest and tensor files, written atomically, read with every check (standard library)
+- `safetensors`: the file layout (standard library)
 - `train`: the two built-in trainings behind `python3 -m blockdot_record train`
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Iterable, Optional, Union
 
-from .trace import RecordError, Trace, TraceError, read_trace
+from .trace import RecordError, Trace, TraceError, cannot_import, read_trace
 
 if TYPE_CHECKING:
     from .recorder import Recorder
@@ -62,7 +62,5 @@ def record(
     try:
         from .recorder import Recorder
     except ImportError as error:
-        raise RecordError(
-            f"torch cannot be imported ({error}): install Debian's python3-torch, or torch 1.13 or later"
-        )
+        raise cannot_import(error)
     return Recorder(out, steps, layers, model, max_rows, first_row, max_bytes, max_calls, recipe)

@@ -1,4 +1,4 @@
-"""Command line of the recorder: argument parsing and printing only. Exit 0 done, 1 a check failed, 2 bad input."""
+"""Command line of the recorder: argument parsing and printing only. Exit 0 done, 2 bad input or a broken trace."""
 
 from __future__ import annotations
 
@@ -135,9 +135,7 @@ def _train(arguments: argparse.Namespace, argv: List[str]) -> None:
     try:
         from . import train
     except ImportError as error:
-        raise RecordError(
-            f"torch cannot be imported ({error}): install Debian's python3-torch, or torch 1.13 or later"
-        )
+        raise cannot_import(error)
 
     started = time.monotonic()
     training = train.prepare(arguments.training, arguments.seed, arguments.data)
@@ -202,10 +200,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             _train(arguments, argv)
         else:
             _check(arguments.trace)
-    except RecordError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except TraceError as error:
+    except (RecordError, TraceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -146,7 +146,7 @@ def im2col(image: Tensor, kernel: Sequence[int], stride, padding, dilation) -> T
     for b, a in zip(reversed(before), reversed(after)):
         pads += [b, a]
     padded = F.pad(image, pads).contiguous()
-    steps = padded.stride()
+    steps = list(padded.stride())
     extents = [
         (padded.shape[2 + d] - dilation[d] * (kernel[d] - 1) - 1) // stride[d] + 1
         for d in range(dims)

@@ -323,7 +323,8 @@ class Recorder:
     def _wait_for_gradient(self, output: torch.Tensor, recorded: List[_Recorded]) -> None:
         """Takes dY when backward passes the output's graph node.
 
-        The node and not the tensor: an in-place operation on the output (ReLU) moves the tensor to another node.
+        The node and not the tensor: hooks of the user on the tensor may change the gradient, and the node has what
+        the backward products are made of. An in-place operation on the output does not matter to its node.
         """
         node = output.grad_fn
         if node is None or not recorded:
@@ -474,12 +475,11 @@ class _OptimizerWatch:
     """Calls `stepped` after each step of any optimiser, by wrapping the `step` of their classes.
 
     A learning-rate scheduler puts a `step` of its own on the instance that calls the class's old one, so such
-    instances are wrapped too. The wrapper of an inner call says nothing: an optimiser's step counts once.
+    instances are wrapped too. Saying it twice does no harm: a step begins with the next forward pass.
     """
 
     def __init__(self, stepped) -> None:
         self._stepped = stepped
-        self._depth = 0
         self._wrapped: list = []
         base: Any = torch.optim.Optimizer
         for cls in _subclasses(base):
@@ -510,13 +510,8 @@ class _OptimizerWatch:
 
         @functools.wraps(original)
         def step(*args, **kwargs):
-            self._depth += 1
-            try:
-                result = original(*args, **kwargs)
-            finally:
-                self._depth -= 1
-            if self._depth == 0:
-                self._stepped()
+            result = original(*args, **kwargs)
+            self._stepped()
             return result
 
         self._wrapped.append((owner, "step", original, step))

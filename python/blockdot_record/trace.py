@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager
-from typing import Dict, List, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Dict, List, NamedTuple
 
 from . import safetensors
 from .safetensors import SafetensorsError, Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = "blockdot.trace/1"
 MANIFEST = "manifest.json"
@@ -21,6 +22,14 @@ ROLES = ("fprop", "dgrad", "wgrad")
 
 class RecordError(Exception):
     """Something the user can put right: an argument, a missing package, a directory that cannot be written."""
+
+
+def cannot_import(error: ImportError) -> RecordError:
+    """What to say when a Python has no torch or numpy."""
+    return RecordError(
+        f"{error}: recording needs torch 1.13 or later and numpy: install Debian's python3-torch and "
+        "python3-numpy and run /usr/bin/python3, or install them for this Python"
+    )
 
 
 class TraceError(ValueError):
@@ -41,13 +50,15 @@ class Trace(NamedTuple):
         """op(A) [M,K] and op(B) [K,N] of a GEMM as float32 arrays."""
         return tuple(self._operand(gemm[side]) for side in ("a", "b"))
 
-    def _operand(self, ref: dict) -> np.ndarray:
+    def _operand(self, ref: dict) -> "np.ndarray":
         array = to_float32(self.tensors[ref["file"], ref["tensor"]])
         return array.T if ref["transpose"] else array
 
 
-def to_float32(tensor: Tensor) -> np.ndarray:
+def to_float32(tensor: Tensor) -> "np.ndarray":
     """The tensor's values, exactly: every BF16 and F16 value is an F32 value."""
+    import numpy as np  # here only: writing and checking a trace needs the standard library alone
+
     if tensor.dtype == "BF16":
         bits = np.frombuffer(tensor.data, dtype="<u2").astype(np.uint32) << 16
         return bits.view(np.float32).reshape(tensor.shape)

@@ -138,10 +138,18 @@ def test_bad_recording_options_are_one_line_and_exit_2(tmp_path, sources):
     assert done.returncode == 2 and "no layer of 'cnn' matches --layers zz" in done.stderr
 
 
-def test_missing_torch_names_the_debian_package(tmp_path):
-    done = run("train", "cnn", "--out", tmp_path, prelude="import sys; sys.modules['torch'] = None")
+@pytest.mark.parametrize("module", ["torch", "numpy"])
+def test_missing_module_names_the_debian_package(tmp_path, module):
+    prelude = f"import sys; sys.modules['{module}'] = None"
+    done = run("train", "cnn", "--out", tmp_path, prelude=prelude)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "install Debian's python3-torch" in done.stderr
+    assert "install Debian's python3-torch" in done.stderr and module in done.stderr
+
+
+def test_check_needs_neither_torch_nor_numpy():
+    prelude = "import sys; sys.modules['torch'] = sys.modules['numpy'] = None"
+    done = run("check", PACKAGE.parent / "sim" / "trace" / "data", prelude=prelude)
+    assert done.returncode == 0 and "all hashes right" in done.stdout
 
 
 def test_missing_bible_names_the_debian_package(tmp_path):

@@ -112,18 +112,34 @@ def test_other_models_are_kept_and_the_same_model_is_replaced(tmp_path):
     assert files == ["m-step0002.safetensors", "manifest.json", "n-step0000.safetensors"]
 
 
+PUBLISH = """
+import pathlib, sys
+sys.path[:0] = sys.argv[3:]
+from test_trace import write
+for value in range(20):
+    write(pathlib.Path(sys.argv[1]), sys.argv[2], value=float(value))
+"""
+
+
+def publisher(directory, model):
+    """Another process that publishes `model` twenty times."""
+    return subprocess.Popen([sys.executable, "-c", PUBLISH, str(directory), model, *sys.path])
+
+
 def test_processes_that_publish_into_one_directory_at_once_all_arrive_whole(tmp_path):
-    program = (
-        "import sys; sys.path[:0] = sys.argv[3:]; from test_trace import write; import pathlib;"
-        "[write(pathlib.Path(sys.argv[1]), sys.argv[2], value=float(i)) for i in range(20)]"
-    )
-    runs = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), model, *sys.path])
-        for model in ("p", "q", "p")
-    ]
+    runs = [publisher(tmp_path, model) for model in ("p", "q", "p")]
     assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
     assert {gemm["model"] for gemm in read_trace(str(tmp_path)).gemms} == {"p", "q"}
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_publishing_waits_for_the_one_that_holds_the_directory(tmp_path):
+    with trace._locked(str(tmp_path)):
+        run = publisher(tmp_path, "p")
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(timeout=2)
+        assert not (tmp_path / "manifest.json").exists()
+    assert run.wait(timeout=120) == 0
 
 
 def test_directory_with_a_foreign_manifest_is_refused_and_left_alone(tmp_path):
