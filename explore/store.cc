@@ -2,19 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
-
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "sim/cosim/model.h"
 #include "sim/trace/sha256.h"
 
 namespace blockdot::explore {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 // First line of an entry: key and checksum of the rest.
 std::string header(const std::string& key, std::string_view value) {
@@ -23,15 +17,7 @@ std::string header(const std::string& key, std::string_view value) {
 
 }  // namespace
 
-ResultStore ResultStore::at_default() {
-  if (std::string own = environment("BLOCKDOT_CACHE"); !own.empty())
-    return ResultStore(std::filesystem::path(own) / "results");
-  if (std::string xdg = environment("XDG_CACHE_HOME"); !xdg.empty())
-    return ResultStore(std::filesystem::path(xdg) / "blockdot" / "results");
-  if (std::string home = environment("HOME"); !home.empty())
-    return ResultStore(std::filesystem::path(home) / ".cache" / "blockdot" / "results");
-  return ResultStore({});
-}
+ResultStore ResultStore::at_default() { return ResultStore(sim::default_cache() / "results"); }
 
 std::filesystem::path ResultStore::path_of(const std::string& key) const {
   return folder_ / key.substr(0, 2) / key.substr(2);

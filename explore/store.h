@@ -16,8 +16,7 @@ class ResultStore {
   /// An empty folder means no store: nothing is found, nothing kept.
   explicit ResultStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  /// $BLOCKDOT_CACHE/results, else $XDG_CACHE_HOME/blockdot/results, else
-  /// ~/.cache/blockdot/results; no store without any of the three.
+  /// The folder `results` of sim::default_cache(): $BLOCKDOT_CACHE, or ~/.cache/blockdot.
   static ResultStore at_default();
 
   std::optional<std::string> find(const std::string& key) const;

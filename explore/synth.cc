@@ -42,20 +42,30 @@ std::pair<std::string, int> run(const std::string& command) {
   return {output, pclose(pipe)};
 }
 
-// The figures of measure_unit.sh's JSON line.
+// A NAND2X1 of the library, in its own area units (um^2): the unit of the generic technology.
+constexpr double kNand2Area = 24;
+
+// The figures of measure_unit.sh's JSON line, in the units of the technology's estimates.
 Figures read_figures(const std::string& output, rtl_gen::Technology technology) {
   nlohmann::json measured = nlohmann::json::parse(output);
+  std::string area_unit(rtl_gen::CostModel(technology).area_unit());
   Figures figures;
-  auto take = [&](const char* name, const char* field, const char* unit) {
-    figures[name] = {measured.at(field).get<double>(), unit, "synthesised"};
+  auto take = [&](const char* name, const char* field, const std::string& unit, double scale) {
+    figures[name] = {measured.at(field).get<double>() * scale, unit, "synthesised"};
   };
-  if (technology == rtl_gen::Technology::kXilinx) {
-    take("luts", "lut", "LUT");
-    take("register_bits", "ff", "bit");
-    take("carry", "carry", "CARRY8");
-  } else {
-    take("area", "area_buf", "um2");
-    take("critical_path_ns", "delay_ns_buf", "ns");
+  switch (technology) {
+    case rtl_gen::Technology::kXilinx:
+      take("area", "lut", area_unit, 1);
+      take("register_bits", "ff", "bit", 1);
+      break;
+    case rtl_gen::Technology::kGeneric:
+      take("area", "area_buf", area_unit, 1 / kNand2Area);
+      take("critical_path_ns", "delay_ns_buf", "ns", 1);
+      break;
+    case rtl_gen::Technology::kOsu018:
+      take("area", "area_buf", area_unit, 1);
+      take("critical_path_ns", "delay_ns_buf", "ns", 1);
+      break;
   }
   return figures;
 }

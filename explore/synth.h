@@ -16,9 +16,9 @@ using Figures = std::map<std::string, rtl_gen::Figure>;
 /// ConfigError naming the Debian package of the first tool or library that is not there.
 void require_synthesis_tools(rtl_gen::Technology technology);
 
-/// Maps `unit` and measures it: for osu018 and generic the cell area and the worst path after
-/// buffering and sizing, for xilinx the LUTs, flip-flops and carry blocks of UltraScale+. Figures
-/// say "synthesised". Answers are kept in `store` under the Verilog's hash.
+/// Maps `unit` and measures it. osu018 and generic: `area` (in the units of the estimates) and
+/// `critical_path_ns`, both after buffering and sizing; xilinx (UltraScale+): `area` in LUTs and
+/// `register_bits`. Figures say "synthesised". Answers are kept in `store` under the Verilog's hash.
 /// ConfigError with the tool's last words when it fails or exceeds LIMIT_S (1500) seconds.
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store);

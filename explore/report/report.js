@@ -7,7 +7,7 @@
   const palette = ["#4269d0", "#e29a00", "#ff725c", "#39ab95", "#3ca951", "#e86f9f", "#a463f2", "#6f9fe0", "#9c6b4e", "#838995"];
   const colour = (i) => palette[i % palette.length];
   const kRoles = ["fprop", "dgrad", "wgrad"];
-  const state = { model: "", step: "", role: "", layer: "", area: "estimated", sort: {} };
+  const state = { model: "", step: "", role: "", layer: "", area: null, sort: {} };
 
   // ---- Small helpers ----
   const $ = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@
   const unique = (values) => [...new Set(values)];
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 
-  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.error.snr_db) }));
+  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.fp64.snr_db) }));
 
   // ---- Aggregates ----
   const selected = () => rows.filter((r) =>
@@ -45,22 +45,26 @@
     const timed = some.filter((r) => finite(r.cycles) && r.cycles > 0);
     const macs = d3.sum(timed, (r) => r.g.M * r.g.N * r.g.K);
     const ns = d3.sum(timed, (r) => r.cycles * r.p.clock_ns);
-    const beats = d3.sum(timed, (r) => r.beats);
     return {
       count: some.length,
       snr: d3.mean(snr) ?? NaN,
       low: d3.min(snr) ?? NaN,
       high: d3.max(snr) ?? NaN,
       gmacs: ns > 0 ? macs / ns : NaN,
-      utilisation: beats > 0 ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
-      cosine: d3.mean(some, (r) => r.error.cosine) ?? NaN,
+      utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
+      cosine: d3.mean(some, (r) => r.fp64.cosine) ?? NaN,
     };
   }
   const figure = (point, source, key) => point[source]?.[key]?.value;
-  const hasSynth = points.some((p) => finite(figure(p, "synthesised", "area")));
-  if (hasSynth && points.every((p) => finite(figure(p, "synthesised", "area")))) state.area = "synthesised";
-  const areaUnit = () => points.map((p) => p[state.area]?.area?.unit).find(Boolean) ?? "";
-  const prettyUnit = (u) => u.replace("um2", "µm²").replace("um^2", "µm²");
+
+  // Kinds of area: where the figure comes from and its unit. Areas of different technologies do not
+  // compare, so the reader chooses one; at first what most points have, synthesised before estimated.
+  const kinds = d3.rollups(points.flatMap((p) => ["synthesised", "estimated"].filter((s) => finite(figure(p, s, "area"))).map((s) => ({ source: s, unit: p[s].area.unit }))),
+    (v) => ({ ...v[0], count: v.length }), (a) => `${a.source} ${a.unit}`).map(([key, a]) => ({ key, ...a }));
+  state.area = kinds[d3.maxIndex(kinds, (a) => a.count)] ?? { key: "", source: "estimated", unit: "" };
+  const areaOf = (p) => (p[state.area.source]?.area?.unit === state.area.unit ? p[state.area.source].area.value : NaN);
+  // The library's areas are in square micrometres (a NAND2X1 of 2.4 by 10 has 24).
+  const prettyUnit = (u) => ({ "osu018 area": "µm²", NAND2: "NAND2 equivalents", LUT: "LUTs" })[u] ?? u;
 
   // Points that no other point beats in both: less x, more y (first of equals counts).
   function paretoFront(items, x, y) {
@@ -94,34 +98,30 @@
       el(i === 0 ? "th" : "td", { class: c.text && "text", scope: i === 0 ? "row" : null }, c.show ? c.show(row) : String(c.value(row))))));
     $(id).replaceChildren(el("thead", {}, el("tr", {}, header)), el("tbody", {}, body));
   }
-  const pointName = (p) => el("span", {}, el("span", { class: "swatch", style: `background:${colour(points.indexOf(p))}` }), p.name);
+  const pointCell = (p) => el("span", {}, pointName(p), el("small", { class: "sub" }, `${format(p)}, ${p.lanes} lanes, ${p.accumulator} → ${p.output} ${p.rounding}`));
+  const pointName = (p) => el("span", {}, el("span", { class: "swatch", style: `background:${colour(points.indexOf(p))}` }), el("span", { class: "name" }, p.name));
   const format = (p) => (p.a === p.b ? p.a : `${p.a} × ${p.b}`);
 
   function drawPoints(stats) {
-    const any = (source, key) => points.some((p) => finite(figure(p, source, key)));
-    const from = (source, key, name, digits) => {
-      if (!any(source, key)) return [];
-      const unit = prettyUnit(points.map((p) => p[source]?.[key]?.unit).find(Boolean) ?? "");
-      return [{ name, unit: `${unit} ${source}`, value: (s) => figure(s.p, source, key) ?? NaN, show: (s) => number(figure(s.p, source, key), digits) }];
-    };
+    const from = (source, key, name, digits) => unique(points.map((p) => p[source]?.[key]?.unit).filter(Boolean)).map((unit) => {
+      const get = (s) => (s.p[source]?.[key]?.unit === unit ? figure(s.p, source, key) : NaN);
+      return { name, unit: `${prettyUnit(unit)} ${source === "estimated" ? "est." : "synth."}`, value: get, show: (s) => number(get(s), digits) };
+    });
     drawTable("table-points", [
-      { name: "Design point", text: true, value: (s) => s.p.name, show: (s) => pointName(s.p) },
-      { name: "Operands", text: true, value: (s) => format(s.p) },
-      { name: "Accumulator", text: true, value: (s) => s.p.accumulator },
-      { name: "Rounding", text: true, value: (s) => `${s.p.output} ${s.p.rounding}` },
-      { name: "Lanes", value: (s) => s.p.lanes },
-      { name: "Storage", unit: "bits/element", value: (s) => s.p.bits_per_element, show: (s) => number(s.p.bits_per_element, 2) },
-      ...from("estimated", "area", "Area", 0),
-      ...from("synthesised", "area", "Area", 0),
-      ...from("estimated", "luts", "LUTs", 0),
-      { name: "Clock", unit: "ns target", value: (s) => s.p.clock_ns, show: (s) => number(s.p.clock_ns, 2) },
-      ...from("estimated", "critical_path_ns", "Path", 2),
-      ...from("synthesised", "critical_path_ns", "Path", 2),
-      { name: "Latency", unit: "cycles", value: (s) => s.p.latency },
-      { name: "Throughput", unit: "GMAC/s", value: (s) => s.gmacs, show: (s) => number(s.gmacs, 2) },
+      { name: "Design point", text: true, value: (s) => s.p.name, show: (s) => pointCell(s.p) },
+      { name: "Verified", value: (s) => s.p.verification.mismatches, show: (s) => verified(s.p.verification) },
       { name: "SNR mean", unit: "dB", value: (s) => s.snr, show: (s) => number(s.snr) },
       { name: "SNR min", unit: "dB", value: (s) => s.low, show: (s) => number(s.low) },
-      { name: "Verified", value: (s) => s.p.mismatches, show: (s) => verified(s.p) },
+      { name: "Throughput", unit: "GMAC/s", value: (s) => s.gmacs, show: (s) => number(s.gmacs, 2) },
+      { name: "Storage", unit: "bits/elem.", value: (s) => s.p.bits_per_element, show: (s) => number(s.p.bits_per_element, 2) },
+      ...from("estimated", "area", "Area", 0),
+      ...from("synthesised", "area", "Area", 0),
+      { name: "Clock", unit: "ns", value: (s) => s.p.clock_ns, show: (s) => number(s.p.clock_ns, 2) },
+      ...from("estimated", "critical_path_ns", "Path", 2),
+      ...from("synthesised", "critical_path_ns", "Path", 2),
+      ...from("estimated", "register_bits", "Registers", 0),
+      { name: "Latency", unit: "cycles", value: (s) => s.p.latency },
+      { name: "Utilised", unit: "%", value: (s) => s.utilisation, show: (s) => number(100 * s.utilisation) },
     ], stats);
   }
   function verified(p) {
@@ -187,7 +187,7 @@
     ] });
     drawFigure(id, title, subtitle, plot, ["Design point", xLabel, "SNR mean (dB)", "SNR min (dB)", "Pareto front"],
       data.map((s) => [s.p.name, xShow(x(s)), number(s.snr), number(s.low), onFront.has(s) ? "yes" : "no"]));
-    $(id).dataset.front = front.map((s) => s.p.name).join(" ");
+    $(id).dataset.front = front.map((s) => s.p.name).join("\n");
   }
 
   function bars(id, title, subtitle, stats, value, label, digits) {
@@ -266,14 +266,14 @@
     const bins = h.counts.map((count, i) => ({ e: h.first + i, count, share: count / total }));
     const colours = { a: "#4269d0", b: "#39ab95" };
     const plot = Plot.plot({ ...base, height: 230,
-      x: { ...axis, grid: false, label: "floor(log₂|x|)", ticks: 10, tickFormat: (v) => (Number.isInteger(v) ? String(v) : ""), domain: bins.length ? [bins[0].e - 1, bins.at(-1).e + 1] : [0, 1] },
+      x: { ...axis, grid: false, label: "floor(log2 |x|)", ticks: 10, tickFormat: (v) => (Number.isInteger(v) ? String(v) : ""), domain: bins.length ? [bins[0].e - 1, bins.at(-1).e + 1] : [0, 1] },
       y: { ...axis, label: `share of ${counted} (%)`, percent: true, ticks: 5 },
       marks: [
         Plot.rectY(bins, { x1: (b) => b.e - 0.5, x2: (b) => b.e + 0.5, y: "share", fill: colours[side], fillOpacity: counted === "blocks" ? 0.65 : 1, className: "bins", insetLeft: 0.5, insetRight: 0.5 }),
         Plot.ruleY([0], { stroke: "var(--soft)" }),
         Plot.tip(bins, Plot.pointerX({ x: "e", y: "share", title: (b) => `2^${b.e} ≤ |x| < 2^${b.e + 1}\n${whole(b.count)} ${counted} (${(100 * b.share).toFixed(2)} %)` })),
       ] });
-    drawFigure(id, title, note.filter(Boolean).join("; "), plot, ["floor(log₂|x|)", counted, "Share (%)"], bins.filter((b) => b.count).map((b) => [String(b.e), whole(b.count), (100 * b.share).toFixed(2)]));
+    drawFigure(id, title, note.filter(Boolean).join("; "), plot, ["floor(log2 |x|)", counted, "Share (%)"], bins.filter((b) => b.count).map((b) => [String(b.e), whole(b.count), (100 * b.share).toFixed(2)]));
   }
 
   // ---- Per layer, per role, per GEMM ----
@@ -299,16 +299,16 @@
       { name: "SNR", unit: "dB", value: (r) => r.snr, show: (r) => (r.snr === Infinity ? "exact" : number(r.snr, 2)) },
       { name: "QSNR A", unit: "dB", value: (r) => real(r.a.qsnr_db), show: (r) => (real(r.a.qsnr_db) === Infinity ? "exact" : number(r.a.qsnr_db)) },
       { name: "QSNR B", unit: "dB", value: (r) => real(r.b.qsnr_db), show: (r) => (real(r.b.qsnr_db) === Infinity ? "exact" : number(r.b.qsnr_db)) },
-      { name: "Rel. error", unit: "Frobenius", value: (r) => real(r.error.rel_frobenius), show: (r) => significant(r.error.rel_frobenius) },
-      { name: "Cosine", value: (r) => real(r.error.cosine), show: (r) => number(r.error.cosine, 6) },
-      { name: "Max error", unit: "output ulp", value: (r) => real(r.error.max_ulp_output), show: (r) => short(r.error.max_ulp_output) },
-      { name: "Overflow", value: (r) => r.error.overflow, show: (r) => whole(r.error.overflow) },
-      { name: "Underflow", value: (r) => r.error.underflow, show: (r) => whole(r.error.underflow) },
-      { name: "NaN, Inf", value: (r) => r.error.nan + r.error.inf, show: (r) => whole(r.error.nan + r.error.inf) },
+      { name: "Rel. error", unit: "Frobenius", value: (r) => real(r.fp64.rel_frobenius), show: (r) => significant(r.fp64.rel_frobenius) },
+      { name: "Cosine", value: (r) => real(r.fp64.cosine), show: (r) => number(r.fp64.cosine, 6) },
+      { name: "Max error", unit: "output ulp", value: (r) => real(r.fp64.max_ulp_output), show: (r) => short(r.fp64.max_ulp_output) },
+      { name: "Overflow", value: (r) => r.fp64.overflow, show: (r) => whole(r.fp64.overflow) },
+      { name: "Underflow", value: (r) => r.fp64.underflow, show: (r) => whole(r.fp64.underflow) },
+      { name: "NaN, Inf", value: (r) => r.fp64.nan + r.fp64.inf, show: (r) => whole(r.fp64.nan + r.fp64.inf) },
       { name: "Cycles", value: (r) => r.cycles ?? NaN, show: (r) => whole(r.cycles) },
       { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
-      { name: "GMAC/s", value: (r) => r.gmac_s ?? NaN, show: (r) => number(r.gmac_s, 2) },
-      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.checked ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
+      { name: "GMAC/s", value: (r) => r.gmac_per_s ?? NaN, show: (r) => number(r.gmac_per_s, 2) },
+      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.engines.length > 1 || r.engines[0]?.engine === "rtl" ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
     ], some);
   }
 
@@ -320,7 +320,8 @@
     $("lead").textContent = `${plural(points.length, "design point")} on ${plural(gemms.length, "GEMM")} of a real training run${made}: ` +
       `${models.length > 1 ? "models" : "model"} ${models.join(", ")}; ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}; ` +
       `${unique(gemms.map((g) => g.role)).join(", ")}. Engine: ${table.engine}.`;
-    const checked = d3.sum(points, (p) => p.checked), wrong = d3.sum(points, (p) => p.mismatches), delta = d3.max(points, (p) => Math.abs(p.cycle_delta ?? 0));
+    const all = points.map((p) => p.verification);
+    const checked = d3.sum(all, (v) => v.checked), wrong = d3.sum(all, (v) => v.mismatches), delta = d3.max(all, (v) => v.cycle_delta);
     const verdict = $("verdict");
     if (!checked) {
       verdict.className = "verdict plain";
@@ -334,19 +335,18 @@
   }
   function drawTiles(stats) {
     const tile = (name, best, show) => (best ? [el("div", {}, el("dt", {}, name), el("dd", {}, show(best)), el("dd", {}, best.p.name))] : []);
-    const area = (s) => figure(s.p, state.area, "area");
-    const density = (s) => s.gmacs / area(s);
+    const area = (s) => areaOf(s.p);
     const pickMost = (f) => { const i = d3.maxIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
     const pickLeast = (f) => { const i = d3.minIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
     $("tiles").replaceChildren(
       ...tile("Most accurate", pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
-      ...tile("Smallest unit", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(areaUnit())} ${state.area}`)]),
+      ...tile("Smallest unit", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
       ...tile("Fewest bits", pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
-      ...tile("Densest", pickMost(density), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
+      ...tile("Densest", pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
   }
-  // Area units are tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² for µm²).
-  const densityOf = (s) => (1e6 * s.gmacs) / figure(s.p, state.area, "area");
-  const densityUnit = () => { const u = prettyUnit(areaUnit()); return u === "µm²" ? "GMAC/s per mm²" : `GMAC/s per 10⁶ ${u}`; };
+  // An area unit is tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² of µm²).
+  const densityOf = (s) => (1e6 * s.gmacs) / areaOf(s.p);
+  const densityUnit = () => (prettyUnit(state.area.unit) === "µm²" ? "GMAC/s per mm²" : `GMAC/s per 10⁶ ${prettyUnit(state.area.unit)}`);
 
   function drawFilters() {
     const choose = (name, key, values, all) => (values.length < 2 ? [] : [el("label", {}, name,
@@ -356,14 +356,16 @@
       ...choose("Model", "model", models, "all"), ...choose("Step", "step", steps, "all"),
       ...choose("Role", "role", kRoles.filter((r) => gemms.some((g) => g.role === r)), "all"),
       ...choose("Layer", "layer", unique(gemms.map((g) => g.layer)), "all"),
-      ...choose("Area", "area", hasSynth ? ["estimated", "synthesised"] : [], null),
+      ...(kinds.length < 2 ? [] : [el("label", {}, "Area",
+        el("select", { id: "filter-area", onchange: (e) => { state.area = kinds[e.target.selectedIndex]; draw(); } },
+          kinds.map((a) => el("option", { value: a.key, selected: a.key === state.area.key }, `${a.source}, ${prettyUnit(a.unit)}`))))]),
       el("span", { class: "count", id: "count", role: "status" }));
   }
   function drawNotes() {
     const notes = [
       ["SNR", "Signal to noise ratio of the product in dB: 10 log₁₀(‖C‖² / ‖C' − C‖²), C the product of the operands as recorded in float64 and C' the unit's result, every quantisation, accumulation and rounding included. Means are of the dB values over the selected GEMMs; the bar behind a dot spans the worst to the best of them."],
       ["QSNR A, QSNR B", "The same ratio for one operand before and after quantisation alone."],
-      ["Area and paths", "“estimated” is the generator's own cost model; “synthesised” is Yosys and ABC on the OSU 0.18 µm library with OpenSTA. Both are proxies for comparing designs with each other, not a promise about a process."],
+      ["Area and paths", "“Estimated” is the generator's own cost model; “synthesised” is Yosys and ABC on the OSU 0.18 µm library with buffering and sizing, timed by OpenSTA (LUTs: Yosys for UltraScale+). Both are proxies for comparing designs with each other, not a promise about a process. The clock is the target that the unit was scheduled for."],
       ["Throughput", "Multiply-accumulates of one unit at its clock target over the cycles that the replay took, padding and pipeline latency included."],
       ["Storage", "Bits of an element with its share of the block's scales; the mean of both operands."],
       ["Pareto front", "Points that no other point beats in both directions: filled marks on the dashed line. Circles have an exact (Kulisch) accumulator, diamonds a floating-point one."],
@@ -377,17 +379,16 @@
   function draw() {
     const some = selected();
     const stats = points.map((p, i) => ({ p, i, ...summary(some.filter((r) => r.p === p)) }));
-    const area = (s) => figure(s.p, state.area, "area") ?? NaN;
     const chosen = unique(some.map((r) => r.gemm)).length;
     $("count").textContent = `${whole(chosen)} of ${plural(gemms.length, "GEMM")}`;
     const over = `over ${plural(chosen, "GEMM")}`;
     drawTiles(stats);
     drawPoints(stats);
-    const unit = prettyUnit(areaUnit());
-    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, area, `Area of one unit (${unit}, ${state.area})`, short);
+    const unit = prettyUnit(state.area.unit);
+    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, (s) => areaOf(s.p), `Area of one unit (${unit}, ${state.area.source})`, short);
     scatter("chart-bits", "Accuracy against storage", `mean SNR ${over}; up and left is better`, stats, (s) => s.p.bits_per_element, "Storage (bits per element, scales included)", (v) => number(v, Number.isInteger(v) ? 0 : 2));
     bars("chart-throughput", "Throughput", `one unit at its clock target, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
-    bars("chart-density", "Throughput per area", `area ${state.area}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
+    bars("chart-density", "Throughput per area", `area ${state.area.source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
     drawLayers(some);
     drawGroups("table-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);
     drawGroups("table-roles", "Role", (r) => r.g.role, kRoles, some);

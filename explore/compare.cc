@@ -1,0 +1,577 @@
+// Comparison runs in three steps: generate every unit (and synthesise it where asked), replay what
+// the store does not hold, and put what was found in the order of points and GEMMs. Results come
+// back from the store as the JSON they were kept in, fresh ones go through the same JSON, so that a
+// table is the same text whichever way it was made.
+#include "explore/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "explore/pareto.h"
+#include "explore/report.h"
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "sim/trace/sha256.h"
+
+namespace blockdot::explore {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+// One synthesis takes about as long as the replay of this many multiply-accumulates in lock-step.
+constexpr double kSynthesisMacs = 2e8;
+
+GemmRow gemm_row(const sim::GemmInfo& info) {
+  return {info.name, info.model, info.layer, std::string(to_text(info.role)),
+          info.step, info.m,     info.n,     info.k};
+}
+
+// Everything of the manifest that a result depends on.
+std::string identity(const sim::GemmInfo& info) {
+  auto operand = [](const sim::OperandInfo& o) {
+    return fmt::format("{} {} {}x{}", o.sha256, o.transpose, o.rows, o.columns);
+  };
+  return fmt::format("{} {} {} {} {} {}x{}x{} {} {} {}", info.name, info.model, info.layer,
+                     to_text(info.role), info.step, info.m, info.n, info.k, operand(info.a),
+                     operand(info.b), info.loss ? fmt::format("{}", *info.loss) : "null");
+}
+
+Figures estimated_figures(const rtl_gen::UnitReport& report) {
+  Figures figures;
+  auto take = [&](const char* name, const rtl_gen::Figure& figure) {
+    if (!figure.provenance.empty()) figures[name] = figure;
+  };
+  take("area", report.area);
+  take("critical_path_ns", report.critical_path_ns);
+  take("register_bits", report.register_bits);
+  take("luts", report.luts);
+  return figures;
+}
+
+// The clock of the throughput: the target, or one evaluation a path for a combinational unit.
+double clock_of(const rtl_gen::Arch& arch, const rtl_gen::UnitReport& report) {
+  if (arch.combinational) return report.critical_path_ns.value;
+  return arch.clock_ns > 0 ? arch.clock_ns : rtl_gen::CostModel(arch.technology).default_clock_ns();
+}
+
+PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
+  PointRow row;
+  row.name = point.name;
+  row.text = canonical_text(point);
+  row.hash = content_hash(point);
+  row.a = display_name(point.spec.a);
+  row.b = display_name(point.spec.b);
+  row.lanes = point.spec.lanes;
+  row.accumulator = to_text(point.spec.accumulator);
+  row.output = to_text(point.spec.output);
+  row.rounding = to_text(point.spec.rounding);
+  row.technology = std::string(to_text(point.arch.technology));
+  row.bits_per_element =
+      (bits_per_element(point.spec.a) + bits_per_element(point.spec.b)) / 2;
+  row.latency = unit.report.latency;
+  row.interval = unit.report.interval;
+  row.estimated = estimated_figures(unit.report);
+  row.clock_ns = clock_of(point.arch, unit.report);
+  return row;
+}
+
+// Tells of work done, from any thread, one call at a time.
+class Reporter {
+ public:
+  explicit Reporter(const CompareOptions& options) : options_(options) {}
+  void expect(double work) { total_ += work; }
+  void add(double work, const std::string& what) {
+    std::lock_guard lock(mutex_);
+    done_ += work;
+    if (options_.progress) options_.progress({done_, total_, what});
+  }
+
+ private:
+  const CompareOptions& options_;
+  std::mutex mutex_;
+  double done_ = 0, total_ = 0;
+};
+
+// Synthesises all units, options.jobs at a time; the first failure by order of the points is thrown.
+void synthesise_all(const DesignFile& designs, const std::vector<rtl_gen::Unit>& units,
+                    const CompareOptions& options, Reporter& reporter, ResultTable& table) {
+  std::vector<std::exception_ptr> failures(units.size());
+  std::atomic<std::size_t> next = 0;
+  auto work = [&] {
+    for (std::size_t i = next++; i < units.size(); i = next++) {
+      try {
+        table.points[i].synthesised =
+            synthesise(units[i], designs.points[i].arch.technology, options.store);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+      reporter.add(kSynthesisMacs, fmt::format("synthesis of {}", designs.points[i].name));
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 1; t < std::min<int>(options.jobs, static_cast<int>(units.size())); ++t)
+    threads.emplace_back(work);
+  work();
+  for (std::thread& thread : threads) thread.join();
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+// The reports of one point on the chosen GEMMs, from the store or replayed.
+std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_gen::Unit& unit,
+                                          sim::TraceReader& trace,
+                                          const std::vector<std::size_t>& chosen,
+                                          const CompareOptions& options, Reporter& reporter) {
+  std::vector<std::string> keys, found(chosen.size());
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const sim::GemmInfo& info = trace.gemms()[chosen[i]];
+    keys.push_back(result_key({"replay", canonical_text(point), unit.verilog,
+                               to_text(options.engine), identity(info)}));
+    if (auto kept = options.store.find(keys[i])) {
+      found[i] = *kept;
+      reporter.add(static_cast<double>(info.m * info.n * info.k), point.name);
+    } else {
+      missing.push_back(i);
+    }
+  }
+  if (!missing.empty()) {
+    std::vector<std::size_t> indices;
+    for (std::size_t i : missing) indices.push_back(chosen[i]);
+    sim::ReplayOptions replay;
+    replay.quantize = point.quantize;
+    replay.seed = point.quantize.seed;
+    replay.clock_ns = clock_of(point.arch, unit.report);
+    replay.jobs = options.jobs;
+    replay.cache = options.unit_cache;
+    std::int64_t macs = 0;
+    replay.progress = [&](const sim::Progress& progress) {
+      reporter.add(static_cast<double>(progress.macs_done - macs),
+                   fmt::format("{}: {}", point.name, progress.gemm));
+      macs = progress.macs_done;
+    };
+    sim::SimReport report =
+        sim::replay_trace(trace, indices, point.spec, unit, options.engine, replay);
+    for (std::size_t i = 0; i < missing.size(); ++i) {
+      found[missing[i]] = sim::to_json(report.gemms[i], /*timing=*/false).dump();
+      // A disagreement is to be seen again, not remembered.
+      if (report.gemms[i].agree) options.store.keep(keys[missing[i]], found[missing[i]]);
+    }
+  }
+  std::vector<sim::GemmReport> reports;
+  for (const std::string& text : found)
+    reports.push_back(sim::gemm_report_from_json(json::parse(text)));
+  return reports;
+}
+
+ordered_json figures_json(const Figures& figures) {
+  ordered_json out = ordered_json::object();
+  for (const auto& [name, figure] : figures)
+    out[name] = {{"value", figure.value}, {"unit", figure.unit}, {"provenance", figure.provenance}};
+  return out;
+}
+
+Figures figures_from_json(const json& from) {
+  Figures figures;
+  for (const auto& [name, figure] : from.items())
+    figures[name] = {figure.at("value"), figure.at("unit"), figure.at("provenance")};
+  return figures;
+}
+
+double value_of(const Figures& figures, const std::string& name) {
+  auto found = figures.find(name);
+  return found == figures.end() ? kNan : found->second.value;
+}
+
+std::string key_of(const GemmRow& gemm, GroupBy group, bool many_models) {
+  switch (group) {
+    case GroupBy::kAll:
+      return "all";
+    case GroupBy::kModel:
+      return gemm.model;
+    case GroupBy::kStep:
+      return fmt::format("{}", gemm.step);
+    case GroupBy::kLayer:
+      return many_models ? fmt::format("{}/{}", gemm.model, gemm.layer) : gemm.layer;
+    case GroupBy::kRole:
+      return gemm.role;
+  }
+  BLOCKDOT_CHECK(false, "group");
+}
+
+ordered_json aggregate_json(const ResultTable& table, GroupBy group) {
+  ordered_json out = ordered_json::array();
+  for (const Aggregate& a : aggregate(table, group))
+    out.push_back({{"point", a.point},
+                   {"key", a.key},
+                   {"gemms", a.gemms},
+                   {"snr_mean_db", sim::number_json(a.snr_mean_db)},
+                   {"snr_min_db", sim::number_json(a.snr_min_db)},
+                   {"gmac_per_s", sim::number_json(a.gmac_per_s)},
+                   {"utilisation", sim::number_json(a.utilisation)}});
+  return out;
+}
+
+// The fronts of the report: accuracy against area and storage, throughput against area. Areas of
+// different technologies do not compare, so each has a front of its own in the list.
+ordered_json fronts_json(const ResultTable& table) {
+  std::vector<Aggregate> all = aggregate(table, GroupBy::kAll);
+  std::vector<double> area = areas(table);
+  auto front = [&](auto group, auto cost, auto gain) {
+    std::map<std::string, std::vector<std::size_t>> members;
+    for (std::size_t i = 0; i < all.size(); ++i) members[group(all[i])].push_back(i);
+    std::vector<std::size_t> points;
+    for (const auto& [name, indices] : members) {
+      std::vector<CostGain> items;
+      for (std::size_t i : indices) items.push_back({cost(all[i]), gain(all[i])});
+      for (std::size_t i : pareto_front(items)) points.push_back(all[indices[i]].point);
+    }
+    return points;
+  };
+  auto together = [](const Aggregate&) { return std::string(); };
+  auto technology = [&](const Aggregate& a) { return table.points[a.point].technology; };
+  auto point_area = [&](const Aggregate& a) { return area[a.point]; };
+  auto bits = [&](const Aggregate& a) { return table.points[a.point].bits_per_element; };
+  auto snr = [](const Aggregate& a) { return a.snr_mean_db; };
+  auto throughput = [](const Aggregate& a) { return a.gmac_per_s; };
+  return {{"snr_area", front(technology, point_area, snr)},
+          {"snr_bits", front(together, bits, snr)},
+          {"throughput_area", front(technology, point_area, throughput)}};
+}
+
+// A field of a CSV file: quoted where it must be (RFC 4180).
+std::string csv(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string csv(double x) {
+  if (std::isnan(x)) return "";
+  if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
+  return fmt::format("{}", x);
+}
+
+// Units are the columns' names; the unit of the area is the point's.
+constexpr const char* kPointColumns =
+    "point,a,b,lanes,accumulator,output,rounding,technology,bits_per_element,clock_ns,latency,"
+    "interval";
+
+std::string point_fields(const PointRow& p) {
+  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", csv(p.name), csv(p.a), csv(p.b), p.lanes,
+                     csv(p.accumulator), csv(p.output), csv(p.rounding), p.technology,
+                     p.bits_per_element, p.clock_ns, p.latency, p.interval);
+}
+
+}  // namespace
+
+std::int64_t check_count(const sim::GemmReport& report) {
+  std::int64_t count = 0;
+  for (const sim::EngineRun& run : report.engines)
+    if (run.engine == sim::Engine::kRtl ||
+        (run.engine == sim::Engine::kSystemc && report.engines.size() > 1))
+      count += run.results;
+  return count;
+}
+
+bool all_agree(const ResultTable& table) {
+  return std::all_of(table.results.begin(), table.results.end(),
+                     [](const ResultRow& row) { return row.report.agree; });
+}
+
+std::vector<double> areas(const ResultTable& table) {
+  bool synthesised = std::all_of(table.points.begin(), table.points.end(), [](const PointRow& p) {
+    return p.synthesised.count("area") > 0;
+  });
+  std::vector<double> areas;
+  for (const PointRow& p : table.points)
+    areas.push_back(value_of(synthesised ? p.synthesised : p.estimated, "area"));
+  return areas;
+}
+
+std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
+  bool many_models = std::any_of(table.gemms.begin(), table.gemms.end(), [&](const GemmRow& g) {
+    return g.model != table.gemms.front().model;
+  });
+  std::vector<std::string> order;  // of the keys
+  for (const GemmRow& gemm : table.gemms) {
+    std::string key = key_of(gemm, group, many_models);
+    if (std::find(order.begin(), order.end(), key) == order.end()) order.push_back(key);
+  }
+  struct Sums {
+    Aggregate out;
+    std::int64_t snr_count = 0, macs = 0, cycles = 0;
+  };
+  std::vector<std::map<std::string, Sums>> sums(table.points.size());
+  for (const ResultRow& row : table.results) {
+    const sim::GemmReport& report = row.report;
+    Sums& s = sums[row.point][key_of(table.gemms[row.gemm], group, many_models)];
+    ++s.out.gemms;
+    if (double snr = report.fp64.snr_db; std::isfinite(snr)) {
+      s.out.snr_min_db = s.snr_count == 0 ? snr : std::min(s.out.snr_min_db, snr);
+      s.out.snr_mean_db += snr;
+      ++s.snr_count;
+    }
+    s.macs += report.macs;
+    s.cycles += report.cycles;
+    s.out.checked += check_count(report);
+    s.out.mismatches += report.mismatches;
+    for (const sim::EngineRun& run : report.engines)
+      s.out.cycle_delta = std::max(s.out.cycle_delta, std::abs(run.cycles - report.cycles));
+  }
+  std::vector<Aggregate> aggregates;
+  for (std::size_t point = 0; point < table.points.size(); ++point) {
+    for (const std::string& key : order) {
+      auto found = sums[point].find(key);
+      if (found == sums[point].end()) continue;
+      const Sums& s = found->second;
+      Aggregate a = s.out;
+      a.point = point;
+      a.key = key;
+      double count = static_cast<double>(s.snr_count);
+      a.snr_mean_db = s.snr_count == 0 ? kNan : a.snr_mean_db / count;
+      if (s.snr_count == 0) a.snr_min_db = kNan;
+      double macs = static_cast<double>(s.macs), cycles = static_cast<double>(s.cycles);
+      a.gmac_per_s = macs / (cycles * table.points[point].clock_ns);
+      a.utilisation = macs / (cycles * static_cast<double>(table.points[point].lanes));
+      aggregates.push_back(a);
+    }
+  }
+  return aggregates;
+}
+
+ResultTable compare(const DesignFile& designs, const std::filesystem::path& trace_folder,
+                    const CompareOptions& options) {
+  sim::TraceReader trace(trace_folder);
+  std::vector<std::size_t> chosen = options.gemms;
+  if (chosen.empty())
+    for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
+  if (options.synth)
+    for (const DesignPoint& point : designs.points) require_synthesis_tools(point.arch.technology);
+
+  ResultTable table;
+  table.title = designs.title;
+  table.program = options.program;
+  table.engine = options.engine;
+  table.trace_name = std::filesystem::absolute(trace_folder).lexically_normal().filename().string();
+  if (table.trace_name.empty())  // a path that ends in a separator
+    table.trace_name =
+        std::filesystem::absolute(trace_folder).lexically_normal().parent_path().filename().string();
+  table.recipe_json = trace.trace().recipe_json;
+  std::string identities;
+  double macs = 0;
+  for (std::size_t index : chosen) {
+    const sim::GemmInfo& info = trace.gemms()[index];
+    table.gemms.push_back(gemm_row(info));
+    identities += identity(info) + "\n";
+    macs += static_cast<double>(info.m * info.n * info.k);
+  }
+  table.trace_sha256 = sim::sha256_hex(identities);
+
+  auto of_point = [](const DesignPoint& point, const ConfigError& error) {
+    return ConfigError("design '{}': {}", point.name, error.what());
+  };
+  std::vector<rtl_gen::Unit> units;
+  for (const DesignPoint& point : designs.points) {
+    try {
+      units.push_back(rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch));
+    } catch (const ConfigError& error) {
+      throw of_point(point, error);
+    }
+    table.points.push_back(point_row(point, units.back()));
+    if (options.on_unit) options.on_unit(point, units.back());
+  }
+
+  Reporter reporter(options);
+  double points = static_cast<double>(units.size());
+  reporter.expect(points * macs + (options.synth ? points * kSynthesisMacs : 0));
+  if (options.synth) synthesise_all(designs, units, options, reporter, table);
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    try {
+      std::vector<sim::GemmReport> reports =
+          replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
+      for (std::size_t j = 0; j < reports.size(); ++j)
+        table.results.push_back({i, j, std::move(reports[j])});
+    } catch (const ConfigError& error) {
+      throw of_point(designs.points[i], error);
+    }
+  }
+  return table;
+}
+
+std::string to_json(const ResultTable& table) {
+  ordered_json gemms = ordered_json::array();
+  for (const GemmRow& g : table.gemms)
+    gemms.push_back({{"name", g.name},
+                     {"model", g.model},
+                     {"step", g.step},
+                     {"layer", g.layer},
+                     {"role", g.role},
+                     {"M", g.m},
+                     {"N", g.n},
+                     {"K", g.k}});
+  ordered_json points = ordered_json::array();
+  std::vector<Aggregate> all = aggregate(table, GroupBy::kAll);
+  for (std::size_t i = 0; i < table.points.size(); ++i) {
+    const PointRow& p = table.points[i];
+    points.push_back({{"name", p.name},
+                      {"text", p.text},
+                      {"hash", p.hash},
+                      {"a", p.a},
+                      {"b", p.b},
+                      {"lanes", p.lanes},
+                      {"accumulator", p.accumulator},
+                      {"output", p.output},
+                      {"rounding", p.rounding},
+                      {"technology", p.technology},
+                      {"bits_per_element", p.bits_per_element},
+                      {"clock_ns", p.clock_ns},
+                      {"latency", p.latency},
+                      {"interval", p.interval},
+                      {"estimated", figures_json(p.estimated)},
+                      {"synthesised", figures_json(p.synthesised)}});
+    for (const Aggregate& a : all)
+      if (a.point == i)
+        points.back()["verification"] = {{"checked", a.checked},
+                                         {"mismatches", a.mismatches},
+                                         {"cycle_delta", a.cycle_delta}};
+  }
+  ordered_json results = ordered_json::array();
+  for (const ResultRow& row : table.results) {
+    ordered_json result = {{"point", row.point}, {"gemm", row.gemm}};
+    result.update(sim::to_json(row.report, /*timing=*/false));
+    results.push_back(std::move(result));
+  }
+  ordered_json out = {{"schema", kCompareSchema},
+                      {"program", table.program},
+                      {"title", table.title},
+                      {"engine", to_text(table.engine)},
+                      {"trace",
+                       {{"name", table.trace_name},
+                        {"sha256", table.trace_sha256},
+                        {"recipe", ordered_json::parse(table.recipe_json)}}},
+                      {"points", std::move(points)},
+                      {"gemms", std::move(gemms)},
+                      {"results", std::move(results)},
+                      {"aggregates",
+                       {{"all", aggregate_json(table, GroupBy::kAll)},
+                        {"model", aggregate_json(table, GroupBy::kModel)},
+                        {"step", aggregate_json(table, GroupBy::kStep)},
+                        {"layer", aggregate_json(table, GroupBy::kLayer)},
+                        {"role", aggregate_json(table, GroupBy::kRole)}}},
+                      {"pareto", fronts_json(table)}};
+  return out.dump() + "\n";
+}
+
+ResultTable table_from_json(std::string_view text) {
+  try {
+    json from = json::parse(text);
+    if (from.at("schema") != kCompareSchema)
+      throw ConfigError("schema {}: must be {}", from.at("schema").dump(), kCompareSchema);
+    ResultTable table;
+    table.title = from.at("title");
+    table.program = from.at("program");
+    table.engine = sim::parse_engine(from.at("engine").get<std::string>());
+    table.trace_name = from.at("trace").at("name");
+    table.trace_sha256 = from.at("trace").at("sha256");
+    table.recipe_json = from.at("trace").at("recipe").dump();
+    for (const json& p : from.at("points")) {
+      PointRow row;
+      row.name = p.at("name");
+      row.text = p.at("text");
+      row.hash = p.at("hash");
+      row.a = p.at("a");
+      row.b = p.at("b");
+      row.lanes = p.at("lanes");
+      row.accumulator = p.at("accumulator");
+      row.output = p.at("output");
+      row.rounding = p.at("rounding");
+      row.technology = p.at("technology");
+      row.bits_per_element = p.at("bits_per_element");
+      row.clock_ns = p.at("clock_ns");
+      row.latency = p.at("latency");
+      row.interval = p.at("interval");
+      row.estimated = figures_from_json(p.at("estimated"));
+      row.synthesised = figures_from_json(p.at("synthesised"));
+      table.points.push_back(std::move(row));
+    }
+    for (const json& g : from.at("gemms"))
+      table.gemms.push_back({g.at("name"), g.at("model"), g.at("layer"), g.at("role"), g.at("step"),
+                             g.at("M"), g.at("N"), g.at("K")});
+    for (const json& r : from.at("results")) {
+      ResultRow row{r.at("point"), r.at("gemm"), sim::gemm_report_from_json(r)};
+      if (row.point >= table.points.size() || row.gemm >= table.gemms.size())
+        throw ConfigError("a result names point {} and GEMM {}: there are {} and {}", row.point,
+                          row.gemm, table.points.size(), table.gemms.size());
+      table.results.push_back(std::move(row));
+    }
+    return table;
+  } catch (const json::exception& error) {
+    throw ConfigError("not a result table of schema {}: {}", kCompareSchema, error.what());
+  }
+}
+
+std::string results_csv(const ResultTable& table) {
+  std::string out = fmt::format(
+      "{},gemm,model,step,layer,role,M,N,K,snr_db,rel_frobenius,cosine,max_abs,max_ulp_output,"
+      "overflow,underflow,nan,inf,qsnr_a_db,qsnr_b_db,beats,cycles,utilisation,gmac_per_s,checked,"
+      "mismatches\r\n",
+      kPointColumns);
+  for (const ResultRow& row : table.results) {
+    const GemmRow& g = table.gemms[row.gemm];
+    const sim::GemmReport& r = row.report;
+    out += fmt::format("{},{},{},{},{},{},{},{},{},", point_fields(table.points[row.point]),
+                       csv(g.name), csv(g.model), g.step, csv(g.layer), g.role, g.m, g.n, g.k);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},", csv(r.fp64.snr_db),
+                       csv(r.fp64.rel_frobenius), csv(r.fp64.cosine), csv(r.fp64.max_abs),
+                       csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
+                       r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));
+    out += fmt::format("{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
+                       csv(r.gmac_per_s), check_count(r), r.mismatches);
+  }
+  return out;
+}
+
+std::string points_csv(const ResultTable& table) {
+  std::string out = fmt::format(
+      "{},area_unit,area_estimated,area_synthesised,path_ns_estimated,path_ns_synthesised,"
+      "register_bits_estimated,gemms,snr_mean_db,snr_min_db,gmac_per_s,utilisation,checked,"
+      "mismatches,text,hash\r\n",
+      kPointColumns);
+  for (const Aggregate& a : aggregate(table, GroupBy::kAll)) {
+    const PointRow& p = table.points[a.point];
+    auto area = p.estimated.find("area");
+    out += fmt::format("{},{},{},{},{},{},{},", point_fields(p),
+                       csv(area == p.estimated.end() ? "" : area->second.unit),
+                       csv(value_of(p.estimated, "area")), csv(value_of(p.synthesised, "area")),
+                       csv(value_of(p.estimated, "critical_path_ns")),
+                       csv(value_of(p.synthesised, "critical_path_ns")),
+                       csv(value_of(p.estimated, "register_bits")));
+    out += fmt::format("{},{},{},{},{},{},{},{},{}\r\n", a.gemms, csv(a.snr_mean_db),
+                       csv(a.snr_min_db), csv(a.gmac_per_s), csv(a.utilisation), a.checked,
+                       a.mismatches, csv(p.text), p.hash);
+  }
+  return out;
+}
+
+void write_results(const ResultTable& table, const std::filesystem::path& folder) {
+  write_file_atomic(folder / "results.json", to_json(table));
+  write_file_atomic(folder / "results.csv", results_csv(table));
+  write_file_atomic(folder / "points.csv", points_csv(table));
+  write_file_atomic(folder / "report.html", report_html(table));
+}
+
+}  // namespace blockdot::explore

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Opens a report.html in headless Chromium and checks it against the results.json beside it.
+
+    check_report.py FOLDER [--make PROGRAM] [--screenshot FILE.png] [--dark]
+
+PROGRAM FOLDER is run first, to write the two files. Nothing of the page may complain on the console
+or ask a network for anything; charts must have one mark for each number, tables one row for each
+line of the data with the same figures, and the filters must change them. Exit 0: all as it should
+be; 1: a check failed; 2: it could not be run.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from chromium import Browser, BrowserError
+
+checks = 0
+failures = []
+
+
+def check(what, got, wanted):
+    global checks
+    checks += 1
+    if got != wanted:
+        failures.append(f"{what}: {got!r}, expected {wanted!r}")
+
+
+def texts(page, selector):
+    return page.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)")
+
+
+def count(page, selector):
+    return page.evaluate(f"document.querySelectorAll({json.dumps(selector)}).length")
+
+
+def choose(page, select, value):
+    """Chooses an option as a reader does, and waits until the page is drawn again."""
+    page.evaluate(f"""(() => {{ const s = document.getElementById({json.dumps(select)});
+        s.value = {json.dumps(str(value))}; s.dispatchEvent(new Event("change")); }})()""")
+
+
+def unique(values):
+    return list(dict.fromkeys(values))
+
+
+def check_charts(page, table):
+    points, gemms, results = table["points"], table["gemms"], table["results"]
+    area = [p for p in points if "area" in p["estimated"]]
+    check("marks of accuracy against area", count(page, "#chart-area svg .points > *"), len(area))
+    check("marks of accuracy against storage", count(page, "#chart-bits svg .points > *"), len(points))
+    check("bars of throughput", count(page, "#chart-throughput svg .bars > *"), len(points))
+    check("bars of density", count(page, "#chart-density svg .bars > *"), len(area))
+    cells = {(gemms[r["gemm"]]["model"], gemms[r["gemm"]]["layer"], gemms[r["gemm"]]["role"], r["point"])
+             for r in results}
+    check("cells of the layer chart", count(page, "#chart-layers svg .cells > *"), len(cells))
+    check("histograms are drawn", count(page, "#histograms figure svg .bins > *") > 0, True)
+    check("every chart has a name", count(page, "figure svg:not([aria-label])"), 0)
+    check("every chart is a table too", count(page, "figure:not(:has(details table tbody tr))"), 0)
+    for chart, front in (("chart-area", "snr_area"), ("chart-bits", "snr_bits")):
+        if front == "snr_area" and len({p["technology"] for p in points}) > 1:
+            continue
+        names = [points[i]["name"] for i in table["pareto"][front]]
+        check(f"Pareto front of {chart}", page.evaluate(f"document.getElementById('{chart}').dataset.front"), "\n".join(names))
+
+
+def check_tables(page, table):
+    points, gemms, results = table["points"], table["gemms"], table["results"]
+    many = len({g["model"] for g in gemms}) > 1
+    layers = unique((g["model"] + " " if many else "") + g["layer"] for g in gemms)
+    check("rows of design points", count(page, "#table-points tbody tr"), len(points))
+    check("names of design points", texts(page, "#table-points tbody tr .name"), [p["name"] for p in points])
+    check("rows by layer", texts(page, "#table-layers tbody th"), layers)
+    check("rows by role", sorted(texts(page, "#table-roles tbody th")), sorted({g["role"] for g in gemms}))
+    check("rows of GEMMs", count(page, "#table-gemms tbody tr"), len(results))
+    headers = texts(page, "#table-points thead th")
+    mean = headers.index("SNR meandB")
+    shown = texts(page, f"#table-points tbody tr > :nth-child({mean + 1})")
+    check("mean SNR of every point", shown, [f"{a['snr_mean_db']:.1f}" for a in table["aggregates"]["all"]])
+
+
+def check_sorting(page):
+    column = texts(page, "#table-gemms thead th").index("SNRdB") + 1
+    for order in ("descending", "ascending"):
+        page.evaluate(f"document.querySelector('#table-gemms thead th:nth-child({column}) button').click()")
+        cells = texts(page, f"#table-gemms tbody td:nth-child({column})")
+        numbers = [float(c.replace(",", "").replace("−", "-")) for c in cells if c not in ("exact", "–")]
+        check(f"GEMMs sorted by SNR, {order}", numbers, sorted(numbers, reverse=order == "descending"))
+        check("the sorted column says so", page.evaluate(
+            f"document.querySelector('#table-gemms thead th:nth-child({column})').ariaSort"), order)
+
+
+def check_filters(page, table):
+    gemms, results = table["gemms"], table["results"]
+    for key in ("model", "step", "role", "layer"):
+        values = unique(g[key] for g in gemms)
+        if len(values) < 2:
+            check(f"no filter for one {key}", count(page, f"#filter-{key}"), 0)
+            continue
+        before = texts(page, "#table-roles tbody td")
+        for value in (values[0], values[-1]):
+            choose(page, f"filter-{key}", value)
+            kept = [r for r in results if gemms[r["gemm"]][key] == value]
+            check(f"GEMMs with {key} {value}", count(page, "#table-gemms tbody tr"), len(kept))
+            check(f"count with {key} {value}", page.evaluate("document.getElementById('count').textContent"),
+                  f"{len({r['gemm'] for r in kept})} of {len(gemms)} GEMM{'s' if len(gemms) != 1 else ''}")
+        choose(page, f"filter-{key}", "")
+        check(f"everything back after {key}", texts(page, "#table-roles tbody td"), before)
+    captions = texts(page, "#histograms figcaption")
+    choose(page, "pick-gemm", len(gemms) - 1)
+    check("another GEMM has other histograms", texts(page, "#histograms figcaption") != captions, True)
+    choose(page, "pick-gemm", 0)
+    check("and the first has its own", texts(page, "#histograms figcaption"), captions)
+
+
+def check_looks(browser, path):
+    backgrounds = {}
+    for dark in (False, True):
+        for width in (1280, 420):
+            page = browser.open(path, width=width, dark=dark)
+            page.wait_for("document.documentElement.dataset.drawn")
+            check(f"the page fits {width} pixels", page.evaluate("document.documentElement.scrollWidth") <= width, True)
+            backgrounds[dark] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            check(f"no complaints at {width} pixels, dark={dark}", page.complaints(), [])
+    check("dark is not light", backgrounds[False] != backgrounds[True], True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--make", metavar="PROGRAM")
+    parser.add_argument("--screenshot", type=Path)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--height", type=int, default=1180, help="of the screenshot, pixels")
+    arguments = parser.parse_args()
+    if arguments.make:
+        subprocess.run([arguments.make, str(arguments.folder)], check=True)
+    path = arguments.folder / "report.html"
+    table = json.loads((arguments.folder / "results.json").read_text())
+    with Browser() as browser:
+        page = browser.open(path, dark=arguments.dark, height=arguments.height)
+        page.wait_for("document.documentElement.dataset.drawn")
+        if arguments.screenshot:
+            page.screenshot(arguments.screenshot)
+        inside = json.loads(page.evaluate("document.getElementById('data').textContent"))
+        check("the page holds the same results", inside == table, True)
+        check_charts(page, table)
+        check_tables(page, table)
+        check_filters(page, table)
+        check_sorting(page)
+        check("no complaints", page.complaints(), [])
+        check_looks(browser, path)
+    for failure in failures:
+        print(f"FAIL {failure}")
+    print(f"check_report: {checks} checks, {len(failures)} failed")
+    return 1 if failures or checks < 20 else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BrowserError, OSError, ValueError, subprocess.CalledProcessError) as error:
+        print(f"check_report: {error}", file=sys.stderr)
+        sys.exit(2)
