@@ -18,6 +18,7 @@ from . import (
     read_trace,
     record,
 )
+from .trace import cannot_import
 
 EXAMPLES = """\
 examples:
