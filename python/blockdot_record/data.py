@@ -37,7 +37,8 @@ def _idx(path: str, dims: int) -> np.ndarray:
     """A gzipped IDX file of bytes: 0, 0, 8 (unsigned byte), number of dimensions, sizes big-endian, data."""
     if not os.path.exists(path):
         raise RecordError(
-            f"{path} is missing: install Debian's dataset-fashion-mnist, or give the folder of the four .gz files with --data"
+            f"{path} is missing: install Debian's dataset-fashion-mnist, "
+            "or give the folder of the four .gz files with --data"
         )
     try:
         with gzip.open(path) as stream:
