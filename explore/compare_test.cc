@@ -1,0 +1,282 @@
+// Comparison on the shipped trace and on tables made by hand: numbers against the replay's own and
+// against arithmetic done here, JSON and CSV there and back, the store, errors.
+#include "explore/compare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/text.h"
+#include "sim/temporary_folder.h"
+
+namespace blockdot::explore {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const char* const kTrace = BLOCKDOT_SOURCE_DIR "/sim/trace/data";
+
+sim::GemmReport report_of(double snr_db, std::int64_t macs, std::int64_t cycles) {
+  sim::GemmReport report;
+  report.fp64.snr_db = snr_db;
+  report.macs = macs;
+  report.cycles = cycles;
+  return report;
+}
+
+// Two points of 2 lanes at 1 and 2 ns, three GEMMs of two models.
+ResultTable table_by_hand() {
+  ResultTable table;
+  table.title = "By hand, with \"quotes\"";
+  table.program = "blockdot test";
+  table.trace_name = "data";
+  table.trace_sha256 = std::string(64, 'a');
+  table.recipe_json = R"({"seed":1})";
+  for (int i = 0; i < 2; ++i) {
+    PointRow point;
+    point.name = i == 0 ? "small, fast" : "big";
+    point.a = point.b = "mxint8";
+    point.lanes = 2;
+    point.technology = "osu018";
+    point.bits_per_element = 8.25;
+    point.clock_ns = i + 1;
+    point.estimated["area"] = {100.0 * (i + 1), "osu018 area", "estimated"};
+    table.points.push_back(point);
+  }
+  table.gemms = {{"g0", "cnn", "fc", "fprop", 0, 2, 3, 4},
+                 {"g1", "cnn", "fc", "wgrad", 5, 2, 3, 4},
+                 {"g2", "lm", "fc", "fprop", 0, 2, 3, 4}};
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  double snr[2][3] = {{10, 20, kInf}, {30, 40, 50}};
+  for (std::size_t p = 0; p < 2; ++p)
+    for (std::size_t g = 0; g < 3; ++g)
+      table.results.push_back(
+          {p, g, report_of(snr[p][g], 24, static_cast<std::int64_t>(12 * (g + 1)))});
+  return table;
+}
+
+const Aggregate& find(const std::vector<Aggregate>& all, std::size_t point, const std::string& key) {
+  for (const Aggregate& a : all)
+    if (a.point == point && a.key == key) return a;
+  throw std::runtime_error("no aggregate " + key);
+}
+
+TEST(Aggregate, EqualsSumsDoneByHand) {
+  ResultTable table = table_by_hand();
+  std::vector<Aggregate> all = aggregate(table, GroupBy::kAll);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].gemms, 3);
+  EXPECT_DOUBLE_EQ(all[0].snr_mean_db, 15);  // the exact product stays out of the mean
+  EXPECT_DOUBLE_EQ(all[0].snr_min_db, 10);
+  EXPECT_DOUBLE_EQ(all[0].gmac_per_s, 72.0 / 72);     // 3 x 24 over 12 + 24 + 36 cycles of 1 ns
+  EXPECT_DOUBLE_EQ(all[1].gmac_per_s, 72.0 / 144);    // the same at 2 ns
+  EXPECT_DOUBLE_EQ(all[0].utilisation, 72.0 / 144);   // of 2 lanes
+  EXPECT_DOUBLE_EQ(all[1].snr_mean_db, 40);
+}
+
+TEST(Aggregate, GroupsByLayerRoleStepAndModel) {
+  ResultTable table = table_by_hand();
+  std::vector<Aggregate> layers = aggregate(table, GroupBy::kLayer);
+  ASSERT_EQ(layers.size(), 4u);  // `fc` of two models are two layers
+  EXPECT_DOUBLE_EQ(find(layers, 0, "cnn/fc").snr_mean_db, 15);
+  EXPECT_TRUE(std::isnan(find(layers, 0, "lm/fc").snr_mean_db));
+  EXPECT_DOUBLE_EQ(find(aggregate(table, GroupBy::kRole), 1, "fprop").snr_mean_db, 40);
+  EXPECT_DOUBLE_EQ(find(aggregate(table, GroupBy::kRole), 1, "wgrad").snr_min_db, 40);
+  EXPECT_EQ(find(aggregate(table, GroupBy::kStep), 0, "0").gemms, 2);
+  EXPECT_EQ(find(aggregate(table, GroupBy::kModel), 0, "lm").gemms, 1);
+}
+
+TEST(Areas, AreSynthesisedOnlyWhereEveryPointIs) {
+  ResultTable table = table_by_hand();
+  EXPECT_THAT(areas(table), ElementsAre(100, 200));
+  table.points[0].synthesised["area"] = {70, "osu018 area", "synthesised"};
+  EXPECT_THAT(areas(table), ElementsAre(100, 200));
+  table.points[1].synthesised["area"] = {60, "osu018 area", "synthesised"};
+  EXPECT_THAT(areas(table), ElementsAre(70, 60));
+}
+
+TEST(TableJson, ThereAndBackIsTheSame) {
+  ResultTable table = table_by_hand();
+  table.points[1].synthesised["area"] = {123.5, "osu018 area", "synthesised"};
+  std::string text = to_json(table);
+  ResultTable back = table_from_json(text);
+  EXPECT_EQ(to_json(back), text);
+  EXPECT_EQ(back.points[1].synthesised.at("area").value, 123.5);
+  EXPECT_TRUE(std::isinf(back.results[2].report.fp64.snr_db));
+  nlohmann::json json = nlohmann::json::parse(text);
+  EXPECT_EQ(json.at("schema"), "blockdot.compare/1");
+  EXPECT_EQ(json.at("pareto").at("snr_area"), (std::vector<int>{0, 1}));
+  // Equal storage: only the more accurate point is on that front.
+  EXPECT_EQ(json.at("pareto").at("snr_bits"), (std::vector<int>{1}));
+}
+
+TEST(TableJson, PointsOfTwoTechnologiesHaveTwoAreaFronts) {
+  ResultTable table = table_by_hand();
+  std::swap(table.points[0].estimated, table.points[1].estimated);  // point 1 now beats point 0
+  EXPECT_EQ(nlohmann::json::parse(to_json(table)).at("pareto").at("snr_area"),
+            (std::vector<int>{1}));
+  table.points[0].technology = "xilinx";
+  EXPECT_THAT(nlohmann::json::parse(to_json(table)).at("pareto").at("snr_area"),
+              ::testing::UnorderedElementsAre(0, 1));
+}
+
+TEST(TableJson, WhatIsNoTableIsRefused) {
+  for (const char* text : {"", "{", "[]", "{}", R"({"schema": "blockdot.compare/2"})",
+                           R"({"schema": "blockdot.compare/1"})"})
+    EXPECT_THROW(table_from_json(text), ConfigError) << text;
+  ResultTable table = table_by_hand();
+  table.results[0].gemm = 7;
+  nlohmann::json json = nlohmann::json::parse(to_json(table_by_hand()));
+  json["results"][0]["gemm"] = 7;
+  EXPECT_THROW(table_from_json(json.dump()), ConfigError);
+}
+
+// The fields of one CSV line (RFC 4180).
+std::vector<std::string> csv_fields(const std::string& line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"')
+      fields.back() += line[i++];
+    else if (line[i] == '"')
+      quoted = !quoted;
+    else if (line[i] == ',' && !quoted)
+      fields.emplace_back();
+    else if (line[i] != '\r')
+      fields.back() += line[i];
+  }
+  return fields;
+}
+
+TEST(Csv, HoldsTheTablesNumbersUnderItsColumns) {
+  ResultTable table = table_by_hand();
+  for (const std::string& csv : {results_csv(table), points_csv(table)}) {
+    std::vector<std::string> lines = formats::split(csv, '\n');
+    std::vector<std::string> header = csv_fields(lines[0]);
+    bool per_result = csv == results_csv(table);
+    ASSERT_EQ(lines.size(), 2 + (per_result ? 6u : 2u));  // header, rows, end
+    for (std::size_t i = 1; i + 1 < lines.size(); ++i)
+      ASSERT_EQ(csv_fields(lines[i]).size(), header.size()) << lines[i];
+    auto at = [&](std::size_t row, const std::string& column) {
+      auto found = std::find(header.begin(), header.end(), column);
+      return csv_fields(lines[row + 1]).at(static_cast<std::size_t>(found - header.begin()));
+    };
+    EXPECT_EQ(at(0, "point"), "small, fast");
+    if (per_result) {
+      EXPECT_EQ(at(1, "snr_db"), "20");
+      EXPECT_EQ(at(2, "snr_db"), "inf");
+      EXPECT_EQ(at(5, "cycles"), "36");
+      EXPECT_EQ(at(4, "gemm"), "g1");
+    } else {
+      EXPECT_EQ(at(0, "snr_mean_db"), "15");
+      EXPECT_EQ(at(1, "area_estimated"), "200");
+      EXPECT_EQ(at(1, "area_synthesised"), "");
+    }
+  }
+}
+
+// Two designs on the first three GEMMs of the shipped trace.
+struct Shipped {
+  DesignFile designs = parse_design_file(
+      "[defaults]\nlanes = 16\n[[design]]\na = \"mxfp8_e4m3\"\n[[design]]\na = \"mxint8\"\n", "x.toml");
+  CompareOptions options;
+  Shipped() { options.gemms = {0, 1, 2}; }
+};
+
+TEST(Compare, GivesTheReplaysOwnNumbers) {
+  Shipped s;
+  std::vector<rtl_gen::Unit> units;
+  s.options.on_unit = [&](const DesignPoint&, const rtl_gen::Unit& unit) { units.push_back(unit); };
+  ResultTable table = compare(s.designs, kTrace, s.options);
+  ASSERT_EQ(table.results.size(), 6u);
+  ASSERT_EQ(units.size(), 2u);
+  sim::TraceReader trace(kTrace);
+  std::size_t checked = 0;
+  for (const ResultRow& row : table.results) {
+    const DesignPoint& point = s.designs.points[row.point];
+    sim::ReplayOptions replay;
+    replay.clock_ns = table.points[row.point].clock_ns;
+    sim::GemmReport direct =
+        sim::replay(trace.load(row.gemm), point.spec, units[row.point], sim::Engine::kFast, replay);
+    EXPECT_EQ(sim::to_json(row.report, false), sim::to_json(direct, false));
+    EXPECT_GT(row.report.fp64.snr_db, 15);
+    ++checked;
+  }
+  EXPECT_EQ(checked, 6u);
+  EXPECT_TRUE(all_agree(table));
+  EXPECT_EQ(table.points[0].estimated.at("area").provenance, "estimated");
+}
+
+TEST(Compare, TheStoreChangesNothingButTheTime) {
+  Shipped s;
+  sim::TemporaryFolder folder;
+  std::string without = to_json(compare(s.designs, kTrace, s.options));
+  s.options.store = ResultStore(folder.path());
+  std::string first = to_json(compare(s.designs, kTrace, s.options));
+  std::size_t entries = 0;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path()))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  entries = files.size();
+  EXPECT_EQ(entries, 6u);
+  std::string second = to_json(compare(s.designs, kTrace, s.options));
+  EXPECT_EQ(without, first);
+  EXPECT_EQ(first, second);
+  // A damaged entry is computed again.
+  write_file_atomic(files[0], "nonsense");
+  EXPECT_EQ(to_json(compare(s.designs, kTrace, s.options)), first);
+  EXPECT_NE(read_file(files[0]), "nonsense");
+  // And entries are really used: one with another answer (and a right checksum) shows.
+  EXPECT_EQ(s.options.store.path_of(std::string(64, 'a')).parent_path().filename(), "aa");
+}
+
+TEST(Compare, JobsDoNotChangeTheTable) {
+  Shipped s;
+  std::string one = to_json(compare(s.designs, kTrace, s.options));
+  s.options.jobs = 2;
+  EXPECT_EQ(to_json(compare(s.designs, kTrace, s.options)), one);
+}
+
+TEST(Compare, ProgressEndsAtTheTotal) {
+  Shipped s;
+  std::vector<CompareProgress> seen;
+  s.options.progress = [&](const CompareProgress& progress) { seen.push_back(progress); };
+  compare(s.designs, kTrace, s.options);
+  ASSERT_FALSE(seen.empty());
+  EXPECT_DOUBLE_EQ(seen.back().done, seen.back().total);
+  for (std::size_t i = 1; i < seen.size(); ++i) EXPECT_GE(seen[i].done, seen[i - 1].done);
+}
+
+TEST(Compare, ErrorsNameTheDesign) {
+  Shipped s;
+  s.designs = parse_design_file("[[design]]\nname = \"short\"\na = \"mxint8\"\nmax-k = 32\n", "x.toml");
+  s.options.gemms = {};
+  try {
+    compare(s.designs, kTrace, s.options);
+    FAIL() << "K beyond max-k was taken";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("design 'short': "));
+  }
+  EXPECT_THROW(compare(s.designs, "/nonexistent", s.options), ConfigError);
+}
+
+TEST(WriteResults, WritesTheFourFiles) {
+  sim::TemporaryFolder folder;
+  ResultTable table = table_by_hand();
+  write_results(table, folder.path() / "new");
+  EXPECT_EQ(read_file(folder.path() / "new" / "results.json"), to_json(table));
+  EXPECT_EQ(read_file(folder.path() / "new" / "results.csv"), results_csv(table));
+  EXPECT_EQ(read_file(folder.path() / "new" / "points.csv"), points_csv(table));
+  EXPECT_THAT(read_file(folder.path() / "new" / "report.html"), HasSubstr("<!doctype html>"));
+  write_file_atomic(folder.path() / "file", "");
+  EXPECT_THROW(write_results(table, folder.path() / "file"), ConfigError);
+}
+
+}  // namespace
+}  // namespace blockdot::explore
