@@ -1,0 +1,40 @@
+// What the commands share: how they are registered, how they print, how they end.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace blockdot::cli {
+
+/// Exit codes of the program.
+inline constexpr int kDone = 0;         // everything asked for is done and right
+inline constexpr int kCheckFailed = 1;  // a check failed: a mismatch, a missing tool in `doctor`
+inline constexpr int kBadInput = 2;     // the request cannot be met; one line says why
+
+/// Options of every command, and what the chosen one returned.
+struct Context {
+  bool json = false;   // print one JSON document on standard output and nothing else
+  bool quiet = false;  // no progress, no summary
+  int exit_code = kDone;
+};
+
+// Each adds its command to the program; the command runs when the parser meets it.
+void add_gen(CLI::App& program, Context& context);
+void add_sim(CLI::App& program, Context& context);
+void add_compare(CLI::App& program, Context& context);
+void add_formats(CLI::App& program, Context& context);
+void add_quantize(CLI::App& program, Context& context);
+void add_gemm(CLI::App& program, Context& context);
+void add_trace(CLI::App& program, Context& context);
+void add_doctor(CLI::App& program, Context& context);
+void add_completion(CLI::App& program, Context& context);
+void add_man(CLI::App& program, Context& context);
+
+/// Prints a JSON document, two spaces a level, with a line end.
+void print_json(const nlohmann::json& document);
+
+/// The common end of a command's --help: "Examples:" and the given lines, indented.
+std::string examples(std::initializer_list<std::string_view> lines);
+
+}  // namespace blockdot::cli

@@ -1,0 +1,138 @@
+// blockdot compare: design points x a trace -> results, Pareto fronts, report.html.
+#include "explore/compare.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "explore/report.h"
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "rtl_gen/generate.h"
+#include "sim/cosim/testbench.h"
+
+namespace blockdot::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CompareArguments {
+  std::string designs, trace, out, engine = "fast";
+  std::vector<std::string> gemms;
+  bool synth = false, no_cache = false;
+  int jobs = 0;
+};
+
+// A folder name for a point: what is no letter, digit, dot or dash becomes '_'.
+std::string folder_name(const std::string& point) {
+  std::string name = point;
+  for (char& c : name)
+    if (!isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  return name;
+}
+
+void print_table(const explore::ResultTable& table) {
+  std::vector<explore::Aggregate> totals = explore::aggregate(table, explore::GroupBy::kAll);
+  fmt::print("{:<24} {:>9} {:>12} {:>11} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
+             "area um2", "synth um2", "SNR dB", "min dB", "GMAC/s", "checked", "mismatches");
+  for (const explore::Aggregate& total : totals) {
+    const explore::PointRow& point = table.points[total.point];
+    auto figure = [](const explore::Figures& figures) {
+      auto found = figures.find("area");
+      return found == figures.end() ? std::string("-") : fmt::format("{:.0f}", found->second.value);
+    };
+    fmt::print("{:<24} {:>9.3f} {:>12} {:>11} {:>9.2f} {:>9.2f} {:>8.3f} {:>9} {:>10}\n",
+               point.name, point.bits_per_element, figure(point.estimated),
+               figure(point.synthesised), total.snr_mean_db, total.snr_min_db, total.gmac_per_s,
+               total.checked, total.mismatches);
+  }
+}
+
+void run(const CompareArguments& arguments, Context& context) {
+  explore::DesignFile designs = explore::read_design_file(arguments.designs);
+  explore::CompareOptions options;
+  options.engine = sim::parse_engine(arguments.engine);
+  options.synth = arguments.synth;
+  options.jobs = arguments.jobs > 0
+                     ? arguments.jobs
+                     : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.program = "blockdot " BLOCKDOT_VERSION;
+  if (!arguments.no_cache) options.store = explore::ResultStore::at_default();
+  if (!arguments.gemms.empty()) {
+    sim::TraceReader trace(arguments.trace);
+    for (const std::string& name : arguments.gemms) options.gemms.push_back(trace.find(name));
+  }
+  fs::path out = arguments.out;
+  Progress bar("comparing", context.quiet);
+  options.progress = [&](const explore::CompareProgress& progress) {
+    bar.update(progress.done, progress.total, progress.what);
+  };
+  std::vector<fs::path> units;
+  options.on_unit = [&](const explore::DesignPoint& point, const rtl_gen::Unit& unit) {
+    fs::path folder = out / "units" / folder_name(point.name);
+    write_file_atomic(folder / "unit.v", unit.verilog);
+    sim::write_testbench(folder, unit, point.spec, 64, 1);
+    write_file_atomic(folder / "unit.json", rtl_gen::to_json(unit.report).dump(2) + "\n");
+    units.push_back(folder);
+  };
+  explore::ResultTable table = explore::compare(designs, arguments.trace, options);
+  bar.clear();
+  explore::write_results(table, out);
+  if (!explore::all_agree(table)) context.exit_code = kCheckFailed;
+
+  if (context.json) {
+    fmt::print("{}\n", explore::to_json(table));
+    return;
+  }
+  if (context.quiet) return;
+  print_table(table);
+  if (context.exit_code != kDone) {
+    for (const explore::ResultRow& row : table.results)
+      if (!row.report.agree)
+        fmt::print("MISMATCH {}: {}: {}\n", table.points[row.point].name, row.report.name,
+                   row.report.first_mismatch);
+  }
+  fmt::print("wrote {}, results.json, results.csv, points.csv and {} units\n",
+             (out / "report.html").string(), units.size());
+}
+
+}  // namespace
+
+void add_compare(CLI::App& program, Context& context) {
+  auto arguments = std::make_shared<CompareArguments>();
+  CLI::App* command =
+      program.add_subcommand("compare", "Compare design points on a trace, with a report");
+  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
+      ->required();
+  command->add_option("--trace", arguments->trace, "Folder of the trace")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder for report.html, results.json, results.csv, points.csv and units/")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--engine", arguments->engine, "fast, systemc, rtl or all")
+      ->capture_default_str()
+      ->type_name("ENGINE");
+  command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
+      ->type_name("NAME");
+  command->add_flag("--synth", arguments->synth,
+                    "Also synthesise each unit (Yosys, ABC, OpenSTA on OSU 0.18 um)");
+  command->add_flag("--no-cache", arguments->no_cache, "Neither read nor keep earlier results");
+  command->add_option("--jobs", arguments->jobs, "Replays at a time (default: all cores)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  command->footer(
+      examples({"blockdot compare explore/designs/quickstart.toml --trace sim/trace/data --out out",
+                "blockdot compare sweep.toml --trace traces/run1 --out out --synth",
+                "blockdot compare sweep.toml --trace traces/run1 --out out --engine all --json"}));
+  command->callback([arguments, &context] { run(*arguments, context); });
+}
+
+}  // namespace blockdot::cli

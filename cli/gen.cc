@@ -1,0 +1,95 @@
+// blockdot gen: Verilog, its report and its testbench for a chosen format.
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "cli/command.h"
+#include "cli/spec_options.h"
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "rtl_gen/generate.h"
+#include "sim/cosim/testbench.h"
+
+namespace blockdot::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct GenArguments {
+  SpecArguments spec;
+  ArchArguments arch;
+  std::string unit = "dot", out, top = "unit";
+  std::int64_t vectors = 256;
+  std::uint64_t seed = 1;
+};
+
+void run(const GenArguments& arguments, const Context& context) {
+  formats::DotSpec spec = formats::resolve(arguments.spec.text);
+  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec,
+                                         resolve(arguments.arch), arguments.top);
+  fs::path out = arguments.out;
+  // The report names the unit's files: it comes last, so that what it names is there.
+  write_file_atomic(out / "unit.v", unit.verilog);
+  if (arguments.vectors > 0)
+    sim::write_testbench(out, unit, spec, arguments.vectors, arguments.seed);
+  nlohmann::json report = rtl_gen::to_json(unit.report);
+  write_file_atomic(out / "unit.json", report.dump(2) + "\n");
+  if (context.json) {
+    print_json(report);
+    return;
+  }
+  if (context.quiet) return;
+  const rtl_gen::UnitReport& r = unit.report;
+  fmt::print("{}\n  spec     {}\n  arch     {}\n", r.top, r.spec_text, r.arch_text);
+  fmt::print("  latency  {} cycles, interval {}\n", r.latency, r.interval);
+  auto figure = [](const char* name, const rtl_gen::Figure& f) {
+    if (!f.provenance.empty())
+      fmt::print("  {:<8} {:.6g} {} ({})\n", name, f.value, f.unit, f.provenance);
+  };
+  figure("area", r.area);
+  figure("path", r.critical_path_ns);
+  figure("state", r.register_bits);
+  fmt::print("  wrote    {}\n           {}\n", (out / "unit.v").string(),
+             (out / "unit.json").string());
+  if (arguments.vectors > 0)
+    fmt::print(
+        "           {}\nCheck it in any simulator:\n"
+        "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
+        (out / "unit_tb.v").string(), out.string());
+}
+
+}  // namespace
+
+void add_gen(CLI::App& program, Context& context) {
+  auto arguments = std::make_shared<GenArguments>();
+  CLI::App* command = program.add_subcommand("gen", "Generate the Verilog of a unit");
+  add_spec_options(*command, arguments->spec);
+  add_arch_options(*command, arguments->arch);
+  command
+      ->add_option("--unit", arguments->unit,
+                   "dot (accumulates and rounds) or block-dot (the bare exact sum)")
+      ->capture_default_str()
+      ->type_name("KIND");
+  command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--top", arguments->top, "Name of the module")
+      ->capture_default_str()
+      ->type_name("NAME");
+  command
+      ->add_option("--vectors", arguments->vectors,
+                   "Test vectors of the self-checking testbench; 0: no testbench")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000}))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("--seed", arguments->seed, "Seed of the test vectors")->capture_default_str();
+  command->footer(examples(
+      {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
+       "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
+       "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
+       "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/"}));
+  command->callback([arguments, &context] { run(*arguments, context); });
+}
+
+}  // namespace blockdot::cli

@@ -1,0 +1,155 @@
+// blockdot sim: a trace through the units of a design file.
+#include <fmt/core.h>
+
+#include <cmath>
+#include <thread>
+
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "explore/design.h"
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/text.h"
+#include "sim/replay/replay.h"
+
+namespace blockdot::cli {
+
+namespace {
+
+struct SimArguments {
+  std::string design, trace, engine = "fast", json_file, point;
+  std::vector<std::string> gemms;
+  int jobs = 0;
+  double input_stalls = 0, output_stalls = 0;
+  std::uint64_t stall_seed = 1;
+};
+
+std::vector<std::size_t> choose_gemms(const sim::TraceReader& trace,
+                                      const std::vector<std::string>& names) {
+  std::vector<std::size_t> chosen;
+  for (const std::string& name : names) chosen.push_back(trace.find(name));
+  return chosen;
+}
+
+std::string decibel(double value) {
+  return std::isfinite(value) ? fmt::format("{:.2f}", value) : (value > 0 ? "exact" : "-");
+}
+
+void print_report(const explore::DesignPoint& point, const sim::SimReport& report) {
+  fmt::print("{}: {}\n  {} latency {} interval {}, clock {:.3g} ns, engine {}\n", point.name,
+             report.spec, report.top, report.latency, report.interval, report.clock_ns,
+             sim::to_text(report.engine));
+  fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>6} {:>8} {:>8} {:>10} {:>9}\n", "product", "M",
+             "N", "K", "cycles", "util", "GMAC/s", "SNR dB", "cosine", "checked");
+  for (const sim::GemmReport& gemm : report.gemms) {
+    std::string checked = "-";
+    for (const sim::EngineRun& run : gemm.engines)
+      if (run.engine == sim::Engine::kRtl) checked = fmt::format("{}", run.results);
+    fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>5.1f}% {:>8.3f} {:>8} {:>10.7f} {:>9}\n",
+               gemm.name, gemm.m, gemm.n, gemm.k, gemm.cycles, 100 * gemm.utilisation,
+               gemm.gmac_per_s, decibel(gemm.fp64.snr_db), gemm.fp64.cosine, checked);
+    if (!gemm.first_mismatch.empty()) fmt::print("    MISMATCH {}\n", gemm.first_mismatch);
+  }
+  fmt::print(
+      "  {} products: {}\n\n", report.gemms.size(),
+      report.agree()
+          ? fmt::format("{} mismatches, engines agree in every bit and cycle", report.mismatches())
+          : fmt::format("{} MISMATCHES: the engines do not agree", report.mismatches()));
+}
+
+void run(const SimArguments& arguments, Context& context) {
+  explore::DesignFile designs = explore::read_design_file(arguments.design);
+  sim::Engine engine = sim::parse_engine(arguments.engine);
+  sim::TraceReader trace(arguments.trace);
+  std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
+  if (!arguments.point.empty()) {
+    std::vector<std::string> names;
+    std::vector<explore::DesignPoint> named;
+    for (const explore::DesignPoint& point : designs.points) {
+      names.push_back(point.name);
+      if (point.name == arguments.point) named.push_back(point);
+    }
+    if (named.empty())
+      throw ConfigError("point = {}: {} has no such design point{}", arguments.point,
+                        arguments.design, formats::did_you_mean(arguments.point, names));
+    designs.points = named;
+  }
+
+  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  for (const explore::DesignPoint& point : designs.points) {
+    rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+    sim::ReplayOptions options;
+    options.quantize = point.quantize;
+    options.seed = point.quantize.seed;
+    options.clock_ns = point.arch.clock_ns;
+    options.jobs = arguments.jobs > 0
+                       ? arguments.jobs
+                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    options.input_stalls = arguments.input_stalls;
+    options.output_stalls = arguments.output_stalls;
+    options.stall_seed = arguments.stall_seed;
+    Progress bar(point.name, context.quiet);
+    options.progress = [&](const sim::Progress& progress) {
+      bar.update(static_cast<double>(progress.macs_done), static_cast<double>(progress.macs_total),
+                 progress.gemm);
+    };
+    sim::SimReport report = sim::replay_trace(trace, chosen, point.spec, unit, engine, options);
+    bar.clear();
+    if (!report.agree()) context.exit_code = kCheckFailed;
+    nlohmann::ordered_json json = sim::to_json(report);
+    json["name"] = point.name;
+    reports.push_back(json);
+    if (!context.json && !context.quiet && arguments.json_file != "-") print_report(point, report);
+  }
+  nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
+  if (!arguments.json_file.empty()) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
+  if (context.json) print_json(document);
+}
+
+}  // namespace
+
+void add_sim(CLI::App& program, Context& context) {
+  auto arguments = std::make_shared<SimArguments>();
+  CLI::App* command = program.add_subcommand("sim", "Replay a training trace through units");
+  command->add_option("DESIGN", arguments->design, "Design file (TOML)")->required();
+  command->add_option("--trace", arguments->trace, "Folder of the trace")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_option(
+          "--engine", arguments->engine,
+          "fast (closed form), systemc (every cycle), rtl (Verilated, in lock-step) or all")
+      ->capture_default_str()
+      ->type_name("ENGINE");
+  command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
+      ->type_name("NAME");
+  command->add_option("--point", arguments->point, "Only this point of the design file")
+      ->type_name("NAME");
+  command
+      ->add_option("--json", arguments->json_file,
+                   "Write the reports to this file as JSON; - is standard output")
+      ->type_name("FILE");
+  command->add_option("--jobs", arguments->jobs, "Products at a time (default: all cores)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  command
+      ->add_option("--input-stalls", arguments->input_stalls,
+                   "Share of cycles in which no beat is offered: values may not change")
+      ->check(CLI::Range(0.0, 0.99))
+      ->type_name("P");
+  command
+      ->add_option("--output-stalls", arguments->output_stalls,
+                   "Share of cycles in which no result is taken")
+      ->check(CLI::Range(0.0, 0.99))
+      ->type_name("P");
+  command->add_option("--stall-seed", arguments->stall_seed, "Seed of the stalls")
+      ->type_name("SEED");
+  command->footer(
+      examples({"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
+                "blockdot sim design.toml --trace traces/run1 --engine all --json out.json",
+                "blockdot sim design.toml --trace traces/run1 --gemm lm/step0000/head/fprop "
+                "--engine rtl"}));
+  command->callback([arguments, &context] { run(*arguments, context); });
+}
+
+}  // namespace blockdot::cli

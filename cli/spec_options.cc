@@ -1,0 +1,59 @@
+#include "cli/spec_options.h"
+
+namespace blockdot::cli {
+
+void add_spec_options(CLI::App& command, SpecArguments& arguments) {
+  formats::DotSpecText& text = arguments.text;
+  command.add_option("--a", text.a, "Format of the first operand, e.g. mxfp8_e4m3")
+      ->required()
+      ->type_name("FORMAT");
+  command.add_option("--b", text.b, "Format of the second operand (default: as --a)")
+      ->type_name("FORMAT");
+  command.add_option("--lanes", text.lanes, "Products a beat (default: 32 or the shorter block)")
+      ->type_name("N");
+  command
+      .add_option("--accumulator", text.accumulator,
+                  "kulisch (exact, default), kulisch[MSB:LSB][:wrap], or a float: fp32, bf16:rtz")
+      ->type_name("ACC");
+  command.add_option("--output", text.output, "Format of the result (default fp32)")
+      ->type_name("FLOAT");
+  command.add_option("--rounding", text.rounding, "rne (default), rna, rtz or sr:R")
+      ->type_name("MODE");
+  command
+      .add_option("--specials", text.specials,
+                  "ieee (default): Inf operands stay Inf; nan: they count as NaN")
+      ->type_name("POLICY");
+  command
+      .add_option("--max-k", text.max_k,
+                  "Longest reduction that a full Kulisch accumulator must hold (default 65536)")
+      ->type_name("K");
+}
+
+void add_arch_options(CLI::App& command, ArchArguments& arguments) {
+  command
+      .add_option("--clock-ns", arguments.clock_ns,
+                  "Clock target in ns (default: one that suits technology and accumulator)")
+      ->type_name("T");
+  command.add_flag("--combinational", arguments.combinational, "No registers: latency 0");
+  command.add_option("--tech", arguments.technology, "generic, osu018 or xilinx")
+      ->capture_default_str()
+      ->type_name("TECH");
+  command
+      .add_option("--schedule", arguments.schedule,
+                  "Where registers go: asap, min-register (default) or random")
+      ->type_name("KIND");
+  command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
+      ->type_name("SEED");
+}
+
+rtl_gen::Arch resolve(const ArchArguments& arguments) {
+  rtl_gen::Arch arch;
+  arch.technology = rtl_gen::parse_technology(arguments.technology);
+  arch.clock_ns = arguments.clock_ns;
+  arch.combinational = arguments.combinational;
+  if (!arguments.schedule.empty()) arch.schedule = rtl_gen::parse_schedule_kind(arguments.schedule);
+  arch.schedule_seed = arguments.schedule_seed;
+  return arch;
+}
+
+}  // namespace blockdot::cli

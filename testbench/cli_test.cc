@@ -1,0 +1,328 @@
+// The program as its user meets it: what it writes, what it prints, how it refuses. The outside
+// oracles are Icarus Verilog for the shipped testbench and the outside vectors for `quantize`.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "formats/file_io.h"
+
+namespace blockdot {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (fs::temp_directory_path() / "blockdot_cli_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  // Runs a shell command in the test's own folder.
+  Outcome shell(const std::string& command) {
+    fs::path err = folder_ / "stderr.txt";
+    std::string line =
+        "cd '" + folder_.string() + "' && { " + command + "; } 2>'" + err.string() + "'";
+    FILE* pipe = ::popen(line.c_str(), "r");
+    std::string out;
+    std::array<char, 4096> buffer;
+    size_t n;
+    while ((n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) out.append(buffer.data(), n);
+    int status = ::pclose(pipe);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, out, read_file(err)};
+  }
+  Outcome blockdot(const std::string& arguments) {
+    return shell("'" BLOCKDOT_BINARY_DIR "/bin/blockdot' " + arguments);
+  }
+  void write(const std::string& name, const std::string& bytes) {
+    write_file_atomic(folder_ / name, bytes);
+  }
+  // The tensors of a safetensors file from a header text and data.
+  static std::string safetensors(const std::string& header, const std::string& data) {
+    std::uint64_t length = header.size();
+    std::string bytes(reinterpret_cast<const char*>(&length), 8);
+    return bytes + header + data;
+  }
+  // Bad input: exit 2, one line on standard error that holds `part`, nothing on standard output.
+  void expect_refused(const std::string& arguments, const std::string& part) {
+    Outcome outcome = blockdot(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments << "\n" << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << arguments << "\n" << outcome.err;
+    EXPECT_EQ(outcome.out, "") << arguments;
+  }
+
+  fs::path folder_;
+  const std::string source_ = BLOCKDOT_SOURCE_DIR;
+  const std::string trace_ = source_ + "/sim/trace/data";
+};
+
+TEST_F(Cli, HelpOfEveryCommandHasExamplesAndVersionIsOneLine) {
+  for (const char* command : {"gen", "sim", "compare", "formats", "quantize", "gemm", "trace info",
+                              "doctor", "completion", "man"}) {
+    Outcome outcome = blockdot(std::string(command) + " --help");
+    EXPECT_EQ(outcome.code, 0) << command;
+    EXPECT_NE(outcome.out.find("Examples:\n  "), std::string::npos) << command;
+  }
+  EXPECT_EQ(blockdot("--version").out.rfind("blockdot ", 0), 0u);
+  EXPECT_EQ(blockdot("").code, 2);
+  EXPECT_EQ(blockdot("gne").code, 2);
+}
+
+TEST_F(Cli, GenWritesVerilogAndItsTestbenchPassesInIcarus) {
+  for (const char* options :
+       {"--a mxfp8_e4m3 --lanes 4", "--a mx6 --accumulator fp32 --rounding sr:8 --lanes 4",
+        "--a bm8 --lanes 3 --output bf16 --tech osu018 --clock-ns 8",
+        "--a mxint8 --lanes 4 --unit block-dot --combinational"}) {
+    Outcome outcome = blockdot(std::string("gen ") + options + " --out u");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    json unit = json::parse(read_file(folder_ / "u/unit.json"));
+    EXPECT_EQ(unit["interval"], 1);
+    EXPECT_GE(unit["latency"].get<int>(), 0);
+    EXPECT_FALSE(unit["ports"].empty());
+    Outcome run = shell("cd u && iverilog -Wall -g2005 -o tb unit.v unit_tb.v && vvp tb");
+    EXPECT_EQ(run.code, 0) << run.err;
+    EXPECT_NE(run.out.find("PASS"), std::string::npos) << options << run.out << run.err;
+    EXPECT_EQ(run.out.find("FAIL"), std::string::npos) << run.out;
+    Outcome lint = shell("verilator --lint-only -Wall u/unit.v");
+    EXPECT_EQ(lint.code, 0) << options << lint.err;
+  }
+}
+
+TEST_F(Cli, GenOfTheSameSpecGivesTheSameBytes) {
+  blockdot("gen --a mxfp6_e3m2 --lanes 8 --out one");
+  blockdot("gen --a e3m2@e8m0/32 --lanes 8 --out two");
+  EXPECT_EQ(read_file(folder_ / "one/unit.v"), read_file(folder_ / "two/unit.v"));
+  EXPECT_EQ(read_file(folder_ / "one/unit.json"), read_file(folder_ / "two/unit.json"));
+}
+
+TEST_F(Cli, BlockDotHasThePortsThatOutsideChecksRelyOn) {
+  ASSERT_EQ(
+      blockdot("gen --a mxfp8_e4m3 --b mxfp8_e4m3 --lanes 32 --unit block-dot --combinational "
+               "--out u")
+          .code,
+      0);
+  json unit = json::parse(read_file(folder_ / "u/unit.json"));
+  std::map<std::string, int> widths;
+  for (const json& port : unit["ports"]) widths[port["name"]] = port["width"];
+  // Widths of the exact sum: the table of accumulators in docs/numerics.md.
+  EXPECT_EQ(widths, (std::map<std::string, int>{{"a_i", 256},
+                                                {"b_i", 256},
+                                                {"a_scale_i", 8},
+                                                {"b_scale_i", 8},
+                                                {"sum_o", 42},
+                                                {"scale_o", 9},
+                                                {"nan_o", 1}}));
+  EXPECT_EQ(unit["latency"], 0);
+}
+
+TEST_F(Cli, QuantizeGivesTheOutsideVectors) {
+  for (const char* format :
+       {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"}) {
+    std::string vectors = source_ + "/testbench/vectors/";
+    Outcome outcome = blockdot(std::string("quantize ") + format + " " + vectors +
+                               "inputs.f32 out.f32 --codes c.bin --scales s.bin");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    std::string ours = read_file(folder_ / "out.f32");
+    std::string theirs = read_file(vectors + format + ".exact.f32");
+    ASSERT_EQ(ours.size(), theirs.size());
+    for (size_t i = 0; i < ours.size(); i += 4) {
+      float x, y;
+      std::memcpy(&x, ours.data() + i, 4);
+      std::memcpy(&y, theirs.data() + i, 4);
+      ASSERT_TRUE(x == y || (std::isnan(x) && std::isnan(y))) << format << " " << i / 4;
+    }
+    EXPECT_EQ(read_file(folder_ / "c.bin").size(), 1400u * 32);
+    EXPECT_EQ(read_file(folder_ / "s.bin").size(), 1400u);
+  }
+}
+
+TEST_F(Cli, GemmMultipliesAUsersMatrices) {
+  // 2 x 32 by 32 x 1, exact in MXINT8: sums by hand.
+  std::vector<float> a(64), b(32, 0.5f);
+  for (size_t i = 0; i < 32; ++i) {
+    a[i] = 1.0f;
+    a[32 + i] = i % 2 ? -1.0f : 0.25f;
+  }
+  write("a.f32", std::string(reinterpret_cast<char*>(a.data()), 256));
+  write("b.f32", std::string(reinterpret_cast<char*>(b.data()), 128));
+  Outcome outcome = blockdot("gemm a.f32 b.f32 c.f32 --a-columns 32 --b-columns 1 --spec mxint8");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::string bytes = read_file(folder_ / "c.f32");
+  ASSERT_EQ(bytes.size(), 8u);
+  float c[2];
+  std::memcpy(c, bytes.data(), 8);
+  EXPECT_EQ(c[0], 16.0f);
+  EXPECT_EQ(c[1], -6.0f);
+}
+
+TEST_F(Cli, FormatsListsTheCatalogueAndDrawsOne) {
+  json list = json::parse(blockdot("formats --json").out);
+  EXPECT_GE(list["formats"].size(), 20u);
+  json one = json::parse(blockdot("formats mxfp4_e2m1 --json").out);
+  EXPECT_EQ(one["values"][7], 6.0);
+  EXPECT_NE(blockdot("formats mx9").out.find("9 bits an element"), std::string::npos);
+}
+
+TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
+  write("d.toml", "[[design]]\nname = \"p\"\na = \"mxfp8_e4m3\"\nlanes = 8\n");
+  Outcome outcome = blockdot("sim d.toml --trace " + trace_ +
+                             " --gemm cnn/step0800/fc2/fprop --engine all --json r.json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  json report = json::parse(read_file(folder_ / "r.json"));
+  EXPECT_EQ(report["schema"], "blockdot.sim/1");
+  json gemm = report["runs"][0]["gemms"][0];
+  // 64 x 10 results of K = 100: three whole blocks of 4 beats and one beat of the last 4 elements.
+  EXPECT_EQ(gemm["beats"], 64 * 10 * 13);
+  EXPECT_EQ(gemm["mismatches"], 0);
+  EXPECT_GT(gemm["fp64"]["snr_db"].get<double>(), 20);
+  EXPECT_EQ(gemm["engines"].size(), 3u);
+  for (const json& engine : gemm["engines"]) EXPECT_EQ(engine["cycles"], gemm["cycles"]);
+}
+
+TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {
+  write("d.toml", "[[design]]\na = [\"mxfp4\", \"mxint8\"]\nlanes = 16\n");
+  Outcome outcome =
+      blockdot("compare d.toml --trace " + trace_ +
+               " --gemm cnn/step0000/fc2/fprop --gemm cnn/step0000/fc2/wgrad --out o");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  json table = json::parse(read_file(folder_ / "o/results.json"));
+  EXPECT_EQ(table["points"].size(), 2u);
+  EXPECT_EQ(table["results"].size(), 4u);
+  EXPECT_GT(fs::file_size(folder_ / "o/report.html"), 10'000u);
+  std::string csv = read_file(folder_ / "o/results.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+  int units = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "o/units")) {
+    EXPECT_TRUE(fs::exists(entry.path() / "unit.v"));
+    ++units;
+  }
+  EXPECT_EQ(units, 2);
+}
+
+TEST_F(Cli, TraceInfoChecksTheShippedTrace) {
+  json info = json::parse(blockdot("trace info " + trace_ + " --json").out);
+  EXPECT_GE(info["gemms"].size(), 18u);
+  EXPECT_GT(info["bytes_checked"].get<std::int64_t>(), 1'000'000);
+}
+
+TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
+  expect_refused("gen --a mxfp8_e4m4 --out u", "did you mean mxfp8_e4m3");
+  expect_refused("gen --a mxint8 --lanes 64 --out u", "lanes = 64: must be in [1, 32]");
+  expect_refused("gen --a mxint8 --b bm8 --out u", "do not divide each other");
+  expect_refused("gen --a mxint8 --rounding up --out u", "rounding = up");
+  expect_refused("gen --a mxint8 --tech tsmc7 --out u", "tech");
+  expect_refused("gen --a mxint8 --unit adder --out u", "unit");
+  expect_refused("gen --a mxint8 --clock-ns 0.01 --out u", "clock");
+  expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
+  expect_refused("gen --lanes 4 --out u", "--a");
+  expect_refused("formats mxfp9", "did you mean");
+  expect_refused("quantize mxint8 none.npy out.npy", "none.npy");
+  expect_refused("sim none.toml --trace " + trace_, "none.toml");
+  expect_refused("trace info none", "none");
+  write("d.toml", "[[design]]\na = \"mxint8\"\nlanez = 4\n");
+  expect_refused("sim d.toml --trace " + trace_, "did you mean lanes");
+  write("e.toml", "[[design]]\na = \"mxint8\"\n");
+  expect_refused("sim e.toml --trace " + trace_ + " --engine warp", "engine = warp");
+  expect_refused("sim e.toml --trace " + trace_ + " --gemm cnn/step0000/fc2/fpro", "did you mean");
+  write("short.f32", "abc");
+  expect_refused("quantize mxint8 short.f32 out.f32", "short.f32");
+  EXPECT_FALSE(fs::exists(folder_ / "u")) << "something half-written was left";
+  EXPECT_FALSE(fs::exists(folder_ / "out.f32"));
+}
+
+TEST_F(Cli, RefusesDamagedSafetensorsInOneLine) {
+  write("short.safetensors", "\x01\x02");
+  write("far.safetensors", std::string("\xFF\xFF\xFF\xFF\xFF\x00\x00\x00{}", 10));
+  write("range.safetensors",
+        safetensors(R"({"x":{"dtype":"F32","shape":[2,2],"data_offsets":[0,99]}})",
+                    "0123456789abcdef"));
+  write("overlap.safetensors",
+        safetensors(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                    R"("y":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
+                    "0123456789abcdef"));
+  write(
+      "dtype.safetensors",
+      safetensors(R"({"x":{"dtype":"Q9","shape":[4],"data_offsets":[0,16]}})", "0123456789abcdef"));
+  for (const char* name : {"short", "far", "range", "overlap", "dtype"})
+    expect_refused(std::string("quantize mxint8 ") + name + ".safetensors out.f32",
+                   std::string(name) + ".safetensors");
+}
+
+TEST_F(Cli, RefusesATraceWhoseTensorIsNotTheOneThatWasRecorded) {
+  fs::copy(trace_, folder_ / "t", fs::copy_options::recursive);
+  for (const auto& entry : fs::directory_iterator(folder_ / "t")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    std::string bytes = read_file(entry.path());
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    write_file_atomic(entry.path(), bytes);
+  }
+  expect_refused("trace info t", "sha256");
+}
+
+TEST_F(Cli, MissingToolIsNamedWithItsDebianPackage) {
+  write("d.toml", "[[design]]\na = \"mxint8\"\nlanes = 4\n");
+  Outcome outcome = shell("PATH=/nowhere BLOCKDOT_CACHE=" + folder_.string() +
+                          "/cache '" BLOCKDOT_BINARY_DIR "/bin/blockdot' sim d.toml --trace " +
+                          trace_ + " --gemm cnn/step0000/fc2/fprop --engine rtl");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(outcome.err.find("verilator"), std::string::npos) << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+}
+
+TEST_F(Cli, TwoRunsIntoOneFolderDoNotCorruptEachOther) {
+  std::string program = "'" BLOCKDOT_BINARY_DIR "/bin/blockdot' -q gen --lanes 8 --out u ";
+  Outcome outcome = shell("for i in 1 2 3 4 5; do " + program + "--a mxint8 & " + program +
+                          "--a mxfp4 & done; wait");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  blockdot("gen --lanes 8 --a mxint8 --out x");
+  blockdot("gen --lanes 8 --a mxfp4 --out y");
+  std::string seen = read_file(folder_ / "u/unit.v");
+  EXPECT_TRUE(seen == read_file(folder_ / "x/unit.v") || seen == read_file(folder_ / "y/unit.v"));
+  for (const auto& entry : fs::directory_iterator(folder_ / "u"))
+    EXPECT_NE(entry.path().extension(), ".tmp");
+}
+
+TEST_F(Cli, CompletionAndManualAreAcceptedByBashAndMan) {
+  EXPECT_EQ(
+      shell("bash -n <('" BLOCKDOT_BINARY_DIR "/bin/blockdot' completion bash) 2>&1 || true").out,
+      "");
+  Outcome completed = shell("bash -c 'source <(" BLOCKDOT_BINARY_DIR
+                            "/bin/blockdot completion bash); COMP_WORDS=(blockdot gen --a mxfp8); "
+                            "COMP_CWORD=3; _blockdot; "
+                            "echo ${COMPREPLY[*]}'");
+  EXPECT_EQ(completed.out, "mxfp8_e4m3 mxfp8_e5m2\n") << completed.err;
+  std::string manual = blockdot("man").out;
+  EXPECT_EQ(manual.rfind(".TH BLOCKDOT 1", 0), 0u);
+  EXPECT_NE(manual.find("accumulator"), std::string::npos);
+}
+
+TEST_F(Cli, DoctorNamesToolsAndPackages) {
+  Outcome outcome = blockdot("doctor --json");
+  json doctor = json::parse(outcome.out);
+  EXPECT_GE(doctor["tools"].size(), 8u);
+  Outcome nothing = shell("PATH=/bin:/nowhere '" BLOCKDOT_BINARY_DIR "/bin/blockdot' doctor");
+  EXPECT_TRUE(nothing.code == 0 || nothing.out.find("apt-get install") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace blockdot
