@@ -60,10 +60,13 @@ Figures estimated_figures(const rtl_gen::UnitReport& report) {
   return figures;
 }
 
-// The clock of the throughput: the target, or one evaluation a path for a combinational unit.
+// The clock of the throughput: the target; without one what the generator took, the technology's
+// default or the accumulator's loop; one evaluation a path for a combinational unit.
 double clock_of(const rtl_gen::Arch& arch, const rtl_gen::UnitReport& report) {
-  if (arch.combinational) return report.critical_path_ns.value;
-  return arch.clock_ns > 0 ? arch.clock_ns : rtl_gen::CostModel(arch.technology).default_clock_ns();
+  double path = report.critical_path_ns.value;
+  if (arch.combinational) return path;
+  if (arch.clock_ns > 0) return arch.clock_ns;
+  return std::max(rtl_gen::CostModel(arch.technology).default_clock_ns(), path);
 }
 
 PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
@@ -78,8 +81,7 @@ PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
   row.output = to_text(point.spec.output);
   row.rounding = to_text(point.spec.rounding);
   row.technology = std::string(to_text(point.arch.technology));
-  row.bits_per_element =
-      (bits_per_element(point.spec.a) + bits_per_element(point.spec.b)) / 2;
+  row.bits_per_element = (bits_per_element(point.spec.a) + bits_per_element(point.spec.b)) / 2;
   row.latency = unit.report.latency;
   row.interval = unit.report.interval;
   row.estimated = estimated_figures(unit.report);
@@ -104,7 +106,8 @@ class Reporter {
   double done_ = 0, total_ = 0;
 };
 
-// Synthesises all units, options.jobs at a time; the first failure by order of the points is thrown.
+// Synthesises all units, options.jobs at a time; the first failure by order of the points is
+// thrown.
 void synthesise_all(const DesignFile& designs, const std::vector<rtl_gen::Unit>& units,
                     const CompareOptions& options, Reporter& reporter, ResultTable& table) {
   std::vector<std::exception_ptr> failures(units.size());
@@ -138,8 +141,8 @@ std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_ge
   std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const sim::GemmInfo& info = trace.gemms()[chosen[i]];
-    keys.push_back(result_key({"replay", canonical_text(point), unit.verilog,
-                               to_text(options.engine), identity(info)}));
+    keys.push_back(result_key(
+        {"replay", canonical_text(point), unit.verilog, to_text(options.engine), identity(info)}));
     if (auto kept = options.store.find(keys[i])) {
       found[i] = *kept;
       reporter.add(static_cast<double>(info.m * info.n * info.k), point.name);
@@ -271,8 +274,8 @@ constexpr const char* kPointColumns =
     "interval";
 
 std::string point_fields(const PointRow& p) {
-  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", csv(p.name), csv(p.a), csv(p.b), p.lanes,
-                     csv(p.accumulator), csv(p.output), csv(p.rounding), p.technology,
+  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", csv(p.name), csv(p.a), csv(p.b),
+                     p.lanes, csv(p.accumulator), csv(p.output), csv(p.rounding), p.technology,
                      p.bits_per_element, p.clock_ns, p.latency, p.interval);
 }
 
@@ -293,9 +296,8 @@ bool all_agree(const ResultTable& table) {
 }
 
 std::vector<double> areas(const ResultTable& table) {
-  bool synthesised = std::all_of(table.points.begin(), table.points.end(), [](const PointRow& p) {
-    return p.synthesised.count("area") > 0;
-  });
+  bool synthesised = std::all_of(table.points.begin(), table.points.end(),
+                                 [](const PointRow& p) { return p.synthesised.count("area") > 0; });
   std::vector<double> areas;
   for (const PointRow& p : table.points)
     areas.push_back(value_of(synthesised ? p.synthesised : p.estimated, "area"));
@@ -368,8 +370,11 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   table.engine = options.engine;
   table.trace_name = std::filesystem::absolute(trace_folder).lexically_normal().filename().string();
   if (table.trace_name.empty())  // a path that ends in a separator
-    table.trace_name =
-        std::filesystem::absolute(trace_folder).lexically_normal().parent_path().filename().string();
+    table.trace_name = std::filesystem::absolute(trace_folder)
+                           .lexically_normal()
+                           .parent_path()
+                           .filename()
+                           .string();
   table.recipe_json = trace.trace().recipe_json;
   std::string identities;
   double macs = 0;
@@ -445,9 +450,8 @@ std::string to_json(const ResultTable& table) {
                       {"synthesised", figures_json(p.synthesised)}});
     for (const Aggregate& a : all)
       if (a.point == i)
-        points.back()["verification"] = {{"checked", a.checked},
-                                         {"mismatches", a.mismatches},
-                                         {"cycle_delta", a.cycle_delta}};
+        points.back()["verification"] = {
+            {"checked", a.checked}, {"mismatches", a.mismatches}, {"cycle_delta", a.cycle_delta}};
   }
   ordered_json results = ordered_json::array();
   for (const ResultRow& row : table.results) {

@@ -28,15 +28,14 @@ struct PointRow {
   double bits_per_element = 0;                            // with scales, mean of a and b
   double clock_ns = 0;                                    // of the throughput
   std::int64_t latency = 0, interval = 0;
-  Figures estimated, synthesised;  // by the names of unit.json; synthesised is empty without --synth
-
+  Figures estimated,
+      synthesised;  // by the names of unit.json; synthesised is empty without --synth
 };
 
 /// A GEMM of the trace, as columns of the table.
 struct GemmRow {
   std::string name, model, layer, role;
   std::int64_t step = 0, m = 0, n = 0, k = 0;
-
 };
 
 struct ResultRow {
@@ -89,10 +88,10 @@ struct CompareProgress {
 struct CompareOptions {
   sim::Engine engine = sim::Engine::kFast;
   bool synth = false;
-  int jobs = 1;                     // replays and syntheses side by side
-  std::vector<std::size_t> gemms;   // indices into the trace; empty: all
-  ResultStore store{{}};            // none by default
-  std::filesystem::path unit_cache; // of compiled units; empty: the default
+  int jobs = 1;                      // replays and syntheses side by side
+  std::vector<std::size_t> gemms;    // indices into the trace; empty: all
+  ResultStore store{{}};             // none by default
+  std::filesystem::path unit_cache;  // of compiled units; empty: the default
   std::string program = "blockdot";
   std::function<void(const CompareProgress&)> progress;
   /// Called with each generated unit, in the order of the points.

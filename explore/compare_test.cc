@@ -61,7 +61,8 @@ ResultTable table_by_hand() {
   return table;
 }
 
-const Aggregate& find(const std::vector<Aggregate>& all, std::size_t point, const std::string& key) {
+const Aggregate& find(const std::vector<Aggregate>& all, std::size_t point,
+                      const std::string& key) {
   for (const Aggregate& a : all)
     if (a.point == point && a.key == key) return a;
   throw std::runtime_error("no aggregate " + key);
@@ -74,9 +75,9 @@ TEST(Aggregate, EqualsSumsDoneByHand) {
   EXPECT_EQ(all[0].gemms, 3);
   EXPECT_DOUBLE_EQ(all[0].snr_mean_db, 15);  // the exact product stays out of the mean
   EXPECT_DOUBLE_EQ(all[0].snr_min_db, 10);
-  EXPECT_DOUBLE_EQ(all[0].gmac_per_s, 72.0 / 72);     // 3 x 24 over 12 + 24 + 36 cycles of 1 ns
-  EXPECT_DOUBLE_EQ(all[1].gmac_per_s, 72.0 / 144);    // the same at 2 ns
-  EXPECT_DOUBLE_EQ(all[0].utilisation, 72.0 / 144);   // of 2 lanes
+  EXPECT_DOUBLE_EQ(all[0].gmac_per_s, 72.0 / 72);    // 3 x 24 over 12 + 24 + 36 cycles of 1 ns
+  EXPECT_DOUBLE_EQ(all[1].gmac_per_s, 72.0 / 144);   // the same at 2 ns
+  EXPECT_DOUBLE_EQ(all[0].utilisation, 72.0 / 144);  // of 2 lanes
   EXPECT_DOUBLE_EQ(all[1].snr_mean_db, 40);
 }
 
@@ -184,7 +185,8 @@ TEST(Csv, HoldsTheTablesNumbersUnderItsColumns) {
 // Two designs on the first three GEMMs of the shipped trace.
 struct Shipped {
   DesignFile designs = parse_design_file(
-      "[defaults]\nlanes = 16\n[[design]]\na = \"mxfp8_e4m3\"\n[[design]]\na = \"mxint8\"\n", "x.toml");
+      "[defaults]\nlanes = 16\n[[design]]\na = \"mxfp8_e4m3\"\n[[design]]\na = \"mxint8\"\n",
+      "x.toml");
   CompareOptions options;
   Shipped() { options.gemms = {0, 1, 2}; }
 };
@@ -255,7 +257,8 @@ TEST(Compare, ProgressEndsAtTheTotal) {
 
 TEST(Compare, ErrorsNameTheDesign) {
   Shipped s;
-  s.designs = parse_design_file("[[design]]\nname = \"short\"\na = \"mxint8\"\nmax-k = 32\n", "x.toml");
+  s.designs =
+      parse_design_file("[[design]]\nname = \"short\"\na = \"mxint8\"\nmax-k = 32\n", "x.toml");
   s.options.gemms = {};
   try {
     compare(s.designs, kTrace, s.options);

@@ -1,11 +1,11 @@
 #include "explore/design.h"
 
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <map>
 #include <set>
-#include <toml++/toml.h>
 
 #include "formats/error.h"
 #include "formats/file_io.h"
@@ -23,16 +23,23 @@ struct Key {
 };
 
 // In the order in which lists are expanded: the last varies fastest.
-constexpr Key kKeys[] = {
-    {"name", ValueType::kText},          {"a", ValueType::kText},
-    {"b", ValueType::kText},             {"lanes", ValueType::kWhole},
-    {"accumulator", ValueType::kText},   {"output", ValueType::kText},
-    {"rounding", ValueType::kText},      {"specials", ValueType::kText},
-    {"max-k", ValueType::kWhole},        {"scale-rule", ValueType::kText},
-    {"quantize", ValueType::kText},      {"seed", ValueType::kWhole},
-    {"clock-ns", ValueType::kNumber},    {"combinational", ValueType::kBool},
-    {"technology", ValueType::kText},    {"schedule", ValueType::kText},
-    {"schedule-seed", ValueType::kWhole}};
+constexpr Key kKeys[] = {{"name", ValueType::kText},
+                         {"a", ValueType::kText},
+                         {"b", ValueType::kText},
+                         {"lanes", ValueType::kWhole},
+                         {"accumulator", ValueType::kText},
+                         {"output", ValueType::kText},
+                         {"rounding", ValueType::kText},
+                         {"specials", ValueType::kText},
+                         {"max-k", ValueType::kWhole},
+                         {"scale-rule", ValueType::kText},
+                         {"quantize", ValueType::kText},
+                         {"seed", ValueType::kWhole},
+                         {"clock-ns", ValueType::kNumber},
+                         {"combinational", ValueType::kBool},
+                         {"technology", ValueType::kText},
+                         {"schedule", ValueType::kText},
+                         {"schedule-seed", ValueType::kWhole}};
 
 const char* describe(ValueType type) {
   switch (type) {
@@ -126,15 +133,15 @@ DesignPoint Parser::make_point(const std::map<std::string, std::string>& fields,
     return found == fields.end() ? std::string() : found->second;
   };
   auto whole = [&](const char* key, std::int64_t low, std::uint64_t unset) {
-    return text(key).empty() ? unset
-                             : static_cast<std::uint64_t>(
-                                   formats::parse_int(key, text(key), low, INT64_MAX));
+    return text(key).empty()
+               ? unset
+               : static_cast<std::uint64_t>(formats::parse_int(key, text(key), low, INT64_MAX));
   };
   try {
     DesignPoint point;
-    point.spec = formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"),
-                                   text("output"), text("rounding"), text("specials"),
-                                   text("max-k")});
+    point.spec =
+        formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"), text("output"),
+                          text("rounding"), text("specials"), text("max-k")});
     if (!text("scale-rule").empty())
       point.quantize.scale_rule = formats::parse_scale_rule(text("scale-rule"));
     if (!text("quantize").empty())
@@ -200,7 +207,8 @@ void make_unique(std::vector<DesignPoint>& points) {
   std::set<std::string> taken;
   for (DesignPoint& point : points) {
     std::string base = point.name;
-    for (int n = 2; !taken.insert(point.name).second; ++n) point.name = fmt::format("{}-{}", base, n);
+    for (int n = 2; !taken.insert(point.name).second; ++n)
+      point.name = fmt::format("{}-{}", base, n);
   }
 }
 

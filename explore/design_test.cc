@@ -1,5 +1,5 @@
-// Design files: lists, names, hashes and every error with its place. The expected places are counted
-// by hand in the texts below.
+// Design files: lists, names, hashes and every error with its place. The expected places are
+// counted by hand in the texts below.
 #include "explore/design.h"
 
 #include <gmock/gmock.h>
@@ -45,7 +45,8 @@ name = "x"
 a = ["mxfp8_e4m3", "mxint8"]
 lanes = [8, 16]
 accumulator = ["kulisch", "fp32"]
-)", "x.toml");
+)",
+                                      "x.toml");
   EXPECT_THAT(names(file),
               ElementsAre("x-mxfp8_e4m3-8-kulisch", "x-mxfp8_e4m3-8-fp32",
                           "x-mxfp8_e4m3-16-kulisch", "x-mxfp8_e4m3-16-fp32", "x-mxint8-8-kulisch",
@@ -70,7 +71,8 @@ seed = 7
 [[design]]
 a = "mxint8"
 lanes = 8
-)", "x.toml");
+)",
+                                      "x.toml");
   EXPECT_EQ(file.title, "Both");
   ASSERT_THAT(names(file), ElementsAre("mxint8", "mxint8-1", "mxint8-2"));
   EXPECT_EQ(file.points[0].spec.lanes, 4);
@@ -102,7 +104,8 @@ schedule-seed = 3
 [[design]]
 a = "mxint8"
 combinational = true
-)", "x.toml");
+)",
+                                      "x.toml");
   const DesignPoint& all = file.points.at(0);
   EXPECT_EQ(all.spec, formats::parse_dot_spec("a=mxfp8_e4m3 b=mxfp8_e5m2 lanes=8 "
                                               "accumulator=kulisch output=bf16 rounding=sr:12 "
@@ -182,7 +185,8 @@ TEST(DesignFileErrors, RefusedValuesNameTheLineOfTheirKey) {
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nclock-ns = nan\n"), HasSubstr("(0, 1000]"));
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nclock-ns = 5\ncombinational = true\n"),
               HasSubstr("a combinational unit has no clock"));
-  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nseed = 0\n"), StartsWith("x.toml:3:8: seed = 0"));
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nseed = 0\n"),
+              StartsWith("x.toml:3:8: seed = 0"));
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\ntechnology = \"osu\"\n"), HasSubstr("osu018"));
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nscale-rule = \"flor\"\n"), HasSubstr("floor"));
 }

@@ -69,7 +69,9 @@ TEST(ResultStore, TwoWritersOfOneKeyLeaveOneWholeEntry) {
   std::thread first(write), second(write);
   for (int i = 0; i < 200; ++i) {
     auto found = store.find(key);
-    if (found) ASSERT_EQ(*found, value);
+    if (found) {
+      ASSERT_EQ(*found, value);
+    }
   }
   first.join();
   second.join();

@@ -1,18 +1,17 @@
 #include "explore/synth.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <array>
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "explore/assets.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "formats/text.h"
+#include "sim/cosim/tool.h"
 #include "sim/temporary_folder.h"
 
 namespace blockdot::explore {
@@ -20,26 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool on_path(const char* program) {
-  const char* path = std::getenv("PATH");
-  for (const std::string& folder : formats::split(path == nullptr ? "" : path, ':'))
-    if (!folder.empty() && access((fs::path(folder) / program).c_str(), X_OK) == 0) return true;
-  return false;
-}
-
 fs::path liberty() {
   const char* own = std::getenv("LIBERTY");
   return own != nullptr ? own : "/usr/share/qflow/tech/osu018/osu018_stdcells.lib";
-}
-
-// Output and exit status of a shell command.
-std::pair<std::string, int> run(const std::string& command) {
-  FILE* pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) throw ConfigError("cannot start a shell to run synthesis");
-  std::string output;
-  std::array<char, 4096> buffer;
-  while (std::size_t n = fread(buffer.data(), 1, buffer.size(), pipe)) output.append(buffer.data(), n);
-  return {output, pclose(pipe)};
 }
 
 // A NAND2X1 of the library, in its own area units (um^2): the unit of the generic technology.
@@ -73,17 +55,24 @@ Figures read_figures(const std::string& output, rtl_gen::Technology technology) 
 }  // namespace
 
 void require_synthesis_tools(rtl_gen::Technology technology) {
-  auto need = [](bool there, std::string_view what, std::string_view package) {
-    if (!there)
-      throw ConfigError("synthesis needs {}, which is not here: install the Debian package {}", what,
-                        package);
+  auto need = [](const char* program, std::string_view package) {
+    try {
+      sim::find_tool(program);
+    } catch (const ConfigError&) {
+      throw ConfigError("synthesis needs {}: not found on PATH: install it (apt-get install {})",
+                        program, package);
+    }
   };
-  need(on_path("yosys"), "yosys", "yosys");
+  need("yosys", "yosys");
   if (technology == rtl_gen::Technology::kXilinx) return;
-  need(on_path("berkeley-abc") || on_path("yosys-abc"), "berkeley-abc", "berkeley-abc");
-  need(on_path("sta"), "sta (OpenSTA)", "opensta");
+  need("berkeley-abc", "berkeley-abc");
+  need("sta", "opensta");
   std::error_code ignored;
-  need(fs::exists(liberty(), ignored), liberty().string(), "qflow-tech-osu018");
+  if (!fs::exists(liberty(), ignored))
+    throw ConfigError(
+        "synthesis needs {}: not found: install it (apt-get install qflow-tech-osu018) or set "
+        "LIBERTY",
+        liberty().string());
 }
 
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
@@ -96,17 +85,18 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
   sim::TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", unit.verilog);
   write_file_atomic(folder.path() / "measure_unit.sh", assets::measure_unit_sh);
-  // The names in this command are ours: the folder, a mode and a Verilog identifier.
-  const char* clock = unit.report.latency > 0 ? "CLK=clk_i " : "";
-  auto [output, status] =
-      run(fmt::format("cd '{}' && {}MODES={} bash measure_unit.sh {} unit.v 2>errors",
-                      folder.path().string(), clock, mode, unit.report.top));
-  if (status != 0) {
-    std::string errors = read_file(folder.path() / "errors");
-    while (!errors.empty() && errors.back() == '\n') errors.pop_back();
+  std::vector<std::string> command = {"env", fmt::format("MODES={}", mode)};
+  if (unit.report.latency > 0) command.push_back("CLK=clk_i");
+  for (const char* word : {"bash", "measure_unit.sh", unit.report.top.c_str(), "unit.v"})
+    command.emplace_back(word);
+  sim::ToolResult result = sim::run_tool(command, folder.path());
+  std::string output =
+      result.output.substr(std::min(result.output.find('{'), result.output.size()));
+  if (result.status != 0 || output.empty()) {
+    std::string words = result.output.substr(0, result.output.find_last_not_of('\n') + 1);
     throw ConfigError("synthesis of {} failed: {}", unit.report.top,
-                      errors.empty() ? "no message (time limit? set LIMIT_S, seconds)"
-                                     : errors.substr(errors.rfind('\n') + 1));
+                      words.empty() ? "no message (time limit? set LIMIT_S, seconds)"
+                                    : words.substr(words.rfind('\n') + 1));
   }
   Figures figures = read_figures(output, technology);
   store.keep(key, output);

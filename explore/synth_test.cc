@@ -21,7 +21,8 @@ rtl_gen::Unit one_gate() {
   rtl_gen::Unit unit;
   unit.report.top = "one_gate";
   unit.verilog =
-      "module one_gate(input a_i, input b_i, output y_o);\n  assign y_o = ~(a_i & b_i);\nendmodule\n";
+      "module one_gate(input a_i, input b_i, output y_o);\n  assign y_o = ~(a_i & "
+      "b_i);\nendmodule\n";
   return unit;
 }
 

@@ -1,5 +1,5 @@
-// sample_report FOLDER: the quickstart's comparison on the shipped trace by the fast engine, without
-// a store, written into FOLDER; for the test of the report in a browser.
+// sample_report FOLDER: the quickstart's comparison on the shipped trace by the fast engine,
+// without a store, written into FOLDER; for the test of the report in a browser.
 #include <fmt/core.h>
 
 #include <exception>
