@@ -211,23 +211,27 @@
     const cells = d3.rollups(some, (v) => summary(v), (r) => r.g.role, (r) => layerName(r.g), (r) => r.p.name)
       .flatMap(([role, l]) => l.flatMap(([layer, p]) => p.map(([name, s]) => ({ role, layer, name, ...s }))));
     const [low, high] = d3.extent(cells.filter((c) => finite(c.snr)), (c) => c.snr);
+    // Few points: layers down, points across; many points the other way round.
     const names = points.map((p) => p.name);
-    const longest = d3.max(names, (n) => n.length);
-    const cellWidth = Math.max(46, Math.min(118, 880 / (names.length * roles.length)));
+    const [down, across, x, y] = names.length > 8 ? [names, layers, "layer", "name"] : [layers, names, "name", "layer"];
+    const longest = d3.max(across, (n) => n.length);
+    const marginLeft = Math.min(260, 14 + 6.8 * d3.max(down, (l) => l.length));
+    const cellWidth = Math.max(34, Math.min(118, (1150 - marginLeft) / (across.length * roles.length)));
     const turned = longest * 6.6 > cellWidth - 4;
-    const marginLeft = Math.min(260, 14 + 6.8 * d3.max(layers, (l) => l.length));
-    const width = Math.max(920, marginLeft + 20 + roles.length * (names.length * cellWidth + 14));
-    const plot = Plot.plot({ ...base, width, height: 78 + (turned ? longest * 4.4 : 0) + layers.length * 30, marginLeft, marginTop: 44,
+    const width = Math.max(920, marginLeft + 20 + roles.length * (across.length * cellWidth + 14));
+    const fits = (c) => (cellWidth < 40 ? c.toFixed(0) : c.toFixed(1));
+    const plot = Plot.plot({ ...base, width, height: 78 + (turned ? longest * 4.4 : 0) + down.length * 30, marginLeft, marginTop: 44,
       marginBottom: turned ? 14 + longest * 4.9 : 30, marginRight: turned ? 30 : 12,
       fx: { domain: roles, label: null, padding: 0.03, axis: null },
-      x: { domain: names, label: null, tickRotate: turned ? -38 : 0, tickSize: 0, padding: 0.05 }, y: { domain: layers, label: null, tickSize: 0, padding: 0.07 },
+      x: { domain: across, label: null, tickRotate: turned ? -38 : 0, tickSize: 0, padding: 0.05 }, y: { domain: down, label: null, tickSize: 0, padding: 0.07 },
       color: { type: "linear", domain: [low, low === high ? high + 1 : high], range: ["#20275e", "#2f6f9f", "#4bb59a", "#e8e27a"], interpolate: d3.interpolateLab },
       marks: [
         Plot.text(roles, { fx: (r) => r, text: (r) => roleTitle(r), frameAnchor: "top", dy: -22, fontWeight: 600, fontSize: 13 }),
-        Plot.cell(cells, { fx: "role", x: "name", y: "layer", fill: (c) => (finite(c.snr) ? c.snr : high), rx: 3, className: "cells", inset: 0.5 }),
-        Plot.text(cells, { fx: "role", x: "name", y: "layer", text: (c) => (finite(c.snr) ? c.snr.toFixed(1) : "exact"), fill: (c) => (c.snr > low + (high - low) * 0.55 || !finite(c.snr) ? "#10131c" : "#ffffff"), fontSize: cellWidth < 56 ? 11 : 12.5, pointerEvents: "none" }),
-        Plot.tip(cells, Plot.pointer({ fx: "role", x: "name", y: "layer", title: (c) => `${c.layer}, ${c.role}\n${c.name}\nSNR mean ${number(c.snr)} dB, min ${number(c.low)} dB\n${plural(c.count, "GEMM")}\ncosine ${number(c.cosine, 6)}` })),
+        Plot.cell(cells, { fx: "role", x, y, fill: (c) => (finite(c.snr) ? c.snr : high), rx: 3, className: "cells", inset: 0.5 }),
+        Plot.text(cells, { fx: "role", x, y, text: (c) => (finite(c.snr) ? fits(c.snr) : "exact"), fill: (c) => (c.snr > low + (high - low) * 0.55 || !finite(c.snr) ? "#10131c" : "#ffffff"), fontSize: cellWidth < 56 ? 11 : 12.5, pointerEvents: "none" }),
+        Plot.tip(cells, Plot.pointer({ fx: "role", x, y, title: (c) => `${c.layer}, ${c.role}\n${c.name}\nSNR mean ${number(c.snr)} dB, min ${number(c.low)} dB\n${plural(c.count, "GEMM")}\ncosine ${number(c.cosine, 6)}` })),
       ] });
+    plot.style.minWidth = `${Math.min(width, 30 * across.length * roles.length + marginLeft)}px`;
     drawFigure("chart-layers", "SNR by layer, role and design point",
       `dB against the product of the operands before quantisation; brighter is more accurate${steps.length > 1 && !state.step ? "; mean over the steps" : ""}`, plot,
       ["Layer", "Role", "Design point", "SNR mean (dB)", "SNR min (dB)"], cells.map((c) => [c.layer, c.role, c.name, number(c.snr), number(c.low)]));
