@@ -77,6 +77,12 @@ int scale_bits(const ScaleFormat& scale) {
 
 bool is_fp32(const ElementFormat& format) { return format == formats::minifloat(8, 23); }
 
+/// The accumulator whose rounding the processor has.
+bool has_nearest_fp32_accumulator(const DotSpec& spec) {
+  return spec.accumulator.kind == AccumulatorKind::kFloat && is_fp32(spec.accumulator.format) &&
+         spec.accumulator.rounding.mode == RoundingMode::kRne;
+}
+
 /// Results (i, j) of one GEMM; shared, and only read, by all threads.
 struct Job {
   const DotSpec& spec;
@@ -191,6 +197,7 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
   double floating = 0;  // float accumulator
   const Rounding& rounding = spec.accumulator.rounding;
+  bool nearest_fp32 = has_nearest_fp32_accumulator(spec);
   for (std::int64_t c = 0; c < job.a.chunks; ++c) {
     const BeatRange& chunk = job.chunks[static_cast<size_t>(c)];
     Sum sum = 0;
@@ -213,7 +220,10 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
         if (!std::isfinite(floating)) break;
         const ElementFormat& format = spec.accumulator.format;
         double exact = odd_sum(floating, t, exponent);
-        floating = decode(format, encode(format, exact, rounding, random, Overflow::kToSpecial));
+        floating =
+            nearest_fp32
+                ? static_cast<float>(exact)
+                : decode(format, encode(format, exact, rounding, random, Overflow::kToSpecial));
         break;
       }
     }
@@ -267,17 +277,20 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
   int bits = sum_bits + scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
   bool fits = !bounds.wild && sum_bits <= 126 && bounds.scale_low > -kSafeExponent &&
               bounds.scale_high + bits < kSafeExponent && odd_suffices(spec.output, spec.rounding);
-  int need = bits + 30;
+  // Bits of T; with a Kulisch accumulator, of its sum; with the others, room beside T.
+  int need = bits;
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
-      need += bounds.scale_high - bounds.scale_low + ceil_log2(static_cast<double>(job.a.chunks));
+      need = sum_bits + bounds.scale_high - bounds.scale_low +
+             ceil_log2(static_cast<double>(job.a.chunks));
       break;
     case AccumulatorKind::kKulischWindow:
-      need = std::max(need, spec.accumulator.window.width() + 2);
+      need = std::max(bits, spec.accumulator.window.width() + 2);
       fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
     case AccumulatorKind::kFloat:
+      need = bits + 30;
       fits &= spec.accumulator.format.width() <= 32 &&
               odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
       break;
@@ -548,9 +561,8 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   set_chunks(job.a, a, job.chunks, options.threads);
   set_chunks(job.b, b, job.chunks, options.threads);
 
-  bool tiled = spec.accumulator.kind == AccumulatorKind::kKulisch ||
-               (job.float_accumulator() && is_fp32(spec.accumulator.format) &&
-                spec.accumulator.rounding.mode == RoundingMode::kRne);
+  bool tiled =
+      spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec);
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);
   else if (tiled && job.max_count <= double_count)

@@ -4,14 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
 
 #include "formats/error.h"
 #include "models/lfsr_jump.h"
-#include "models/reference.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -27,11 +28,12 @@ enum class Data {
   kNormal,      // what layers hold
   kWide,        // exponents spread over +-60
   kExtreme,     // over all that float32 has
+  kSpread,      // blocks far apart and many small elements, as far as the exact sums just fit
   kCancelling,  // pairs that cancel up to a small rest
   kSpecials,    // NaN, Inf, zeros and -0 in between
   kCodes,       // any codes, any scales
 };
-constexpr Data kAllData[] = {Data::kNormal,     Data::kWide,     Data::kExtreme,
+constexpr Data kAllData[] = {Data::kNormal,     Data::kSpread,   Data::kWide, Data::kExtreme,
                              Data::kCancelling, Data::kSpecials, Data::kCodes};
 
 std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t length, Data data) {
@@ -50,6 +52,9 @@ std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t 
       case Data::kExtreme:
         v = std::ldexp(v, below(276) - 149);
         if (!std::isfinite(v)) v = 3e38f;
+        break;
+      case Data::kSpread:
+        v = std::ldexp(v, static_cast<int>(i / 32 * 7 % 23) - below(8));
         break;
       case Data::kCancelling:
         if (i % 2 == 1) v = -x[i - 1] * (below(4) == 0 ? 1.0f : 1.0009765625f);
@@ -164,13 +169,124 @@ INSTANTIATE_TEST_SUITE_P(
                       "a=int8@fp32/32", "a=e4m3@e4m3/16", "a=e2m1@e4m3/16 b=int8@fp32/32", "a=bf16",
                       "a=fp16 lanes=1", "a=bf16 b=mxfp4_e2m1", "a=mxfp8_e4m3 b=mxint8",
                       "a=e5m2@fp32/32 lanes=7", "a=e4m3:fnuz@e8m0/8", "a=int8:full:frac=0 lanes=64",
-                      "a=e7m0@e8m0/32"),
+                      "a=e3m3@e8m0/32", "a=int12@e8m0/64 lanes=64", "a=e7m0@e8m0/32"),
     [](const auto& param) {
       std::string name = param.param;
       for (char& c : name)
         if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
       return name;
     });
+
+TEST(Gemm, EqualsGoldenOnLongReductionsWhoseSumsOutgrowEveryWay) {
+  // Partial sums near 53, 62, 126 and 510 bits, by the spread of the scales.
+  for (const char* text :
+       {"a=mxfp8_e4m3", "a=mxint8", "a=mxfp6_e3m2 accumulator=fp32",
+        "a=mxfp8_e4m3 accumulator=fp32", "a=mxfp8_e5m2", "a=bf16 accumulator=fp32",
+        "a=int8@fp32/32", "a=e3m3@e8m0/32 accumulator=fp32"}) {
+    unsigned seed = 100;
+    for (Data data : kAllData) {
+      expect_equal(text, 3, 5, 1500, data, ++seed, 1);
+      expect_equal(text, 9, 33, 320, data, ++seed, 1);
+    }
+  }
+}
+
+TEST(Gemm, EqualsGoldenForRandomSpecs) {
+  std::mt19937 random(7);
+  auto pick = [&](std::initializer_list<const char*> from) {
+    return std::string(from.begin()[random() % from.size()]);
+  };
+  std::int64_t checked = 0;
+  for (int trial = 0; trial < 1500; ++trial) {
+    auto side = [&] {
+      return pick({"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "sm3", "e3m4", "e1m2",
+                   "e5m0", "e6m1:bias=40", "e4m3:fnuz", "e5m2:finite", "int6:full"}) +
+             pick(
+                 {"@e8m0/32", "@e8m0/16", "@fp32/32", "@e4m3/16", "@bf16/32", "@e8m0/16+u1/4", ""});
+    };
+    std::string text = "a=" + side() + " b=" + side() + " lanes=" + pick({"4", "8", "16"}) +
+                       " accumulator=" +
+                       pick({"kulisch", "fp32", "bf16", "fp16", "tf32", "e5m2", "kulisch[30:-30]",
+                             "kulisch[7:-8]:wrap", "kulisch[200:-100]"}) +
+                       " output=" + pick({"fp32", "bf16", "fp16", "e5m2", "e4m3", "e2m1"}) +
+                       " rounding=" + pick({"rne", "rna", "rtz", "sr:1", "sr:12"});
+    checked += expect_equal(text, 1 + random() % 9, 1 + random() % 9, 1 + random() % 90,
+                            kAllData[random() % std::size(kAllData)], random(), 1);
+  }
+  EXPECT_GT(checked, 10000);
+}
+
+TEST(Gemm, DoesNotDependOnThreads) {
+  for (const char* text : {"a=mxint8 accumulator=fp32", "a=bf16 accumulator=fp32:sr:16",
+                           "a=mxfp8_e4m3 rounding=sr:8 output=bf16"})
+    for (int threads : {1, 2, 5, 64}) expect_equal(text, 37, 40, 64, Data::kNormal, 1, threads);
+}
+
+TEST(Gemm, TakesResultsWithoutRowsOrColumns) {
+  DotSpec spec = parse_dot_spec("a=mxint8");
+  std::vector<float> x(64, 1.0f);
+  QuantizedMatrix none = quantize(spec.a, row_major(x.data(), 0, 32));
+  QuantizedMatrix two = quantize(spec.a, row_major(x.data(), 2, 32));
+  EXPECT_TRUE(gemm(spec, none, two).codes.empty());
+  EXPECT_TRUE(gemm(spec, two, none).codes.empty());
+  EXPECT_EQ(gemm(spec, two, two).values(), std::vector<float>(4, 32.0f));
+}
+
+TEST(Gemm, RefusesWhatGoldenRefuses) {
+  DotSpec spec = parse_dot_spec("a=mxint8 max-k=64");
+  std::vector<float> x(96, 1.0f);
+  QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 96));
+  EXPECT_THROW(gemm(spec, a, a), ConfigError) << "longer than max-k";
+  QuantizedMatrix b = quantize(spec.a, row_major(x.data(), 1, 64));
+  EXPECT_THROW(gemm(spec, a, b), ConfigError);
+  EXPECT_THROW(gemm(spec, b, b, {.threads = 0}), ConfigError);
+  spec.a = formats::parse_block_format("mxfp8_e4m3");
+  EXPECT_THROW(gemm(spec, b, b), ConfigError);
+}
+
+// ---- Its parts ----
+
+TEST(LfsrJump, IsThatManySteps) {
+  for (std::uint64_t steps : {0ull, 1ull, 2ull, 31ull, 1000ull, 12345ull}) {
+    formats::Lfsr stream(0xDEADBEEF);
+    for (std::uint64_t i = 0; i < steps; ++i) stream.step();
+    EXPECT_EQ(LfsrJump(steps)(0xDEADBEEF), stream.state()) << steps;
+  }
+  EXPECT_EQ(LfsrJump(0xFFFFFFFFu)(42), 42u) << "the period of a primitive polynomial of degree 32";
+}
+
+template <typename Wide>
+void expect_odd_sums_round_as_exact_ones(unsigned seed) {
+  std::mt19937_64 random(seed);
+  const formats::ElementFormat fp32 = formats::parse_element("fp32");
+  for (int i = 0; i < 20000; ++i) {
+    auto bits = static_cast<std::uint32_t>(random());
+    float acc = std::bit_cast<float>(bits & 0xBFFFFFFF);  // below 2
+    if (random() % 8 == 0) acc = 0;
+    auto units = static_cast<std::int64_t>(random()) >> (random() % 60);
+    Wide t = units;
+    int up = static_cast<int>(random() % 30);
+    t <<= up;
+    int exponent = static_cast<int>(random() % 260) - 200;
+    // Cancel up to a little, now and then.
+    if (random() % 4 == 0 && acc != 0) {
+      t = static_cast<std::int64_t>(std::ldexp(std::frexp(acc, &exponent), 40)) * -1;
+      exponent -= 40;
+      t += static_cast<std::int64_t>(random() % 3) - 1;
+      up = 0;
+      units = static_cast<std::int64_t>(t);
+    }
+    Exact exact = Exact(static_cast<double>(acc)) + Exact(Exact::Integer(units), exponent + up);
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(static_cast<float>(odd_sum(acc, t, exponent))),
+              golden_round(fp32, exact, {}, 0, formats::Overflow::kToSpecial))
+        << acc << " + " << exact.text();
+  }
+}
+
+TEST(OddSum, RoundedToFp32IsTheExactSumRounded) {
+  expect_odd_sums_round_as_exact_ones<Int128>(1);
+  expect_odd_sums_round_as_exact_ones<Int512>(2);
+}
 
 }  // namespace
 }  // namespace blockdot::models

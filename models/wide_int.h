@@ -57,6 +57,11 @@ Wide sticky_shift(const Wide& x, int n) {
   return x < 0 ? Wide(-kept) : kept;
 }
 
+/// 2^exponent, -1022 <= exponent <= 1023, without the library's ldexp in inner loops.
+inline double power_of_two(int exponent) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
+}
+
 /// x * 2^exponent as a double: exact where it fits, else the neighbour with the odd significand.
 /// A rounding to a format of at most 51 bits sees no difference. The result must be in the range of
 /// normal doubles.
@@ -69,7 +74,7 @@ double odd_double(const Wide& x, int exponent) {
     magnitude = sticky_shift(magnitude, drop);
     exponent += drop;
   }
-  double value = std::ldexp(static_cast<double>(static_cast<std::uint64_t>(magnitude)), exponent);
+  double value = static_cast<double>(static_cast<std::int64_t>(magnitude)) * power_of_two(exponent);
   return x < 0 ? -value : value;
 }
 
@@ -79,9 +84,11 @@ template <typename Wide>
 double odd_sum(double accumulator, const Wide& t, int exponent) {
   if (t == 0) return accumulator + 0.0;  // -0 becomes +0
   if (accumulator == 0) return odd_double(t, exponent);
-  int top;
-  auto significand = static_cast<std::int64_t>(std::ldexp(std::frexp(accumulator, &top), 25));
-  int unit = top - 25;  // accumulator = significand * 2^unit, 25 bits
+  // accumulator = significand * 2^unit, 25 bits, from its fields (it is a normal double).
+  auto bits = std::bit_cast<std::uint64_t>(accumulator);
+  auto significand = static_cast<std::int64_t>(((bits & 0xFFFFFFFFFFFFF) | 0x10000000000000) >> 28);
+  if (accumulator < 0) significand = -significand;
+  int unit = static_cast<int>((bits >> 52) & 0x7FF) - 1023 - 24;
 
   // Align to the finer unit; where that leaves the capacity, to the bottom of the larger term,
   // which stays even, so that the sticky bit of the other survives the addition.

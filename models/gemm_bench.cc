@@ -1,0 +1,150 @@
+// Rows of blockdot_bench: quantising each OCP format against memcpy, and the exact GEMM against
+// OpenBLAS sgemm, one thread each, measured in the same run. The counters say it as a ratio:
+//   of_memcpy  bytes of float32 input a second / bytes that memcpy moves a second
+//   of_sgemm   products a second / products a second of sgemm; 1 is as fast
+#include <benchmark/benchmark.h>
+#include <cblas.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "models/gemm.h"
+
+extern "C" void openblas_set_num_threads(int threads);
+
+namespace blockdot::models {
+namespace {
+
+using formats::DotSpec;
+using formats::parse_dot_spec;
+using formats::quantize;
+using formats::QuantizedMatrix;
+using formats::row_major;
+
+std::vector<float> normal_values(std::int64_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(count));
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+/// Seconds of the fastest of a few calls.
+template <typename Call>
+double fastest(Call call) {
+  double best = 1e30;
+  for (int i = 0; i < 5; ++i) {
+    auto start = std::chrono::steady_clock::now();
+    call();
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  return best;
+}
+
+double sgemm_seconds(std::int64_t n) {
+  static std::map<std::int64_t, double> known;
+  if (known.count(n)) return known[n];
+  openblas_set_num_threads(1);
+  std::vector<float> a = normal_values(n * n, 1), b = normal_values(n * n, 2), c(a.size());
+  auto size = static_cast<int>(n);
+  return known[n] = fastest([&] {
+           cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size, size, size, 1.0f, a.data(),
+                       size, b.data(), size, 0.0f, c.data(), size);
+           benchmark::DoNotOptimize(c.data());
+         });
+}
+
+void gemm_row(benchmark::State& state, const std::string& text) {
+  std::int64_t n = state.range(0);
+  DotSpec spec = parse_dot_spec(text);
+  std::vector<float> x = normal_values(n * n, 1), w = normal_values(n * n, 2);
+  QuantizedMatrix a = quantize(spec.a, row_major(x.data(), n, n));
+  QuantizedMatrix b = quantize(spec.b, row_major(w.data(), n, n));
+  double sgemm = sgemm_seconds(n);
+  double best = 1e30;
+  for (auto _ : state) {
+    auto start = std::chrono::steady_clock::now();
+    GemmResult result = gemm(spec, a, b);
+    benchmark::DoNotOptimize(result.codes.data());
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  auto products = static_cast<double>(n * n * n);
+  state.counters["products"] = benchmark::Counter(
+      products * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["of_sgemm"] = sgemm / best;
+}
+
+void sgemm_row(benchmark::State& state) {
+  std::int64_t n = state.range(0);
+  openblas_set_num_threads(1);
+  std::vector<float> a = normal_values(n * n, 1), b = normal_values(n * n, 2), c(a.size());
+  auto size = static_cast<int>(n);
+  for (auto _ : state) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size, size, size, 1.0f, a.data(), size,
+                b.data(), size, 0.0f, c.data(), size);
+    benchmark::DoNotOptimize(c.data());
+  }
+  state.counters["products"] =
+      benchmark::Counter(static_cast<double>(n * n * n) * static_cast<double>(state.iterations()),
+                         benchmark::Counter::kIsRate);
+}
+
+constexpr std::int64_t kQuantizeRows = 1024, kQuantizeLength = 1024;
+
+void quantize_row(benchmark::State& state, const std::string& name) {
+  formats::BlockFormat format = formats::parse_block_format(name);
+  std::vector<float> x = normal_values(kQuantizeRows * kQuantizeLength, 1), copy(x.size());
+  double bytes = static_cast<double>(x.size() * sizeof(float));
+  double memcpy_seconds = fastest([&] {
+    std::memcpy(copy.data(), x.data(), x.size() * sizeof(float));
+    benchmark::DoNotOptimize(copy.data());
+  });
+  double best = 1e30;
+  for (auto _ : state) {
+    auto start = std::chrono::steady_clock::now();
+    QuantizedMatrix q = quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
+    benchmark::DoNotOptimize(q.codes.data());
+    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    best = std::min(best, took.count());
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(bytes) *
+                          static_cast<std::int64_t>(state.iterations()));
+  state.counters["of_memcpy"] = memcpy_seconds / best;
+}
+
+const bool kRegistered = [] {
+  const char* ocp[] = {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",
+                       "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"};
+  for (std::string name : ocp) {
+    benchmark::RegisterBenchmark(("quantize/" + name).c_str(), [name](benchmark::State& state) {
+      quantize_row(state, name);
+    })->Unit(benchmark::kMillisecond);
+  }
+  benchmark::RegisterBenchmark("sgemm/openblas", sgemm_row)
+      ->Arg(512)
+      ->Arg(1024)
+      ->Unit(benchmark::kMillisecond);
+  std::vector<std::string> formats(std::begin(ocp), std::end(ocp));
+  for (const char* more : {"bm8", "mx9", "int8@fp32/32", "bf16"}) formats.emplace_back(more);
+  for (const std::string& format : formats) {
+    for (std::string accumulator : {"fp32", "kulisch"}) {
+      std::string text = "a=" + format + " accumulator=" + accumulator;
+      benchmark::RegisterBenchmark(("gemm/" + format + "/" + accumulator).c_str(),
+                                   [text](benchmark::State& state) { gemm_row(state, text); })
+          ->Arg(512)
+          ->Arg(1024)
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+  return true;
+}();
+
+}  // namespace
+}  // namespace blockdot::models
