@@ -127,11 +127,23 @@ Fx sub(const Fx& x, const Fx& y) {
 Fx neg(const Fx& a) { return sub(constant(*a.graph, 0, a.lsb), a); }
 
 Fx mul(const Fx& a, const Fx& b) {
+  if (!a.is_signed() && b.is_signed()) return mul(b, a);
+  Graph& g = *a.graph;
+  if (a.is_signed() && !b.is_signed() && a.width() > 1) {
+    // a = low - sign * 2^w: an unsigned product and one masked subtraction, half of a signed array.
+    const int w = a.width() - 1;
+    const Fx factor = scale(b, -b.lsb);
+    const Fx low = mul(bits(a, 0, w), factor);
+    const Fx high = mux(sign(a), factor, constant(g, 0));
+    const Fx product = sub(low, scale(high, w));
+    return scale(assume(product, std::min(Int(a.lo * b.lo), Int(a.lo * b.hi)),
+                        std::max(Int(a.hi * b.lo), Int(a.hi * b.hi))),
+                 a.lsb + b.lsb);
+  }
   const Int corners[] = {a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi};
   const Int lo = *std::min_element(std::begin(corners), std::end(corners));
   const Int hi = *std::max_element(std::begin(corners), std::end(corners));
   const int width = range_width(lo, hi);
-  Graph& g = *a.graph;
   return make(g, ops::mul(g, field(a, width), field(b, width)), lo, hi, a.lsb + b.lsb);
 }
 
@@ -162,7 +174,9 @@ Fx shl(const Fx& a, const Fx& s) {
   const Int lo = a.lo << (a.lo < 0 ? most : least);
   const Int hi = a.hi << (a.hi < 0 ? least : most);
   Graph& g = *a.graph;
-  return make(g, ops::shl(g, field(a, range_width(lo, hi)), s.node), lo, hi, a.lsb);
+  const NodeId shifted = ops::shl(g, field(a, range_width(lo, hi)), s.node);
+  // What is shifted by `least` at least has that many zeros at the bottom.
+  return floor_to(make(g, shifted, lo, hi, a.lsb), a.lsb + static_cast<int>(least));
 }
 
 Fx shr_floor(const Fx& a, const Fx& s) {

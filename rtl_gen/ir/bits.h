@@ -9,7 +9,8 @@
 namespace blockdot::rtl_gen {
 
 /// Integers of any size: the ranges of the builder.
-using Int = boost::multiprecision::cpp_int;
+using Int = boost::multiprecision::number<boost::multiprecision::cpp_int_backend<>,
+                                          boost::multiprecision::et_off>;
 
 /// `width` bits in little-endian 64-bit limbs; bits at and above `width` are zero.
 struct Bits {

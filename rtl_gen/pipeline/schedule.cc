@@ -58,7 +58,6 @@ Net make_net(const Graph& g, const CostModel& cost) {
   net.users.resize(n);
   net.is_output.assign(n, false);
   net.delay.assign(n, 0);
-  net.unit_of.assign(n, kNone);
   const std::vector<bool> live = g.live();
   const auto source = [&](NodeId id) { return static_cast<int>(index(unpadded(g, id))); };
   for (std::size_t i = 0; i < n; ++i) {
@@ -80,66 +79,73 @@ Net make_net(const Graph& g, const CostModel& cost) {
   for (const Graph::Output& o : g.outputs())
     net.is_output[static_cast<std::size_t>(source(o.node))] = true;
 
-  // Loops: nodes between a state and its next value; loops that share a node are one.
-  std::vector<int> group(n, kNone);
-  std::vector<std::vector<int>> groups;
+  // A unit is a strongly connected component of "needs": a node needs its arguments, a state its next
+  // value, and a next value its state, for they share a stage. Tarjan's algorithm, with its own stack,
+  // yields the components after all that they need: in topological order.
+  std::vector<std::vector<int>> extra(n);
   for (const Graph::State& s : g.states()) {
     if (!live[index(s.node)]) continue;
-    std::vector<bool> after(n, false), before(n, false);
-    after[index(s.node)] = true;
     const int next = source(s.next);
     BLOCKDOT_CHECK(net.placed[static_cast<std::size_t>(next)] &&
                        g.node(NodeId{static_cast<std::uint32_t>(next)}).op != Op::kInput,
                    "next of {} must be computed", g.node(s.node).name);
-    for (std::size_t i = index(s.node) + 1; i < n; ++i)
-      for (int a : net.args[i]) after[i] = after[i] || after[static_cast<std::size_t>(a)];
-    before[static_cast<std::size_t>(next)] = true;
-    for (std::size_t i = static_cast<std::size_t>(next) + 1; i-- > 0;)
-      if (before[i])
-        for (int a : net.args[i]) before[static_cast<std::size_t>(a)] = true;
-    std::vector<int> members;
-    for (std::size_t i = 0; i < n; ++i)
-      if ((after[i] && before[i]) || i == index(s.node) || static_cast<int>(i) == next)
-        members.push_back(static_cast<int>(i));
-    int into = static_cast<int>(groups.size());
-    groups.emplace_back();
-    for (int m : members) {
-      const int old = group[static_cast<std::size_t>(m)];
-      if (old != kNone && old != into) {
-        for (int x : groups[static_cast<std::size_t>(old)]) {
-          group[static_cast<std::size_t>(x)] = into;
-          groups[static_cast<std::size_t>(into)].push_back(x);
-        }
-        groups[static_cast<std::size_t>(old)].clear();
-      } else if (old == kNone) {
-        group[static_cast<std::size_t>(m)] = into;
-        groups[static_cast<std::size_t>(into)].push_back(m);
+    extra[index(s.node)].push_back(next);
+    extra[static_cast<std::size_t>(next)].push_back(static_cast<int>(index(s.node)));
+  }
+  struct Frame {
+    int node;
+    std::size_t child;
+  };
+  std::vector<int> order(n, kNone), low(n, 0), open;
+  std::vector<bool> is_open(n, false);
+  int counter = 0;
+  const auto need = [&](int i, std::size_t k) {
+    const auto& args = net.args[static_cast<std::size_t>(i)];
+    return k < args.size() ? args[k] : extra[static_cast<std::size_t>(i)][k - args.size()];
+  };
+  const auto needs = [&](int i) {
+    return net.args[static_cast<std::size_t>(i)].size() + extra[static_cast<std::size_t>(i)].size();
+  };
+  std::vector<Frame> stack;
+  const auto enter = [&](int i) {
+    order[static_cast<std::size_t>(i)] = low[static_cast<std::size_t>(i)] = counter++;
+    open.push_back(i);
+    is_open[static_cast<std::size_t>(i)] = true;
+    stack.push_back({i, 0});
+  };
+  for (std::size_t root = 0; root < n; ++root) {
+    if (!net.placed[root] || order[root] != kNone) continue;
+    enter(static_cast<int>(root));
+    while (!stack.empty()) {
+      Frame& frame = stack.back();
+      const auto at = static_cast<std::size_t>(frame.node);
+      if (frame.child < needs(frame.node)) {
+        const int next = need(frame.node, frame.child++);
+        if (order[static_cast<std::size_t>(next)] == kNone)
+          enter(next);
+        else if (is_open[static_cast<std::size_t>(next)])
+          low[at] = std::min(low[at], order[static_cast<std::size_t>(next)]);
+        continue;
       }
+      stack.pop_back();
+      if (!stack.empty()) {
+        const auto above = static_cast<std::size_t>(stack.back().node);
+        low[above] = std::min(low[above], low[at]);
+      }
+      if (low[at] != order[at]) continue;
+      Unit unit;
+      for (;;) {
+        const int m = open.back();
+        open.pop_back();
+        is_open[static_cast<std::size_t>(m)] = false;
+        unit.nodes.push_back(m);
+        if (m == static_cast<int>(at)) break;
+      }
+      std::sort(unit.nodes.begin(), unit.nodes.end());
+      unit.loop = unit.nodes.size() > 1;
+      net.units.push_back(std::move(unit));
     }
   }
-
-  // Topological order of units, depth first.
-  std::vector<bool> done(n, false);
-  std::function<void(int)> visit = [&](int i) {
-    if (done[static_cast<std::size_t>(i)]) return;
-    Unit unit;
-    const int gi = group[static_cast<std::size_t>(i)];
-    if (gi != kNone) {
-      unit.nodes = groups[static_cast<std::size_t>(gi)];
-      std::sort(unit.nodes.begin(), unit.nodes.end());
-      unit.loop = true;
-    } else {
-      unit.nodes = {i};
-    }
-    for (int m : unit.nodes) done[static_cast<std::size_t>(m)] = true;
-    for (int m : unit.nodes)
-      for (int a : net.args[static_cast<std::size_t>(m)]) visit(a);
-    for (int m : unit.nodes)
-      net.unit_of[static_cast<std::size_t>(m)] = static_cast<int>(net.units.size());
-    net.units.push_back(std::move(unit));
-  };
-  for (std::size_t i = 0; i < n; ++i)
-    if (net.placed[i]) visit(static_cast<int>(i));
   return net;
 }
 
@@ -441,7 +447,7 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
     s.latency = depth(s.stage);
   }
 
-  // Timing and registers of what was chosen.
+  // Timing and registers of what was chosen. The stages keep the clock by construction.
   std::vector<double> end(n, 0);
   for (std::size_t i = 0; i < n; ++i) {
     if (!net.placed[i]) continue;
@@ -466,6 +472,8 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
     if (carries_next(g, s, state)) s.register_bits -= g.width(state.node);
   }
   if (!request.combinational) s.critical_path_ns += cost.register_overhead_ns();
+  BLOCKDOT_CHECK(request.combinational || s.critical_path_ns <= request.clock_ns + 1e-6,
+                 "stage of {:.3f} ns at a clock of {} ns", s.critical_path_ns, request.clock_ns);
   verify(s, g);
   return s;
 }

@@ -1,0 +1,302 @@
+#include "rtl_gen/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "formats/error.h"
+#include "rtl_gen/build/lower.h"
+#include "rtl_gen/units/unit.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::AccumulatorKind;
+using formats::DotSpec;
+
+namespace {
+
+constexpr const char* kSchema = "blockdot.unit/1";
+
+SumStyle sum_style(Technology technology) {
+  switch (technology) {
+    case Technology::kGeneric:
+    case Technology::kOsu018: return SumStyle::kCompress;
+    case Technology::kXilinx: return SumStyle::kAdderTree;
+  }
+  return SumStyle::kCompress;
+}
+
+Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts) {
+  formats::validate(spec);
+  switch (kind) {
+    case UnitKind::kDot: return build_dot_unit(spec, facts);
+    case UnitKind::kBlockDot: return build_block_dot_unit(spec, framed, facts);
+  }
+  BLOCKDOT_CHECK(false, "unit kind");
+  return {};
+}
+
+std::string element_meaning(const formats::BlockFormat& f, int lanes) {
+  return fmt::format("{} codes {}, element j at bits [j*{} +: {}]", lanes, to_text(f.element),
+                     f.element.width(), f.element.width());
+}
+
+std::string scale_meaning(const formats::ScaleFormat& f) {
+  switch (f.kind) {
+    case formats::ScaleKind::kNone: return "";
+    case formats::ScaleKind::kE8M0: return "e8m0 code of the beat's block: 2^(code-127), 255 is NaN";
+    case formats::ScaleKind::kMinifloat:
+      return fmt::format("{} code of the beat's block without sign bit", to_text(f.minifloat));
+  }
+  return "";
+}
+
+std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitFacts& facts) {
+  const auto operand = [&](const formats::BlockFormat& f, std::string_view what) -> std::string {
+    if (what == "_i") return element_meaning(f, spec.lanes);
+    if (what == "_scale_i") return scale_meaning(f.scale);
+    return fmt::format("tau of each {} elements, group g at bits [g*{} +: {}]", f.micro.block,
+                       f.micro.bits, f.micro.bits);
+  };
+  if (port == "valid_i") return "a beat is presented";
+  if (port == "first_i") return "it starts a result: the accumulator starts at zero";
+  if (port == "last_i") return "it ends a result: valid_o follows after `latency` cycles";
+  if (port == "seed_load_i") return "load seed_i for the roundings of the beats after this one";
+  if (port == "seed_i") return "state of the random stream; 0 is read as 1";
+  if (port == "valid_o") return "the outputs are those of a beat that asked for them";
+  if (port == "result_o") return fmt::format("the dot product in {}", to_text(spec.output));
+  if (port == "sum_o")
+    return fmt::format("exact sum of products, two's complement, times 2^{}", facts.sum_lsb);
+  if (port == "scale_o") {
+    const int sides = (spec.a.scale.width() > 0) + (spec.b.scale.width() > 0);
+    return fmt::format("sum of the scale codes, bias {}", sides * formats::kE8M0Bias);
+  }
+  if (port == "nan_o") return "some element is NaN or Inf or some scale is NaN: ignore sum_o";
+  if (port.starts_with("a_")) return operand(spec.a, std::string_view(port).substr(1));
+  if (port.starts_with("b_")) return operand(spec.b, std::string_view(port).substr(1));
+  BLOCKDOT_CHECK(false, "port {}", port);
+  return "";
+}
+
+std::string exact_level(UnitKind kind, const DotSpec& spec) {
+  if (kind == UnitKind::kBlockDot)
+    return fmt::format("the {} products of a beat are summed exactly", spec.lanes);
+  switch (spec.accumulator.kind) {
+    case AccumulatorKind::kKulisch:
+      return fmt::format(
+          "the whole result is exact up to {} products of any two finite scales, then rounded once to {}",
+          spec.max_k, to_text(spec.output));
+    case AccumulatorKind::kKulischWindow:
+      return fmt::format(
+          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; beats "
+          "are added exactly and {} at 2^{}; the result is rounded once to {}",
+          spec.lanes, spec.accumulator.window.lsb,
+          spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
+          to_text(spec.output));
+    case AccumulatorKind::kFloat:
+      return fmt::format(
+          "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
+          "each beat",
+          spec.lanes, to_text(spec.accumulator.format));
+  }
+  return "";
+}
+
+std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch) {
+  std::string text = fmt::format("blockdot gen --a {} --b {} --lanes {}", to_text(spec.a),
+                                 to_text(spec.b), spec.lanes);
+  if (kind == UnitKind::kBlockDot) {
+    text += " --unit block-dot";
+  } else {
+    text += fmt::format(" --accumulator {} --output {} --rounding {}", to_text(spec.accumulator),
+                        to_text(spec.output), to_text(spec.rounding));
+    if (spec.specials == formats::SpecialsPolicy::kNan) text += " --specials nan";
+    text += fmt::format(" --max-k {}", spec.max_k);
+  }
+  text += arch.combinational ? " --combinational" : fmt::format(" --clock-ns {}", arch.clock_ns);
+  text += fmt::format(" --tech {}", to_text(arch.technology));
+  if (!arch.combinational && arch.schedule != ScheduleKind::kMinRegister)
+    text += fmt::format(" --schedule {}", to_text(arch.schedule));
+  if (arch.schedule == ScheduleKind::kRandom)
+    text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
+  return text;
+}
+
+std::string purpose(UnitKind kind, const DotSpec& spec) {
+  const std::string pairs =
+      fmt::format("{} pairs {} x {}", spec.lanes, display_name(spec.a), display_name(spec.b));
+  if (kind == UnitKind::kBlockDot) return "exact block dot product of " + pairs + ".";
+  return fmt::format("dot product of {} a beat, accumulated in {}, result in {}.", pairs,
+                     to_text(spec.accumulator), to_text(spec.output));
+}
+
+}  // namespace
+
+std::string_view to_text(UnitKind kind) {
+  switch (kind) {
+    case UnitKind::kDot: return "dot";
+    case UnitKind::kBlockDot: return "block-dot";
+  }
+  return "?";
+}
+
+UnitKind parse_unit_kind(std::string_view text) {
+  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot})
+    if (to_text(k) == text) return k;
+  throw ConfigError("unit = {}: must be dot or block-dot", text);
+}
+
+std::string to_text(const Arch& arch) {
+  if (arch.combinational) return fmt::format("combinational, {}", to_text(arch.technology));
+  std::string text = arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns) : "default clock";
+  text += fmt::format(", {}, {}", to_text(arch.technology), to_text(arch.schedule));
+  if (arch.schedule == ScheduleKind::kRandom) text += fmt::format(" {}", arch.schedule_seed);
+  return text;
+}
+
+Graph build_graph(UnitKind kind, const DotSpec& spec) { return build(kind, spec, false, nullptr); }
+
+Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
+  if (!(wanted.clock_ns >= 0) || wanted.clock_ns > 1e6)
+    throw ConfigError("clock-ns = {}: must be in (0, 1000000], or 0 for the default", wanted.clock_ns);
+  Unit unit;
+  UnitFacts facts;
+  Arch arch = wanted;
+  unit.graph = build(kind, spec, !arch.combinational, &facts);
+  unit.lowered = lower(unit.graph, sum_style(arch.technology));
+  const CostModel cost(arch.technology);
+  if (arch.combinational)
+    arch.clock_ns = 0;
+  else if (arch.clock_ns == 0)
+    arch.clock_ns = std::max(cost.default_clock_ns(),
+                             std::ceil(fastest_clock_ns(unit.lowered, cost) * 100) / 100);
+  unit.schedule = make_schedule(unit.lowered, cost,
+                                {arch.clock_ns, arch.schedule, arch.schedule_seed, arch.combinational});
+
+  UnitReport& r = unit.report;
+  r.top = top;
+  r.kind = kind;
+  r.spec_text = to_text(spec);
+  r.arch_text = to_text(arch);
+  r.clock_ns = arch.clock_ns;
+  r.latency = unit.schedule.latency;
+  r.interval = 1;
+  r.sum_lsb = facts.sum_lsb;
+  r.sum_width = facts.sum_width;
+  r.accumulator_width = facts.accumulator_width;
+  r.accumulator_lsb = facts.accumulator_lsb;
+  r.exact_level = exact_level(kind, spec);
+  r.critical_node = unit.schedule.critical_node;
+  if (!arch.combinational || !unit.lowered.states().empty()) {
+    r.ports.push_back({"clk_i", true, 1, "clock, rising edge"});
+    r.ports.push_back({"rst_ni", true, 1, "synchronous reset of the control state, active low"});
+  }
+  for (NodeId i : unit.lowered.inputs()) {
+    const Node& n = unit.lowered.node(i);
+    r.ports.push_back({n.name, true, n.width, meaning_of(n.name, spec, facts)});
+  }
+  for (const Graph::Output& o : unit.lowered.outputs())
+    r.ports.push_back({o.name, false, unit.lowered.width(o.node), meaning_of(o.name, spec, facts)});
+
+  double area = static_cast<double>(unit.schedule.register_bits) * cost.register_area();
+  const std::vector<bool> live = unit.lowered.live();
+  for (std::size_t i = 0; i < unit.lowered.size(); ++i)
+    if (live[i]) area += cost.area(unit.lowered, NodeId{static_cast<std::uint32_t>(i)});
+  r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
+  r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns", "estimated"};
+  r.register_bits = {static_cast<double>(unit.schedule.register_bits), "bits", "estimated"};
+  if (arch.technology == Technology::kXilinx) r.luts = {std::round(area), "LUT", "estimated"};
+
+  VerilogRequest request;
+  request.module_name = r.top;
+  request.ports = r.ports;
+  request.header = {
+      fmt::format("{}: {}", r.top, purpose(kind, spec)),
+      "",
+      fmt::format("  spec   {}", r.spec_text),
+      fmt::format("  arch   {}", r.arch_text),
+      fmt::format("  cost   latency {}, interval {}, {} register bits, est. {:.2f} ns, est. {:.0f} {}",
+                  r.latency, r.interval, unit.schedule.register_bits, unit.schedule.critical_path_ns,
+                  area, cost.area_unit()),
+      fmt::format("  exact  {}", r.exact_level),
+      "",
+      "Generated by blockdot. Do not edit; regenerate with:",
+      "  " + command_line(kind, spec, arch),
+  };
+  unit.verilog = emit_verilog(unit.lowered, unit.schedule, request);
+  return unit;
+}
+
+nlohmann::json to_json(const UnitReport& r) {
+  nlohmann::json ports = nlohmann::json::array();
+  for (const Port& p : r.ports)
+    ports.push_back({{"name", p.name},
+                     {"direction", p.is_input ? "input" : "output"},
+                     {"width", p.width},
+                     {"meaning", p.meaning}});
+  nlohmann::json estimates = nlohmann::json::object();
+  const auto figure = [&](const char* name, const Figure& f) {
+    if (!f.provenance.empty())
+      estimates[name] = {{"value", f.value}, {"unit", f.unit}, {"provenance", f.provenance}};
+  };
+  figure("area", r.area);
+  figure("critical_path_ns", r.critical_path_ns);
+  figure("register_bits", r.register_bits);
+  figure("luts", r.luts);
+  return {{"schema", kSchema},
+          {"top", r.top},
+          {"kind", to_text(r.kind)},
+          {"spec", r.spec_text},
+          {"arch", r.arch_text},
+          {"clock_ns", r.clock_ns},
+          {"latency", r.latency},
+          {"interval", r.interval},
+          {"ports", ports},
+          {"estimates", estimates},
+          {"critical_node", r.critical_node},
+          {"exact_level", r.exact_level},
+          {"sum", {{"width", r.sum_width}, {"lsb", r.sum_lsb}}},
+          {"accumulator", {{"width", r.accumulator_width}, {"lsb", r.accumulator_lsb}}}};
+}
+
+UnitReport report_from_json(const nlohmann::json& json) {
+  try {
+    if (json.at("schema") != kSchema)
+      throw ConfigError("unit report: schema {} is not {}", json.at("schema").dump(), kSchema);
+    UnitReport r;
+    r.top = json.at("top");
+    r.kind = parse_unit_kind(json.at("kind").get<std::string>());
+    r.spec_text = json.at("spec");
+    r.arch_text = json.at("arch");
+    r.clock_ns = json.at("clock_ns");
+    r.latency = json.at("latency");
+    r.interval = json.at("interval");
+    for (const auto& p : json.at("ports")) {
+      const std::string direction = p.at("direction");
+      if (direction != "input" && direction != "output")
+        throw ConfigError("unit report: port direction {}: must be input or output", direction);
+      r.ports.push_back({p.at("name"), direction == "input", p.at("width"), p.at("meaning")});
+    }
+    const auto figure = [&](const char* name, Figure& f) {
+      const auto& all = json.at("estimates");
+      if (!all.contains(name)) return;
+      f = {all.at(name).at("value"), all.at(name).at("unit"), all.at(name).at("provenance")};
+    };
+    figure("area", r.area);
+    figure("critical_path_ns", r.critical_path_ns);
+    figure("register_bits", r.register_bits);
+    figure("luts", r.luts);
+    r.critical_node = json.at("critical_node");
+    r.exact_level = json.at("exact_level");
+    r.sum_width = json.at("sum").at("width");
+    r.sum_lsb = json.at("sum").at("lsb");
+    r.accumulator_width = json.at("accumulator").at("width");
+    r.accumulator_lsb = json.at("accumulator").at("lsb");
+    return r;
+  } catch (const nlohmann::json::exception& error) {
+    throw ConfigError("unit report: {}", error.what());
+  }
+}
+
+}  // namespace blockdot::rtl_gen

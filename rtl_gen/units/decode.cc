@@ -1,0 +1,146 @@
+#include "rtl_gen/units/decode.h"
+
+#include <fmt/format.h>
+
+#include "formats/error.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::ElementFormat;
+using formats::ElementKind;
+using formats::Special;
+
+namespace {
+
+// Exponent and mantissa of a minifloat magnitude code.
+struct Fields {
+  Fx significand, shift;  // hidden one and mantissa; max(exponent, 1)
+  Fx nan, inf;
+};
+
+// `magnitude`: exp_bits + man_bits bits. Special codes keep their significand here.
+Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_view name) {
+  const Fx exponent = bits(magnitude, f.man_bits, f.exp_bits);
+  const Fx normal = nonzero(exponent);
+  Fields out;
+  out.significand = f.man_bits == 0
+                        ? normal
+                        : rtl_gen::name(cat({normal, bits(magnitude, 0, f.man_bits)}),
+                                        fmt::format("{}_sig", name));
+  // A subnormal has the shift of exponent 1: its lowest bit becomes one.
+  const bool top_is_special = f.special == Special::kIeee;
+  const Int most = pow2(f.exp_bits) - (top_is_special ? 2 : 1);
+  if (f.exp_bits == 1) {
+    out.shift = constant(g, 1);
+  } else {
+    const Fx low = or_(bit(exponent, 0), not_(normal));
+    Fx shift = cat({bits(exponent, 1, f.exp_bits - 1), low});
+    shift.lo = 1;
+    if (range_width(1, most) == shift.width()) shift.hi = most;
+    out.shift = rtl_gen::name(shift, fmt::format("{}_exp", name));
+  }
+  out.nan = out.inf = constant(g, 0);
+  switch (f.special) {
+    case Special::kFinite:
+    case Special::kFnuz: break;  // fnuz: its NaN is a matter of the sign
+    case Special::kFn:
+      out.nan = is_zero(not_(magnitude));
+      break;
+    case Special::kIeee: {
+      const Fx special = is_zero(not_(exponent));
+      const Fx fraction = nonzero(bits(magnitude, 0, f.man_bits));
+      out.nan = and_(special, fraction);
+      out.inf = and_(special, not_(fraction));
+      break;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Int max_integer(const ElementFormat& f) {
+  if (f.kind == ElementKind::kInteger) return pow2(f.int_bits - 1) - (f.symmetric ? 1 : 0);
+  const std::uint32_t code = formats::max_finite_code(f);
+  if (f.kind == ElementKind::kSignMagnitude) return code;
+  const int exponent = static_cast<int>(code >> f.man_bits);
+  const Int mantissa = code & ((1u << f.man_bits) - 1);
+  return exponent == 0 ? mantissa : (mantissa + pow2(f.man_bits)) << (exponent - 1);
+}
+
+Fx decode_integer(const ElementFormat& f, const Fx& code, std::string_view name) {
+  BLOCKDOT_CHECK(f.kind == ElementKind::kInteger && code.width() == f.int_bits);
+  const Int hi = pow2(f.int_bits - 1) - 1, lo = f.symmetric ? Int(-hi) : Int(-hi - 1);
+  return rtl_gen::name(scale(assume(code, lo, hi), -f.frac_bits), name);
+}
+
+Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::string_view name) {
+  BLOCKDOT_CHECK(code.width() == f.width(), "{} code of {} bits", formats::to_text(f), code.width());
+  Element e;
+  e.nan = e.inf = constant(g, 0);
+  e.shift = constant(g, 0);
+  e.weight = formats::lsb_exponent(f);
+  e.max_magnitude = max_integer(f);
+  e.sign = bit(code, code.width() - 1);
+  switch (f.kind) {
+    case ElementKind::kInteger:
+      e.significand = rtl_gen::name(scale(magnitude(decode_integer(f, code, name)), f.frac_bits),
+                                    fmt::format("{}_sig", name));
+      break;
+    case ElementKind::kSignMagnitude:
+      e.significand = bits(code, 0, f.int_bits);
+      break;
+    case ElementKind::kMinifloat: {
+      const Fields fields = split(g, f, bits(code, 0, f.exp_bits + f.man_bits), name);
+      e.significand = fields.significand;
+      e.shift = fields.shift;
+      e.weight -= 1;  // shift 1 is the subnormals' place
+      e.nan = fields.nan;
+      e.inf = fields.inf;
+      if (f.special == Special::kFnuz) {
+        e.nan = and_(e.sign, is_zero(bits(code, 0, code.width() - 1)));
+        break;  // the code of -0 has significand 0 already
+      }
+      if (f.special == Special::kFinite) break;
+      const Fx special = f.special == Special::kFn
+                             ? e.nan
+                             : is_zero(not_(bits(code, f.man_bits, f.exp_bits)));
+      e.significand = rtl_gen::name(
+          and_(e.significand, repeat(not_(special), e.significand.width())),
+          fmt::format("{}_fin", name));
+      break;
+    }
+  }
+  if (f.kind == ElementKind::kInteger) e.significand.lsb = 0;
+  e.nan = rtl_gen::name(e.nan, fmt::format("{}_nan", name));
+  e.inf = rtl_gen::name(e.inf, fmt::format("{}_inf", name));
+  return e;
+}
+
+Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std::string_view name) {
+  Scale s;
+  s.significand = constant(g, 1);
+  s.shift = s.not_finite = s.zero = constant(g, 0);
+  switch (f.kind) {
+    case formats::ScaleKind::kNone: break;
+    case formats::ScaleKind::kE8M0:
+      s.shift = code;
+      s.weight = -formats::kE8M0Bias;
+      s.not_finite = is_zero(not_(code));
+      break;
+    case formats::ScaleKind::kMinifloat: {
+      const ElementFormat& m = f.minifloat;
+      const Fields fields = split(g, m, code, name);
+      s.significand = fields.significand;
+      s.shift = fields.shift;
+      s.weight = formats::lsb_exponent(m) - 1;
+      s.not_finite = or_(fields.nan, fields.inf);
+      s.zero = is_zero(code);
+      break;
+    }
+  }
+  s.not_finite = rtl_gen::name(s.not_finite, fmt::format("{}_not_finite", name));
+  return s;
+}
+
+}  // namespace blockdot::rtl_gen

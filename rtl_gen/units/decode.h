@@ -1,0 +1,45 @@
+// Decoders: an element or scale code as sign, significand and shift.
+#pragma once
+
+#include <string_view>
+
+#include "formats/block_format.h"
+#include "rtl_gen/build/fx.h"
+
+namespace blockdot::rtl_gen {
+
+/// An element: (-1)^sign * significand * 2^shift * 2^weight. A NaN or Inf code has significand 0 and
+/// its flag set.
+///
+///   minifloat   significand = [ hidden one | mantissa ], shift = max(exponent, 1) >= 1
+struct Element {
+  Fx sign;         // 1 bit; a constant for unsigned values
+  Fx significand;  // unsigned
+  Fx shift;        // unsigned
+  Fx nan, inf;     // 1 bit; constant 0 where the format has none
+  int weight = 0;
+  Int max_magnitude;  // largest |value| in units of 2^(weight + shift.lo)
+};
+Element decode_element(Graph& graph, const formats::ElementFormat& format, const Fx& code,
+                       std::string_view name);
+
+/// A two's complement element as a signed integer of weight -frac_bits.
+Fx decode_integer(const formats::ElementFormat& format, const Fx& code, std::string_view name);
+
+/// A scale: significand * 2^shift * 2^weight, never negative. NaN and Inf codes raise `not_finite`;
+/// the other fields mean nothing then.
+struct Scale {
+  Fx significand;  // constant 1 for E8M0 and none
+  Fx shift;
+  Fx not_finite;
+  Fx zero;  // the factor is zero: only minifloats can
+  int weight = 0;
+};
+/// `code` has no bits for ScaleKind::kNone and is not read then.
+Scale decode_scale(Graph& graph, const formats::ScaleFormat& format, const Fx& code,
+                   std::string_view name);
+
+/// Largest |element| as an integer in units of 2^lsb_exponent(format).
+Int max_integer(const formats::ElementFormat& format);
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,49 @@
+// The block dot: the exact sum of one beat's products.
+#pragma once
+
+#include "formats/dot_spec.h"
+#include "rtl_gen/build/fx.h"
+#include "rtl_gen/units/decode.h"
+
+namespace blockdot::rtl_gen {
+
+/// Input ports of one operand; `scale` and `micro` are empty where the format has none.
+struct OperandPorts {
+  Fx elements;  // element j at bits [j*w +: w]
+  std::optional<Fx> scale;
+  std::optional<Fx> micro;  // tau of group g at bits [g*d2 +: d2]
+};
+/// Declares the ports {side}_i, {side}_scale_i, {side}_micro_i.
+OperandPorts declare_operand(Graph& graph, const formats::BlockFormat& format, int lanes,
+                             std::string_view side);
+
+/// sum_j a_j b_j 2^-(tau_a + tau_b), exact, in the narrowest two's complement for its range, with
+/// what the lanes know of NaN and Inf. Products with NaN or Inf count as zero.
+struct BlockDot {
+  Fx sum;
+  Fx nan;                  // NaN operand, or Inf times zero
+  Fx plus_inf, minus_inf;  // some product is Inf of that sign; under `nan` they mean nothing
+  Fx any_special;          // some element is NaN or Inf
+};
+BlockDot build_block_dot(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
+                         const OperandPorts& b);
+
+/// Range of BlockDot::sum and its unit, from the formats alone.
+struct SumRange {
+  Range range;
+  int lsb;
+};
+SumRange block_dot_range(const formats::DotSpec& spec);
+
+/// The beat value: significand * 2^shift, before any rounding. This is the one form that all
+/// accumulators take, whatever the scales.
+struct BeatValue {
+  Fx significand;  // signed: the sum times the scales' significands
+  Fx shift;        // unsigned: both scales' exponents
+  Fx nan, plus_inf, minus_inf;
+  Range limit;     // of significand * 2^shift in units of 2^significand.lsb, for finite scales
+};
+BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
+                           const OperandPorts& b);
+
+}  // namespace blockdot::rtl_gen

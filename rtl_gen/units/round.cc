@@ -1,0 +1,169 @@
+// One left shift does both normal and subnormal numbers: a marker bit is set at the place of the
+// smallest normal exponent before zeros are counted, so the shift stops there. If the top bit is
+// zero after it, the number is subnormal and its exponent field is 0. The rounding increments the
+// joined exponent and mantissa: a carry out of the mantissa runs into the exponent, and past the
+// largest finite code it is the overflow.
+#include "rtl_gen/units/round.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/error.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::ElementFormat;
+using formats::Rounding;
+using formats::RoundingMode;
+
+int smallest_normal(const ElementFormat& f) { return 1 - f.bias; }
+
+int tail_bits(const Rounding& rounding) {
+  switch (rounding.mode) {
+    case RoundingMode::kRne:
+    case RoundingMode::kRna: return 1;
+    case RoundingMode::kRtz: return 0;
+    case RoundingMode::kStochastic: return rounding.random_bits;
+  }
+  return 0;
+}
+
+Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magnitude& x,
+                    const Fx& random, std::string_view prefix) {
+  Graph& g = *x.magnitude.graph;
+  const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
+  const int significand = f.man_bits + 1;
+  const int tail = tail_bits(rounding);
+  BLOCKDOT_CHECK(x.above.lo >= 0, "{}: top bit below the smallest normal exponent", prefix);
+
+  // Room for all kept and tail bits, then count to the marker and shift.
+  const int missing = std::max(0, significand + tail - x.magnitude.width());
+  Fx magnitude = scale(extend_lsb(scale(x.magnitude, -x.magnitude.lsb), -missing), missing);
+  const int width = magnitude.width();
+  BLOCKDOT_CHECK(width == x.magnitude.width() + missing);
+  const Fx& limit = x.above;  // how far the marker lies below the top
+  const Fx marker =
+      limit.lo == limit.hi
+          ? constant(g, limit.lo < width ? pow2(width - 1 - static_cast<int>(limit.lo)) : Int(0))
+          : name(shr_floor(constant(g, pow2(width - 1)), limit), label("marker"));
+  const Fx marked = marker.hi == 0 ? magnitude : or_(magnitude, bits(marker, 0, width));
+  Fx zeros = name(clz(marked), label("zeros"));
+  if (limit.hi < width) zeros = assume(zeros, 0, limit.hi);
+  const Fx wide = shl(magnitude, zeros);
+  const Fx shifted = name(bits(wide, 0, width), label("norm"));
+  const Fx normal = bit(shifted, width - 1);
+  // Biased: 1 at the smallest normal exponent. Where no bit is set it means nothing.
+  const Fx exponent_of_top = sub(x.above, sub(zeros, constant(g, 1)));
+  Fx exponent = assume(exponent_of_top, 0, x.above.hi + 1);
+  exponent = name(mux(normal, exponent, constant(g, 0)), label("exp"));
+
+  const Fx mantissa = f.man_bits == 0 ? constant(g, 0) : bits(shifted, width - significand, f.man_bits);
+  Fx kept = f.man_bits == 0 ? exponent : cat({exponent, mantissa});
+  kept.hi = std::min(kept.hi, Int((exponent.hi + 1) * pow2(f.man_bits) - 1));
+  kept = name(kept, label("kept"));
+
+  const int rest = width - significand - tail;
+  Fx up = constant(g, 0);
+  switch (rounding.mode) {
+    case RoundingMode::kRtz: break;
+    case RoundingMode::kRna: up = bit(shifted, rest); break;
+    case RoundingMode::kRne: {
+      const Fx below = rest > 0 ? nonzero(bits(shifted, 0, rest)) : constant(g, 0);
+      const Fx sticky = any_of(g, {below, x.sticky, bit(kept, 0)});
+      up = and_(bit(shifted, rest), sticky);
+      break;
+    }
+    case RoundingMode::kStochastic: {
+      // The carry of tail + random.
+      const Fx carried = name(add(bits(shifted, rest, tail), random), label("tail"));
+      up = bit(carried, tail);
+      break;
+    }
+  }
+  up = name(up, label("up"));
+  const Fx code = name(add(kept, up), label("code"));
+  const Int most = formats::max_finite_code(f);
+  Rounded out;
+  if (code.hi <= most) {
+    out = {widen(code, 0, pow2(f.exp_bits + f.man_bits) - 1), constant(g, 0)};
+    return out;
+  }
+  out.overflow = name(less(constant(g, most), code), label("overflow"));
+  out.code = name(bits(mux(out.overflow, constant(g, most), code), 0, f.exp_bits + f.man_bits),
+                  label("finite"));
+  return out;
+}
+
+Rounded build_round_fixed(const ElementFormat& f, const Rounding& rounding, const Fx& x,
+                          const Fx& random, std::string_view prefix) {
+  Graph& g = *x.graph;
+  const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
+  const Fx whole = name(magnitude(x), label("mag"));
+  // Bits of interest: from the last tail bit of a subnormal up to one above the largest exponent.
+  const int lowest = formats::lsb_exponent(f) - tail_bits(rounding);
+  const int highest = std::max(formats::max_exponent(f) + 1, smallest_normal(f));
+  const int top = whole.lsb + whole.width() - 1;
+
+  Fx sticky = constant(g, 0), too_big = constant(g, 0);
+  Fx field = whole;
+  if (lowest > field.lsb) {
+    const int drop = std::min(lowest - field.lsb, whole.width());
+    sticky = name(nonzero(bits(whole, 0, drop)), label("sticky"));
+    field = drop == whole.width() ? constant(g, 0, lowest) : floor_to(whole, lowest);
+  }
+  if (top > highest) {
+    const int keep = std::max(highest - whole.lsb + 1, 0);
+    too_big = name(nonzero(bits(whole, keep, whole.width() - keep)), label("too_big"));
+    if (highest < field.lsb)
+      field = constant(g, 0, highest);
+    else
+      field = scale(bits(field, 0, highest - field.lsb + 1), field.lsb);
+  }
+  // The top bit must not lie below the smallest normal exponent.
+  int width = field.width();
+  const int low = field.lsb;
+  width = std::max(width, smallest_normal(f) - low + 1);
+  const Fx wide = widen(scale(field, -low), 0, pow2(width) - 1);
+  Rounded out = build_round(f, rounding,
+                            {wide, constant(g, low + width - 1 - smallest_normal(f)), sticky},
+                            random, prefix);
+  if (top > highest) {
+    const Int most = formats::max_finite_code(f);
+    out.code = bits(mux(too_big, constant(g, most), out.code), 0, out.code.width());
+    out.overflow = or_(out.overflow, too_big);
+  }
+  return out;
+}
+
+Fx build_encode(const ElementFormat& f, const Rounding& rounding, const Fx& sign,
+                const Rounded& rounded, const Fx& nan, const Fx& inf, const Fx& inf_sign,
+                std::string_view prefix) {
+  Graph& g = *rounded.code.graph;
+  const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
+  const int width = f.exp_bits + f.man_bits;
+  const auto magnitude_code = [&](std::uint32_t code) {
+    return constant(g, code & ((std::uint64_t{1} << width) - 1));
+  };
+  const bool has_inf = formats::has_inf(f), has_nan = formats::has_nan(f);
+  const bool overflow_is_special = has_nan && rounding.mode != RoundingMode::kRtz;
+  const Fx beyond =
+      name(or_(inf, overflow_is_special ? and_(rounded.overflow, not_(inf)) : constant(g, 0)),
+           label("beyond"));
+  Fx out_sign = mux(inf, inf_sign, sign);
+  Fx code = rounded.code;
+  Fx is_nan = nan;
+  if (has_inf) {
+    code = mux(beyond, magnitude_code(formats::inf_code(f)), code);
+  } else if (has_nan) {
+    is_nan = or_(nan, beyond);
+  } else {
+    code = mux(inf, magnitude_code(formats::max_finite_code(f)), code);
+  }
+  const Fx nan_code = has_nan ? magnitude_code(formats::nan_code(f)) : constant(g, 0);
+  code = bits(mux(is_nan, nan_code, code), 0, width);
+  out_sign = and_(out_sign, not_(is_nan));
+  return cat({out_sign, code});
+}
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,152 @@
+#include "rtl_gen/units/unit.h"
+
+#include <algorithm>
+
+#include "formats/error.h"
+#include "rtl_gen/build/fx.h"
+#include "rtl_gen/units/accumulate.h"
+#include "rtl_gen/units/dot.h"
+#include "rtl_gen/units/lfsr.h"
+#include "rtl_gen/units/round.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::AccumulatorKind;
+using formats::DotSpec;
+using formats::ElementFormat;
+
+namespace {
+
+// A finite float code rounded to another format.
+Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const ElementFormat& to,
+                const formats::Rounding& rounding, const Fx& random) {
+  g.section("convert to the output");
+  const Fx exponent = bits(code, from.man_bits, from.exp_bits);
+  const Fx normal = nonzero(exponent);
+  const Fx significand =
+      name(from.man_bits == 0 ? normal : cat({normal, bits(code, 0, from.man_bits)}), "acc_sig");
+  Fx field = constant(g, 1);
+  if (from.exp_bits > 1) {
+    field = cat({bits(exponent, 1, from.exp_bits - 1), or_(bit(exponent, 0), not_(normal))});
+    field.lo = 1;
+  }
+  // Exponent of the significand's top bit over the output's smallest normal one.
+  const int offset = smallest_normal(from) - 1 - smallest_normal(to);
+  Fx above = name(add(field, constant(g, offset)), "acc_above");
+  Fx magnitude = significand;
+  if (above.lo < 0) {
+    // Below the output's smallest normal exponent the significand moves right; beyond `reach` all of
+    // it lies under the last bit that the rounding reads, where only being nonzero counts.
+    const int reach = to.man_bits + 1 + tail_bits(rounding) + 1;
+    const Fx below = name(neg(above), "acc_below");
+    const Fx is_below = sign(above);
+    const Fx distance = mux(is_below, assume(below, 0, -above.lo), constant(g, 0));
+    const Fx shift = -above.lo <= reach
+                         ? distance
+                         : assume(mux(less(constant(g, reach), distance), constant(g, reach), distance),
+                                  0, reach);
+    const Fx moved = name(shr_floor(scale(extend_lsb(significand, -reach), reach),
+                                    name(shift, "acc_shift")),
+                          "acc_shifted");
+    magnitude = widen(moved, 0, pow2(significand.width() + reach) - 1);
+    above = mux(is_below, constant(g, 0), assume(above, 0, std::max(Int(0), above.hi)));
+  }
+  return build_round(to, rounding, {magnitude, above, constant(g, 0)}, random, "out");
+}
+
+}  // namespace
+
+Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
+  Graph g;
+  const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1), input(g, "last_i", 1)};
+  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
+  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
+  const Fx done = control(name(and_(framing.valid, framing.last), "done"));
+  const bool is_float = spec.accumulator.kind == AccumulatorKind::kFloat;
+  const bool same_format = is_float && spec.accumulator.format == spec.output;
+
+  Fx random = constant(g, 0);
+  if (is_float && spec.accumulator.rounding.stochastic())
+    random = build_lfsr(g, spec.accumulator.rounding.random_bits, framing.valid);
+  else if (!same_format && spec.rounding.stochastic())
+    random = build_lfsr(g, spec.rounding.random_bits, done);
+
+  const BeatValue term = build_beat_value(g, spec, a, b);
+  const SumRange sum = block_dot_range(spec);
+  UnitFacts found;
+  found.sum_width = range_width(sum.range.lo, sum.range.hi);
+  found.sum_lsb = sum.lsb;
+
+  Flags flags;
+  Rounded rounded;
+  Fx sign_bit;
+  const auto fixed = [&](const Fx& value) {
+    found.accumulator_width = value.width();
+    found.accumulator_lsb = value.lsb;
+    flags = build_flags(g, term, framing);
+    g.section("normalise and round");
+    sign_bit = sign(value);
+    rounded = build_round_fixed(spec.output, spec.rounding, value, random, "out");
+  };
+  switch (spec.accumulator.kind) {
+    case AccumulatorKind::kKulisch: fixed(build_kulisch(g, spec, term, framing).value); break;
+    case AccumulatorKind::kKulischWindow:
+      fixed(build_kulisch_window(g, spec, term, framing).value);
+      break;
+    case AccumulatorKind::kFloat: {
+      const FloatTotal total = build_float_accumulator(g, spec, term, framing, random);
+      found.accumulator_width = spec.accumulator.format.width();
+      flags = build_flags(g, term, framing);
+      if (formats::has_inf(spec.accumulator.format)) {
+        flags.plus_inf = or_(flags.plus_inf, and_(total.held, not_(total.sign)));
+        flags.minus_inf = or_(flags.minus_inf, and_(total.held, total.sign));
+      } else {
+        flags.nan = or_(flags.nan, total.held);
+      }
+      sign_bit = total.sign;
+      rounded = same_format
+                    ? Rounded{total.code, constant(g, 0)}
+                    : convert(g, spec.accumulator.format, total.code, spec.output, spec.rounding, random);
+      break;
+    }
+  }
+  g.section("encode");
+  const Fx nan = name(or_(flags.nan, and_(flags.plus_inf, flags.minus_inf)), "result_nan");
+  const Fx inf = name(or_(flags.plus_inf, flags.minus_inf), "result_inf");
+  output("valid_o", done);
+  output("result_o", name(build_encode(spec.output, spec.rounding, sign_bit, rounded, nan, inf,
+                                       flags.minus_inf, "out"),
+                          "result"));
+  if (facts) *facts = found;
+  return g;
+}
+
+Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts) {
+  for (const auto& [side, format] : {std::pair{"a", &spec.a}, std::pair{"b", &spec.b}})
+    if (format->scale.kind == formats::ScaleKind::kMinifloat)
+      throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none; use unit dot", side,
+                        formats::to_text(*format));
+  Graph g;
+  if (framed) output("valid_o", control(input(g, "valid_i", 1)));
+  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
+  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
+  const BlockDot dot = build_block_dot(g, spec, a, b);
+  output("sum_o", dot.sum);
+  g.section("scale");
+  Fx not_finite = dot.any_special;
+  if (a.scale || b.scale) {
+    const Fx none = constant(g, 0);
+    const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
+    const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
+    output("scale_o", name(add(x.shift, y.shift), "scale_sum"));
+    not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
+  }
+  if (g.node(not_finite.node).op != Op::kConst) output("nan_o", name(not_finite, "not_finite"));
+  if (facts) {
+    facts->sum_width = dot.sum.width();
+    facts->sum_lsb = dot.sum.lsb;
+  }
+  return g;
+}
+
+}  // namespace blockdot::rtl_gen
