@@ -103,7 +103,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
       } else {
         flags.nan = or_(flags.nan, total.held);
       }
-      sign_bit = total.sign;
+      // The accumulator's -0 is an exact zero, and that is +0 in another format.
+      sign_bit = same_format ? total.sign
+                             : name(and_(total.sign, nonzero(total.code)), "out_sign");
       rounded = same_format
                     ? Rounded{total.code, constant(g, 0)}
                     : convert(g, spec.accumulator.format, total.code, spec.output, spec.rounding, random);
