@@ -1,0 +1,254 @@
+#include "testbench/proof.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <map>
+#include <optional>
+
+#include "formats/error.h"
+#include "models/golden.h"
+#include "sim/cosim/model.h"
+
+namespace blockdot::testbench {
+namespace {
+
+using formats::BlockFormat;
+using formats::DotSpec;
+
+// What goes into a unit in one cycle of a run, and what has to come of it.
+struct Planned {
+  const Cycle* cycle = nullptr;  // null: an idle cycle
+  bool reset = false;
+  bool seed_load = false;
+  bool counts = false;  // after the reset: its outcome is checked
+  std::optional<std::uint32_t> result;
+};
+
+struct Plan {
+  std::vector<Planned> cycles;
+  std::uint64_t seed;
+};
+
+Plan make_plan(const DotSpec& spec, const Run& run, bool with_reset) {
+  Plan plan{{}, run.seed};
+  auto add = [&](const Planned& planned) { plan.cycles.push_back(planned); };
+  if (with_reset) {
+    for (size_t i = 0; i < std::min<size_t>(run.second.size(), 60); ++i) {
+      Planned garbage;
+      garbage.cycle = &run.second[i];
+      add(garbage);
+    }
+    Planned reset;
+    reset.reset = true;
+    reset.cycle = &run.first.front();  // a beat in the cycle of the reset does not count
+    add(reset);
+  }
+  models::GoldenDot golden(spec);
+  auto stimulate = [&](const Stimulus& stimulus) {
+    for (const Cycle& cycle : stimulus) {
+      Planned planned;
+      planned.cycle = &cycle;
+      planned.counts = true;
+      if (cycle.valid) planned.result = golden.step(cycle.beat());
+      add(planned);
+    }
+  };
+  stimulate(run.first);
+  Planned load;
+  load.seed_load = load.counts = true;
+  add(load);
+  golden.reset(run.seed);
+  stimulate(run.second);
+  return plan;
+}
+
+// Where the fields of a beat go; shared by both engines, which differ in `put`.
+template <typename Put>
+void put_beat(const DotSpec& spec, const Cycle& cycle, const Put& put) {
+  auto side = [&](const BlockFormat& format, const char* name,
+                  const std::vector<std::uint32_t>& codes, std::uint32_t scale,
+                  const std::vector<std::uint8_t>& micro) {
+    int width = format.element.width();
+    for (size_t j = 0; j < codes.size(); ++j)
+      put(fmt::format("{}_i", name), static_cast<int>(j) * width, width, codes[j]);
+    if (format.scale.width() > 0)
+      put(fmt::format("{}_scale_i", name), 0, format.scale.width(), scale);
+    for (size_t j = 0; j < micro.size(); ++j)
+      put(fmt::format("{}_micro_i", name), static_cast<int>(j) * format.micro.bits,
+          format.micro.bits, micro[j]);
+  };
+  side(spec.a, "a", cycle.data.a, cycle.data.a_scale, cycle.data.a_micro);
+  side(spec.b, "b", cycle.data.b, cycle.data.b_scale, cycle.data.b_micro);
+  put("valid_i", 0, 1, cycle.valid);
+  put("first_i", 0, 1, cycle.first);
+  put("last_i", 0, 1, cycle.last);
+}
+
+std::string beat_text(const Cycle& cycle) {
+  const models::BeatBuffer& d = cycle.data;
+  std::string text = fmt::format("a=[{:#x}] b=[{:#x}]", fmt::join(d.a, " "), fmt::join(d.b, " "));
+  text += fmt::format(" scales {:#x} {:#x}", d.a_scale, d.b_scale);
+  if (!d.a_micro.empty()) text += fmt::format(" a_micro=[{}]", fmt::join(d.a_micro, " "));
+  if (!d.b_micro.empty()) text += fmt::format(" b_micro=[{}]", fmt::join(d.b_micro, " "));
+  return text + (cycle.first ? " first" : "") + (cycle.last ? " last" : "");
+}
+
+// The frame that ends in cycle `at` (or the last beats before it).
+std::string explain(const DotSpec& spec, const Plan& plan, size_t at, const std::string& what) {
+  std::vector<std::string> beats;
+  for (size_t i = at + 1; i-- > 0 && beats.size() < 8;) {
+    const Planned& planned = plan.cycles[i];
+    if (planned.seed_load) break;
+    if (planned.cycle == nullptr || !planned.cycle->valid) continue;
+    beats.insert(beats.begin(), beat_text(*planned.cycle));
+    if (planned.cycle->first) break;
+  }
+  return fmt::format("cycle {}: {}\n  spec {}\n  frame\n    {}", at, what, to_text(spec),
+                     fmt::join(beats, "\n    "));
+}
+
+// Compares what came out for planned cycle `at`.
+void compare(const DotSpec& spec, const Plan& plan, size_t at, bool valid, std::uint64_t code,
+             Outcome& outcome) {
+  const Planned& planned = plan.cycles[at];
+  if (!planned.counts || !outcome.mismatch.empty()) return;
+  if (valid != planned.result.has_value()) {
+    outcome.mismatch =
+        explain(spec, plan, at, valid ? "a result that nobody asked for" : "no result");
+  } else if (valid) {
+    ++outcome.checked;
+    if (code != *planned.result)
+      outcome.mismatch =
+          explain(spec, plan, at,
+                  fmt::format("unit {:#x} ({}), golden {:#x} ({})", code,
+                              decode(spec.output, static_cast<std::uint32_t>(code)),
+                              *planned.result, decode(spec.output, *planned.result)));
+  }
+}
+
+}  // namespace
+
+std::uint64_t base_seed() {
+  const char* seed = std::getenv("BLOCKDOT_SEED");
+  return seed != nullptr ? std::strtoull(seed, nullptr, 0) : 20261;
+}
+
+Run make_run(const DotSpec& spec, std::uint64_t seed, int frames) {
+  Run run;
+  run.first = directed_stimulus(spec);
+  run.second = random_stimulus(spec, seed, frames);
+  for (Cycle& cycle : uniform_stimulus(spec, seed + 1, frames))
+    run.second.push_back(std::move(cycle));
+  run.seed = seed * 0x9E3779B97F4A7C15u >> 32;
+  return run;
+}
+
+Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Run& run) {
+  rtl_gen::UnitInterpreter unit(graph);
+  Plan plan = make_plan(spec, run, /*with_reset=*/false);
+  // Ports by name, once: a map of strings in the loop would take most of the time.
+  struct Port {
+    std::string name;
+    std::vector<std::uint64_t> limbs;
+    std::size_t index;
+  };
+  std::vector<Port> ports;
+  for (rtl_gen::NodeId input : graph.inputs()) {
+    const rtl_gen::Node& node = graph.node(input);
+    ports.push_back(
+        {node.name,
+         std::vector<std::uint64_t>(static_cast<size_t>(rtl_gen::limb_count(node.width)), 0),
+         unit.input_index(node.name)});
+  }
+  auto put = [&](std::string_view name, int lo, int width, std::uint64_t value) {
+    for (Port& port : ports) {
+      if (port.name != name) continue;
+      for (int bit = 0; bit < width; ++bit)
+        if (value >> bit & 1)
+          port.limbs[static_cast<size_t>((lo + bit) / 64)] |= std::uint64_t{1} << ((lo + bit) % 64);
+      return;
+    }
+    BLOCKDOT_CHECK(value == 0 || name == "seed_load_i" || name == "seed_i", "no port {}", name);
+  };
+  std::size_t valid = unit.output_index("valid_o"), result = unit.output_index("result_o");
+  Outcome outcome;
+  for (size_t at = 0; at < plan.cycles.size() && outcome.mismatch.empty(); ++at) {
+    for (Port& port : ports) std::fill(port.limbs.begin(), port.limbs.end(), 0);
+    const Planned& planned = plan.cycles[at];
+    if (planned.cycle != nullptr) put_beat(spec, *planned.cycle, put);
+    if (planned.seed_load) {
+      put("seed_load_i", 0, 1, 1);
+      put("seed_i", 0, 32, plan.seed);
+    }
+    for (const Port& port : ports) unit.set_input(port.index, port.limbs);
+    unit.step();
+    compare(spec, plan, at, unit.output(valid)[0] & 1, unit.output(result)[0], outcome);
+  }
+  return outcome;
+}
+
+Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
+                      const DotSpec& spec, const Run& run) {
+  sim::ModelSource source;
+  source.verilog = verilog;
+  source.top = report.top;
+  for (const rtl_gen::Port& port : report.ports)
+    source.ports.push_back({port.name, port.is_input, port.width});
+  sim::Model model = sim::Model::load(source);
+  sim::Model::Instance unit(model);
+
+  Plan plan = make_plan(spec, run, /*with_reset=*/true);
+  auto latency = static_cast<size_t>(report.latency);
+  size_t cycles = plan.cycles.size() + latency;
+  std::vector<std::uint8_t> inputs(cycles * model.input_bytes(), 0);
+  std::vector<std::uint8_t> outputs(cycles * model.output_bytes(), 0);
+  std::map<std::string, sim::ModelField> fields;
+  for (const rtl_gen::Port& port : report.ports)
+    if (port.is_input && port.name != source.clock) fields[port.name] = model.input(port.name);
+  for (size_t at = 0; at < cycles; ++at) {
+    std::uint8_t* record = inputs.data() + at * model.input_bytes();
+    auto put = [&](const std::string& name, int lo, int width, std::uint64_t value) {
+      auto found = fields.find(name);
+      if (found != fields.end())
+        put_bits(record, found->second, lo, width, value);
+      else
+        BLOCKDOT_CHECK(name == "seed_load_i" || name == "seed_i", "no port {}", name);
+    };
+    bool idle = at >= plan.cycles.size();
+    put("rst_ni", 0, 1, idle || !plan.cycles[at].reset);
+    if (idle) continue;
+    const Planned& planned = plan.cycles[at];
+    if (planned.cycle != nullptr) put_beat(spec, *planned.cycle, put);
+    if (planned.seed_load) {
+      put("seed_load_i", 0, 1, 1);
+      put("seed_i", 0, 32, plan.seed);
+    }
+  }
+  unit.run(static_cast<std::int64_t>(cycles), inputs.data(), outputs.data());
+
+  sim::ModelField valid = model.output("valid_o"), result = model.output("result_o");
+  Outcome outcome;
+  for (size_t at = 0; at < plan.cycles.size(); ++at) {
+    const std::uint8_t* record = outputs.data() + (at + latency) * model.output_bytes();
+    compare(spec, plan, at, sim::get_bits(record, valid, 0, 1) != 0,
+            sim::get_bits(record, result, 0, spec.output.width()), outcome);
+  }
+  return outcome;
+}
+
+std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames) {
+  DotSpec spec = spec_of(point);
+  rtl_gen::Arch arch;
+  arch.schedule = rtl_gen::parse_schedule_kind(schedule_of(point));
+  arch.schedule_seed = seed;
+  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
+  Outcome outcome = check_verilog(unit.verilog, unit.report, spec, make_run(spec, seed, frames));
+  EXPECT_GT(outcome.checked, 2 * frames) << "vacuous co-simulation";
+  EXPECT_TRUE(outcome.passed()) << name_of(point) << ", seed " << seed << ", latency "
+                                << unit.report.latency << ": " << outcome.mismatch;
+  return outcome.checked;
+}
+
+}  // namespace blockdot::testbench
