@@ -3,7 +3,7 @@
 # The programs are build/release/bin/blockdot and build/release/bin/blockdot_bench.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cmake --preset release -DCMAKE_MESSAGE_LOG_LEVEL=NOTICE
+cmake --preset release -DCMAKE_MESSAGE_LOG_LEVEL=NOTICE > /dev/null
 if [ $# -gt 0 ]; then
   cmake --build --preset release --target "$@"
 else
