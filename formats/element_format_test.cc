@@ -332,8 +332,10 @@ TEST(ElementText, RefusesWithTheFieldTheValueAndTheRange) {
     }
     return std::string("accepted");
   };
-  EXPECT_EQ(message("e9m3"), "element exp_bits = 9: must be a whole number in [1, 8]");
-  EXPECT_EQ(message("int99"), "element int bits = 99: must be a whole number in [2, 16]");
+  EXPECT_EQ(message("e9m3"),
+            "element = e9m3, column 2: exp_bits = 9: must be a whole number in [1, 8]");
+  EXPECT_EQ(message("int99"),
+            "element = int99, column 4: int bits = 99: must be a whole number in [2, 16]");
   EXPECT_NE(message("e4n3").find("did you mean e4m3"), std::string::npos);
   EXPECT_NE(message("e4m3:wrong").find("unknown option 'wrong'"), std::string::npos);
   EXPECT_NE(message("e1m0:fn").find("too few codes"), std::string::npos);

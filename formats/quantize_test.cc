@@ -128,9 +128,12 @@ TEST(Quantize, NegatedInputGivesNegatedValues) {
   for (float& v : minus) v = -v;
   for (const CatalogueEntry& entry : catalogue()) {
     BlockFormat format = parse_block_format(entry.name);
+    // NF4 and the dynamic maps lack the negatives of some values.
+    if (!sign_symmetric(format.element)) continue;
+    if (format.element.kind == ElementKind::kCodeBook) continue;  // binary has no zero to tie at
     std::vector<float> plus = dequantize(quantize(format, row_major(x.data(), 48, 96)));
     std::vector<float> other = dequantize(quantize(format, row_major(minus.data(), 48, 96)));
-    for (size_t i = 0; i < plus.size(); ++i) ASSERT_EQ(plus[i], -other[i]) << entry.name;
+    for (size_t i = 0; i < plus.size(); ++i) ASSERT_TRUE(same(plus[i], -other[i])) << entry.name;
   }
 }
 

@@ -204,7 +204,9 @@ BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
   // The largest factor: NaN and Inf codes are left out, they do not count.
   const auto most = [](const formats::ScaleFormat& f) -> Int {
     switch (f.kind) {
-      case formats::ScaleKind::kNone: return 1;
+      case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kInteger:  // no unit takes these two
+      case formats::ScaleKind::kCodeBook: return 1;
       case formats::ScaleKind::kE8M0: return pow2(static_cast<int>(formats::kE8M0Nan) - 1);
       case formats::ScaleKind::kMinifloat: return max_integer(f.minifloat) * 2;  // in units of shift 0
     }
