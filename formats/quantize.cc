@@ -142,6 +142,20 @@ class Quantizer {
       measure_all();
       choose_outer();
     }
+    RowKernel rows(format_, kernel_, options_.scale_rule == ScaleRule::kFloor);
+    if (rows.takes() && x_.k_stride == 1 && !options_.flush_input_subnormals) {
+      std::int64_t whole = x_.length / block_, columns = q_.blocks_per_row();
+      for (std::int64_t r = 0; r < x_.rows; ++r) {
+        auto by_group = [&](std::int64_t b) {
+          Group group{r, r + 1, b * block_, std::min((b + 1) * block_, x_.length)};
+          quantize_group(group, measure(group));
+        };
+        rows.encode(x_.data + r * x_.row_stride, whole, q_.scales.data() + r * columns,
+                    q_.codes.data() + r * q_.padded_length, by_group);
+        if (whole < columns) by_group(whole);
+      }
+      return;
+    }
     size_t index = 0;
     for_each_group([&](const Group& group) {
       Stats stats = format_.has_outer() ? stats_[index] : measure(group);
