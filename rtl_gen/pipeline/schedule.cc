@@ -79,9 +79,9 @@ Net make_net(const Graph& g, const CostModel& cost) {
   for (const Graph::Output& o : g.outputs())
     net.is_output[static_cast<std::size_t>(source(o.node))] = true;
 
-  // A unit is a strongly connected component of "needs": a node needs its arguments, a state its next
-  // value, and a next value its state, for they share a stage. Tarjan's algorithm, with its own stack,
-  // yields the components after all that they need: in topological order.
+  // A unit is a strongly connected component of "needs": a node needs its arguments, a state its
+  // next value, and a next value its state, for they share a stage. Tarjan's algorithm, with its
+  // own stack, yields the components after all that they need: in topological order.
   std::vector<std::vector<int>> extra(n);
   for (const Graph::State& s : g.states()) {
     if (!live[index(s.node)]) continue;
@@ -381,6 +381,34 @@ int depth(const std::vector<int>& stage) {
   return stage.empty() ? 1 : std::max(0, *std::max_element(stage.begin(), stage.end())) + 1;
 }
 
+// Latency, timing and registers of chosen stages. The stages keep the clock by construction.
+void measure(const Graph& g, const Net& net, Schedule& s) {
+  const std::size_t n = g.size();
+  std::vector<double> end(n, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!net.placed[i]) continue;
+    double start = 0;
+    for (int a : net.args[i])
+      if (s.stage[static_cast<std::size_t>(a)] == s.stage[i])
+        start = std::max(start, end[static_cast<std::size_t>(a)]);
+    end[i] = start + net.delay[i];
+    if (end[i] >= s.critical_path_ns) {
+      s.critical_path_ns = end[i];
+      s.critical_node = label(g, static_cast<int>(i), net);
+    }
+    int last = s.stage[i];
+    for (int u : net.users[i]) last = std::max(last, s.stage[static_cast<std::size_t>(u)]);
+    if (net.is_output[i]) last = std::max(last, s.latency);
+    s.register_bits += static_cast<std::int64_t>(last - s.stage[i]) *
+                       g.width(NodeId{static_cast<std::uint32_t>(i)});
+  }
+  for (const Graph::State& state : g.states()) {
+    if (!net.placed[index(state.node)]) continue;
+    s.register_bits += g.width(state.node);
+    if (carries_next(g, s, state)) s.register_bits -= g.width(state.node);
+  }
+}
+
 }  // namespace
 
 std::string_view to_text(ScheduleKind kind) {
@@ -430,47 +458,34 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
           label(g, slowest, net), delay, cost.register_overhead_ns(), fits);
     }
     const Placement early = place_asap(net, budget, {}, 0, {});
+    const auto take = [&](std::vector<int> stages) {
+      Schedule taken;
+      taken.stage = std::move(stages);
+      for (NodeId i : g.inputs()) taken.stage[index(i)] = 0;
+      taken.latency = depth(taken.stage);
+      measure(g, net, taken);
+      return taken;
+    };
     switch (request.kind) {
       case ScheduleKind::kAsap:
-        s.stage = early.stage;
+        s = take(early.stage);
         break;
-      case ScheduleKind::kMinRegister:
-        s.stage = place_min_register(g, net, budget, depth(early.stage));
+      case ScheduleKind::kMinRegister: {
+        // Boundaries are cut one after the other, which can lose to asap as a whole: keep the
+        // better.
+        s = take(place_min_register(g, net, budget, depth(early.stage)));
+        Schedule other = take(early.stage);
+        if (other.register_bits < s.register_bits) s = std::move(other);
         break;
+      }
       case ScheduleKind::kRandom: {
         std::mt19937_64 random(request.seed);
-        s.stage = place_asap(net, budget, {}, 0, [&] { return random() % 12 == 0 ? 1 : 0; }).stage;
+        s = take(place_asap(net, budget, {}, 0, [&] { return random() % 12 == 0 ? 1 : 0; }).stage);
         break;
       }
     }
-    for (NodeId i : g.inputs()) s.stage[index(i)] = 0;
-    s.latency = depth(s.stage);
   }
-
-  // Timing and registers of what was chosen. The stages keep the clock by construction.
-  std::vector<double> end(n, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!net.placed[i]) continue;
-    double start = 0;
-    for (int a : net.args[i])
-      if (s.stage[static_cast<std::size_t>(a)] == s.stage[i])
-        start = std::max(start, end[static_cast<std::size_t>(a)]);
-    end[i] = start + net.delay[i];
-    if (end[i] >= s.critical_path_ns) {
-      s.critical_path_ns = end[i];
-      s.critical_node = label(g, static_cast<int>(i), net);
-    }
-    int last = s.stage[i];
-    for (int u : net.users[i]) last = std::max(last, s.stage[static_cast<std::size_t>(u)]);
-    if (net.is_output[i]) last = std::max(last, s.latency);
-    s.register_bits += static_cast<std::int64_t>(last - s.stage[i]) *
-                       g.width(NodeId{static_cast<std::uint32_t>(i)});
-  }
-  for (const Graph::State& state : g.states()) {
-    if (!net.placed[index(state.node)]) continue;
-    s.register_bits += g.width(state.node);
-    if (carries_next(g, s, state)) s.register_bits -= g.width(state.node);
-  }
+  if (request.combinational) measure(g, net, s);
   if (!request.combinational) s.critical_path_ns += cost.register_overhead_ns();
   BLOCKDOT_CHECK(request.combinational || s.critical_path_ns <= request.clock_ns + 1e-6,
                  "stage of {:.3f} ns at a clock of {} ns", s.critical_path_ns, request.clock_ns);

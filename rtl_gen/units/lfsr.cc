@@ -1,5 +1,5 @@
-// Moving on by r steps is linear over GF(2): each next bit is the XOR of some state bits. Which ones
-// is read off by stepping every single-bit state.
+// Moving on by r steps is linear over GF(2): each next bit is the XOR of some state bits. Which
+// ones is read off by stepping every single-bit state.
 #include "rtl_gen/units/lfsr.h"
 
 #include <fmt/format.h>
