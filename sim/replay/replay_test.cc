@@ -78,6 +78,17 @@ TEST(Replay, StallsAndBubblesChangeNoValue) {
   EXPECT_GT(r.engines[2].input_idle, 0);
 }
 
+TEST(Replay, ACombinationalUnitAgreesToo) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  auto unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
+  GemmTrace gemm = make_gemm("random", random_matrix(3, 24, 1), random_matrix(24, 5, 2));
+  GemmReport r = replay(gemm, spec, unit, Engine::kAll, {.cache = kCache});
+  EXPECT_TRUE(r.agree) << r.first_mismatch;
+  EXPECT_EQ(r.cycles, 15 * 6);  // each result shows in the cycle of its last beat
+}
+
 TEST(Replay, AFaultInTheUnitIsReportedAndNotAgreed) {
   auto spec = formats::parse_dot_spec(kSmall);
   auto unit = faulty_unit(dot_unit(spec), {{"b_i", "b_i & 16'hF7FF"}});

@@ -122,8 +122,10 @@ SC_MODULE(Unit) {
   void tick() {
     ++cycle_;  // the cycle that begins
     if (showing_ && ready_i.read()) fifo_.pop_front();
-    if (shape_.latency > 0) take(cycle_ - 1);
-    show();
+    if (shape_.latency > 0) {
+      take(cycle_ - 1);
+      show();
+    }
     ready_ =
         cycle_ >= next_take_ && static_cast<std::int64_t>(pipeline_.size() + fifo_.size()) < depth_;
     ready_o.write(ready_);
