@@ -222,6 +222,29 @@ TEST(Gemm, EqualsGoldenBeyondTheWidestInteger) {
   }
 }
 
+TEST(Gemm, KulischKeepsASmallTermBesideLargeOnesThatCancel) {
+  // [ 32 smallest products | 32 largest | 32 largest, negative ]: what is left is known.
+  for (const char* text : {"a=mxint8", "a=mxfp4_e2m1", "a=mxfp6_e3m2", "a=mxfp8_e4m3"}) {
+    DotSpec spec = parse_dot_spec(text);
+    std::vector<float> x(96);
+    QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 96)), b = a;
+    double small = min_positive(spec.a.element);
+    for (std::size_t k = 0; k < 96; ++k) {
+      double large = max_value(spec.a.element);
+      a.codes[k] = static_cast<std::uint8_t>(encode(spec.a.element, k < 32 ? small : large));
+      b.codes[k] = static_cast<std::uint8_t>(encode(spec.a.element, k < 32   ? small
+                                                                    : k < 64 ? large
+                                                                             : -large));
+    }
+    b.scales = {127, 127, 127};
+    for (int shift = 0; shift <= 254; ++shift) {
+      a.scales = {static_cast<std::uint32_t>(254 - shift), 254, 254};
+      EXPECT_EQ(gemm(spec, a, b).value(0, 0), std::ldexp(32 * small * small, 127 - shift))
+          << text << " " << shift;
+    }
+  }
+}
+
 TEST(Gemm, EqualsGoldenForRandomSpecs) {
   std::mt19937 random(7);
   auto pick = [&](std::initializer_list<const char*> from) {
