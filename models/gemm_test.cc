@@ -236,10 +236,10 @@ TEST(Gemm, KulischKeepsASmallTermBesideLargeOnesThatCancel) {
                                                                     : k < 64 ? large
                                                                              : -large));
     }
-    b.scales = {127, 127, 127};
+    b.scales = {120, 120, 120};
     for (int shift = 0; shift <= 254; ++shift) {
       a.scales = {static_cast<std::uint32_t>(254 - shift), 254, 254};
-      EXPECT_EQ(gemm(spec, a, b).value(0, 0), std::ldexp(32 * small * small, 127 - shift))
+      EXPECT_EQ(gemm(spec, a, b).value(0, 0), std::ldexp(32 * small * small, 120 - shift))
           << text << " " << shift;
     }
   }
