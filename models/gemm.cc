@@ -251,7 +251,8 @@ bool odd_suffices(const ElementFormat& format, const Rounding& rounding) {
 
 struct Bounds {
   bool wild = false;
-  double units = 0;  // |S| <= units
+  double units = 0;   // |S| <= units
+  int units_low = 0;  // S is a multiple of 2^units_low
   int scale_low = 0, scale_high = 0;
 };
 
@@ -260,6 +261,7 @@ Bounds bounds_of(const Job& job, const OperandRange& a, const OperandRange& b) {
   bounds.wild = a.wild || b.wild;
   bounds.units =
       static_cast<double>(a.max_units) * static_cast<double>(b.max_units) * job.max_count;
+  bounds.units_low = a.units_low + b.units_low;
   if (!a.empty && !b.empty) {
     bounds.scale_low = a.scale_low + b.scale_low;
     bounds.scale_high = a.scale_high + b.scale_high;
@@ -380,9 +382,10 @@ class TileRunner {
   Way way_of(const Bounds& bounds) const {
     const DotSpec& spec = job_.spec;
     int scales = scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
-    int bits = ceil_log2(bounds.units) + (scales == 2 ? 0 : scales);  // of T; |T| = 2^bits too
-    bool in_double = !bounds.wild && bits <= 53 && bounds.scale_low > -kSafeExponent &&
-                     bounds.scale_high < kSafeExponent - 64;
+    // Floating point sees only the bits from the lowest one that is set.
+    int sum_bits = ceil_log2(bounds.units) - bounds.units_low;  // |S| = 2^sum_bits fits too
+    bool in_double = !bounds.wild && sum_bits + (scales == 2 ? 0 : scales) <= 53 &&
+                     bounds.scale_low > -kSafeExponent && bounds.scale_high < kSafeExponent - 128;
     if (!in_double) return Way::kWide;
     if (job_.float_accumulator()) {
       // A scale of one side alone is at least this far inside the range of float too: the product
@@ -392,7 +395,7 @@ class TileRunner {
       return in_float ? Way::kFma : Way::kOdd;
     }
     if (!odd_suffices(spec.output, spec.rounding)) return Way::kWide;
-    int total = ceil_log2(bounds.units) + bounds.scale_high - bounds.scale_low +
+    int total = sum_bits + bounds.scale_high - bounds.scale_low +
                 ceil_log2(static_cast<double>(job_.a.chunks));
     return total <= 53 ? Way::kDouble : total <= 62 ? Way::kInt64 : Way::kWide;
   }
@@ -416,7 +419,8 @@ class TileRunner {
         Bounds bounds = bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
                                   b_ranges_[static_cast<size_t>(jp)]);
         return accumulate<std::int64_t>(
-            ip, jp, codes, std::ldexp(1.0, -bounds.scale_low), [](T s, double x, std::int64_t acc) {
+            ip, jp, codes, std::ldexp(1.0, -bounds.scale_low - bounds.units_low),
+            [](T s, double x, std::int64_t acc) {
               return acc + static_cast<std::int64_t>(static_cast<double>(s) * x);
             });
       }
@@ -561,11 +565,13 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   set_chunks(job.a, a, job.chunks, options.threads);
   set_chunks(job.b, b, job.chunks, options.threads);
 
+  // Two scales of many bits never fit beside the sum.
   bool tiled =
-      spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec);
+      (spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec)) &&
+      scale_bits(spec.a.scale) + scale_bits(spec.b.scale) <= 32;
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);
-  else if (tiled && job.max_count <= double_count)
+  else if (tiled)
     run_tiles<double>(job, options.threads);
   else
     run_wide(job, options.threads);
