@@ -2,23 +2,21 @@
 // beat's sum S of products is an integer, and the beat value T = S * xa * xb with real scales.
 // Then, tile by tile, the cheapest way is taken whose conditions the tile's bounds fulfil:
 //
-//   fma      FP32 accumulator, RNE. |S| <= 2^24 and xa * xb exact in float: acc = fma(S, xa xb,
-//   acc)
-//            is the one rounding of the definition.
-//   odd      FP32 accumulator, RNE. T exact in double: acc + T rounded to odd in double, then RNE
-//   to
-//            float, which is the one rounding again (Boldo and Melquiond, 2008: 53 >= 24 + 2).
-//   double   Kulisch. All partial sums of T fit 53 bits: plain double arithmetic is exact.
-//   int64    Kulisch. T exact in double, partial sums fit 62 bits above the lowest scale.
-//   wide     any accumulator, one result at a time, T and the Kulisch sums in 126 or 510 bits.
-//   golden   what is left.
+//   fma     FP32 accumulator, RNE. |S| <= 2^24 and xa * xb exact in float:
+//           acc = fma(S, xa * xb, acc) is the one rounding of the definition.
+//   odd     FP32 accumulator, RNE. T exact in double: acc + T rounded to odd in double, then RNE
+//           to float, is that rounding too (Boldo and Melquiond, 2008: 53 >= 24 + 2).
+//   double  Kulisch. All partial sums of T fit 53 bits: plain double arithmetic is exact.
+//   int64   Kulisch. T exact in double, partial sums fit 62 bits.
+//   wide    Any accumulator, one result at a time, T and the sums in 126 or 510 bits.
+//   golden  What is left.
 //
-// A Kulisch sum does not depend on the order or on the lanes, so its chunks may be longer than
-// beats. NaN and Inf are flags beside the sums, as in the contract, and join at the end.
+// "Fits" counts from the lowest bit that the data set to the highest that they can reach. A Kulisch
+// sum does not depend on the order or on the lanes, so its chunks may be longer than beats. NaN and
+// Inf are flags beside the sums, as in the contract, and join at the end.
 #include "models/gemm.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -141,9 +139,11 @@ std::uint32_t finish(const Job& job, std::int64_t i, std::int64_t j, double valu
     Flags flags = inf_flags(job, i, j);
     if (job.a.row[static_cast<size_t>(i)].nan || job.b.row[static_cast<size_t>(j)].nan)
       flags.nan = true;
-    if (value == std::numeric_limits<double>::infinity()) flags.plus_inf = true;
-    if (value == -std::numeric_limits<double>::infinity()) flags.minus_inf = true;
-    double infinity = std::numeric_limits<double>::infinity();
+    // What a float accumulator holds.
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (std::isnan(value)) flags.nan = true;
+    if (value == infinity) flags.plus_inf = true;
+    if (value == -infinity) flags.minus_inf = true;
     if (flags.nan || (flags.plus_inf && flags.minus_inf))
       value = std::numeric_limits<double>::quiet_NaN();
     else if (flags.plus_inf || flags.minus_inf)
@@ -370,10 +370,9 @@ class TileRunner {
     for (std::int64_t jp = 0; jp < tiles_.b_panels; ++jp) {
       for (std::int64_t ip = begin / kTileRows; ip * kTileRows < end; ++ip) {
         std::int64_t last = std::min(job_.a.rows, (ip + 1) * kTileRows);
-        run_tile(ip, jp,
-                 way_of(bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
-                                  b_ranges_[static_cast<size_t>(jp)])),
-                 codes);
+        Bounds bounds = bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
+                                  b_ranges_[static_cast<size_t>(jp)]);
+        run_tile(ip, jp, bounds, codes);
       }
     }
   }
@@ -388,8 +387,7 @@ class TileRunner {
                      bounds.scale_low > -kSafeExponent && bounds.scale_high < kSafeExponent - 128;
     if (!in_double) return Way::kWide;
     if (job_.float_accumulator()) {
-      // A scale of one side alone is at least this far inside the range of float too: the product
-      // is formed in double and then narrowed.
+      // xa * xb is formed in double and then narrowed, exactly both times.
       bool in_float = sizeof(T) == sizeof(float) && bounds.units <= 0x1p24 && scales <= 24 &&
                       bounds.scale_low >= -149 && bounds.scale_high <= 127;
       return in_float ? Way::kFma : Way::kOdd;
@@ -400,8 +398,9 @@ class TileRunner {
     return total <= 53 ? Way::kDouble : total <= 62 ? Way::kInt64 : Way::kWide;
   }
 
-  void run_tile(std::int64_t ip, std::int64_t jp, Way way, std::uint32_t* codes) const {
-    switch (way) {
+  void run_tile(std::int64_t ip, std::int64_t jp, const Bounds& bounds,
+                std::uint32_t* codes) const {
+    switch (way_of(bounds)) {
       case Way::kFma:
         return accumulate<float>(ip, jp, codes, 1, [](T s, double x, float acc) {
           return std::fma(static_cast<float>(s), static_cast<float>(x), acc);
@@ -414,16 +413,12 @@ class TileRunner {
         return accumulate<double>(ip, jp, codes, 1, [](T s, double x, double acc) {
           return std::fma(static_cast<double>(s), x, acc);
         });
-      case Way::kInt64: {
-        std::int64_t last = std::min(job_.a.rows, (ip + 1) * kTileRows);
-        Bounds bounds = bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
-                                  b_ranges_[static_cast<size_t>(jp)]);
+      case Way::kInt64:
         return accumulate<std::int64_t>(
             ip, jp, codes, std::ldexp(1.0, -bounds.scale_low - bounds.units_low),
             [](T s, double x, std::int64_t acc) {
               return acc + static_cast<std::int64_t>(static_cast<double>(s) * x);
             });
-      }
       case Way::kWide:
         for (std::int64_t i = ip * kTileRows; i < std::min(job_.a.rows, (ip + 1) * kTileRows); ++i)
           for (std::int64_t j = jp * kCols; j < std::min(job_.b.rows, (jp + 1) * kCols); ++j)
@@ -549,10 +544,14 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
 
   // The most products whose sum a float or a double holds.
   double product = 1;
-  for (const Operand* side : {&job.a, &job.b})
-    product *= std::max(1.0, static_cast<double>(joint_range(*side, 0, side->rows).max_units));
+  int product_low = 0;
+  for (const Operand* side : {&job.a, &job.b}) {
+    OperandRange range = joint_range(*side, 0, side->rows);
+    product *= std::max(1.0, static_cast<double>(range.max_units));
+    product_low += range.units_low;
+  }
   double float_count = std::floor(0x1p24 / product);
-  double double_count = std::floor(0x1p53 / product);
+  double double_count = std::floor(std::ldexp(0x1p53 / product, product_low));
 
   job.chunks = job.beats;
   if (spec.accumulator.kind == AccumulatorKind::kKulisch) {

@@ -6,8 +6,8 @@
 #include <cblas.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <random>
 #include <string>
@@ -34,16 +34,19 @@ std::vector<float> normal_values(std::int64_t count, unsigned seed) {
   return x;
 }
 
-/// Seconds of the fastest of a few calls.
+/// Seconds of processor time of one call: what else the machine does counts less.
+template <typename Call>
+double seconds_of(Call call) {
+  std::clock_t start = std::clock();
+  call();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+/// The fastest of a few calls.
 template <typename Call>
 double fastest(Call call) {
   double best = 1e30;
-  for (int i = 0; i < 5; ++i) {
-    auto start = std::chrono::steady_clock::now();
-    call();
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
-  }
+  for (int i = 0; i < 5; ++i) best = std::min(best, seconds_of(call));
   return best;
 }
 
@@ -69,11 +72,10 @@ void gemm_row(benchmark::State& state, const std::string& text) {
   double sgemm = sgemm_seconds(n);
   double best = 1e30;
   for (auto _ : state) {
-    auto start = std::chrono::steady_clock::now();
-    GemmResult result = gemm(spec, a, b);
-    benchmark::DoNotOptimize(result.codes.data());
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+    best = std::min(best, seconds_of([&] {
+                      GemmResult result = gemm(spec, a, b);
+                      benchmark::DoNotOptimize(result.codes.data());
+                    }));
   }
   auto products = static_cast<double>(n * n * n);
   state.counters["products"] = benchmark::Counter(
@@ -108,11 +110,11 @@ void quantize_row(benchmark::State& state, const std::string& name) {
   });
   double best = 1e30;
   for (auto _ : state) {
-    auto start = std::chrono::steady_clock::now();
-    QuantizedMatrix q = quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
-    benchmark::DoNotOptimize(q.codes.data());
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+    best = std::min(best, seconds_of([&] {
+                      QuantizedMatrix q =
+                          quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
+                      benchmark::DoNotOptimize(q.codes.data());
+                    }));
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes) *
                           static_cast<std::int64_t>(state.iterations()));

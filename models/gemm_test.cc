@@ -245,6 +245,20 @@ TEST(Gemm, KulischKeepsASmallTermBesideLargeOnesThatCancel) {
   }
 }
 
+TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
+  for (const char* text : {"a=bf16 lanes=1 accumulator=e4m3 output=fp32",
+                           "a=bf16 lanes=1 accumulator=fp32", "a=bf16 lanes=1"}) {
+    DotSpec spec = parse_dot_spec(text);
+    const float inf = std::numeric_limits<float>::infinity();
+    // Overflow by finite products, then an Inf of each sign.
+    std::vector<float> x = {3e38f, 3e38f, 1, 3e38f, 3e38f, 1},
+                       y = {1e6f, 1e6f, inf, 1e6f, 1e6f, -inf};
+    QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 2, 3));
+    QuantizedMatrix b = quantize(spec.b, row_major(y.data(), 2, 3));
+    EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << text;
+  }
+}
+
 TEST(Gemm, EqualsGoldenForRandomSpecs) {
   std::mt19937 random(7);
   auto pick = [&](std::initializer_list<const char*> from) {
