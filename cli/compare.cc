@@ -76,7 +76,7 @@ void run(const CompareArguments& arguments, Context& context) {
   options.on_unit = [&](const explore::DesignPoint& point, const rtl_gen::Unit& unit) {
     fs::path folder = out / "units" / folder_name(point.name);
     write_file_atomic(folder / "unit.v", unit.verilog);
-    sim::write_testbench(folder, unit, point.spec, 64, 1);
+    sim::write_testbench(folder, sim::make_testbench(unit, point.spec, 64));
     write_file_atomic(folder / "unit.json", rtl_gen::to_json(unit.report).dump(2) + "\n");
     units.push_back(folder);
   };

@@ -138,15 +138,18 @@ Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts) {
   const BlockDot dot = build_block_dot(g, spec, a, b);
   output("sum_o", dot.sum);
   g.section("scale");
+  // Elements that are always finite have no flag: their one NaN, a scale code of 255, is with
+  // whoever drives the scale ports.
   Fx not_finite = dot.any_special;
+  const bool element_specials = g.node(not_finite.node).op != Op::kConst;
   if (a.scale || b.scale) {
     const Fx none = constant(g, 0);
     const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
     const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
     output("scale_o", name(add(x.shift, y.shift), "scale_sum"));
-    not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
+    if (element_specials) not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
   }
-  if (g.node(not_finite.node).op != Op::kConst) output("nan_o", name(not_finite, "not_finite"));
+  if (element_specials) output("nan_o", name(not_finite, "not_finite"));
   if (facts) {
     facts->sum_width = dot.sum.width();
     facts->sum_lsb = dot.sum.lsb;

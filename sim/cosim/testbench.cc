@@ -1,5 +1,5 @@
-// One line of vectors.hex is one cycle: the expected result of a last beat, then all inputs but
-// clock and reset, in the order of the ports. The testbench looks at the outputs of cycle c and at
+// One line of vectors.hex is one cycle: the expected outputs but valid_o, then all inputs but clock
+// and reset, each in the order of the ports. The testbench looks at the outputs of cycle c and at
 // the vector of cycle c - LATENCY.
 #include "sim/cosim/testbench.h"
 
@@ -23,6 +23,14 @@ class Bits {
   void add(std::uint64_t value, int width) {
     for (int i = width - 1; i >= 0; --i) bits_ += (value >> i & 1) != 0 ? '1' : '0';
   }
+  /// The low `width` bits of a two's complement integer.
+  void add(models::Exact::Integer value, int width) {
+    models::Exact::Integer modulus = models::Exact::Integer(1) << static_cast<unsigned>(width);
+    if (value < 0) value += modulus;
+    for (int i = width - 1; i >= 0; --i)
+      bits_ += bit_test(value, static_cast<unsigned>(i)) ? '1' : '0';
+  }
+  void add(const Bits& other) { bits_ += other.bits_; }
   std::string hex() const {
     std::string padded = std::string((4 - bits_.size() % 4) % 4, '0') + bits_, text;
     for (std::size_t i = 0; i < padded.size(); i += 4)
@@ -94,14 +102,17 @@ std::uint64_t control_value(const std::string& port, bool valid, const models::B
   return 0;
 }
 
+bool is_clocking(const rtl_gen::Port& port) {
+  return port.name == "clk_i" || port.name == "rst_ni" || port.name == "valid_o";
+}
+
 /// The line of one cycle.
 std::string line(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec, bool valid,
                  const models::Beat& beat, bool seed_load, std::uint64_t seed,
-                 std::uint32_t expected) {
-  Bits bits;
-  bits.add(expected, spec.output.width());
+                 const Bits& expected) {
+  Bits bits = expected;
   for (const rtl_gen::Port& port : unit.ports) {
-    if (!port.is_input || port.name == "clk_i" || port.name == "rst_ni") continue;
+    if (!port.is_input || is_clocking(port)) continue;
     bool known = false;
     std::uint64_t value = control_value(port.name, valid, beat, seed_load, seed, known);
     if (known) {
@@ -120,25 +131,61 @@ std::string line(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec, 
     else if (port.name == "b_micro_i")
       array(beat.b_micro, spec.b.micro.bits);
     else
-      throw ConfigError("unit: input {} is none of a dot unit's ports", port.name);
+      throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
   }
   return bits.hex() + "\n";
 }
 
-std::string testbench_text(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
-                           int cycles, int results) {
-  int low = 0, valid_at = 0, last_at = 0;
-  std::string slices;
-  for (auto it = unit.ports.rbegin(); it != unit.ports.rend(); ++it) {
-    if (!it->is_input || it->name == "clk_i" || it->name == "rst_ni") continue;
-    slices = fmt::format("    .{}(now[{}:{}]),\n", it->name, low + it->width - 1, low) + slices;
-    if (it->name == "valid_i") valid_at = low;
-    if (it->name == "last_i") last_at = low;
-    low += it->width;
+/// The outputs of a block dot for a beat, in the order of the ports.
+Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
+                       const models::Beat& beat) {
+  models::BlockDot golden = golden_block_dot(spec, beat);
+  Bits bits;
+  for (const rtl_gen::Port& port : unit.ports) {
+    if (port.is_input || is_clocking(port)) continue;
+    if (port.name == "sum_o") {
+      models::Exact units = ldexp(golden.sum, -unit.sum_lsb);
+      BLOCKDOT_CHECK(units.is_zero() || units.exponent() >= 0, "a sum below its unit's lowest bit");
+      bits.add(
+          models::Exact::Integer(units.significand() << static_cast<unsigned>(units.exponent())),
+          port.width);
+    } else if (port.name == "scale_o") {
+      bits.add(std::uint64_t{beat.a_scale} + beat.b_scale, port.width);
+    } else if (port.name == "nan_o") {
+      bits.add(std::uint64_t{golden.nan || golden.scale_nan}, port.width);
+    } else {
+      throw ConfigError("unit: output {} is none that a testbench can check", port.name);
+    }
   }
-  int out = spec.output.width();
+  return bits;
+}
+
+std::string testbench_text(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
+                           int cycles, int count) {
+  int low = 0, out = 0;
+  std::string due = "(cycle >= LATENCY) && (cycle < CYCLES + LATENCY)";
+  std::string clocking, slices, outputs;
+  bool has_valid_o = false;
+  for (auto it = unit.ports.rbegin(); it != unit.ports.rend(); ++it) {
+    if (it->name == "valid_o") has_valid_o = true;
+    if (is_clocking(*it)) continue;
+    int& from = it->is_input ? low : out;
+    std::string& text = it->is_input ? slices : outputs;
+    std::string comma = text.empty() && !it->is_input ? "\n" : ",\n";
+    text = fmt::format("    .{}({}[{}:{}]){}", it->name, it->is_input ? "now" : "result",
+                       from + it->width - 1, from, comma) +
+           text;
+    // Only cycles with valid_i count, and of a dot unit only last beats.
+    if (it->name == "valid_i" || it->name == "last_i") due += fmt::format(" && was[{}]", from);
+    from += it->width;
+  }
+  for (const rtl_gen::Port& port : unit.ports) {
+    if (port.name == "clk_i") clocking += "    .clk_i(clk),\n";
+    if (port.name == "rst_ni") clocking += "    .rst_ni(rst_n),\n";
+    if (port.name == "valid_o") clocking += "    .valid_o(valid),\n";
+  }
   return fmt::format(
-      R"(// Self-checking testbench of {top}: {results} results from the golden model in vectors.hex.
+      R"(// Self-checking testbench of {top}: {results} checks from the golden model in vectors.hex.
 //
 //   spec  {spec}
 //
@@ -146,7 +193,6 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, const formats::DotSp
 //   iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb
 //
 // Generated by blockdot. Do not edit.
-`timescale 1ns / 1ps
 `default_nettype none
 
 module unit_tb;
@@ -154,7 +200,7 @@ module unit_tb;
   localparam CYCLES = {cycles};
   localparam RESULTS = {results};
 
-  // A vector: [ expected result : {out} ][ inputs : {low} ].
+  // A vector: [ expected outputs : {out} ][ inputs : {low} ].
   reg [{top_bit}:0] vectors [0:CYCLES-1];
   reg [{top_bit}:0] now;  // drives the inputs
   reg [{top_bit}:0] was;  // of LATENCY cycles ago
@@ -167,12 +213,8 @@ module unit_tb;
   integer checked;
   integer errors;
 
-  {top} dut (
-    .clk_i(clk),
-    .rst_ni(rst_n),
-{slices}    .valid_o(valid),
-    .result_o(result)
-  );
+{always_valid}  {top} dut (
+{clocking}{slices}{outputs}  );
 
   task tick;  // the rest of a cycle: both edges of the clock
     begin
@@ -185,7 +227,7 @@ module unit_tb;
     begin
       errors = errors + 1;
       if (errors <= 10)
-        $display("cycle %0d: valid_o %b result_o %h, expected valid_o %b result_o %h", cycle, valid,
+        $display("cycle %0d: valid_o %b outputs %h, expected valid_o %b outputs %h", cycle, valid,
                  result, due, was[{top_bit}:{low}]);
     end
   endtask
@@ -205,7 +247,7 @@ module unit_tb;
       if (cycle < CYCLES) now = vectors[cycle];
       else now = {{{width}{{1'b0}}}};
       if (cycle >= LATENCY) was = vectors[cycle-LATENCY];
-      due = (cycle >= LATENCY) && was[{valid_at}] && was[{last_at}];
+      due = {due};
       #1;  // settle
       if (valid !== due) mismatch;
       else if (due && result !== was[{top_bit}:{low}]) mismatch;
@@ -220,22 +262,21 @@ endmodule
 
 `default_nettype wire
 )",
-      fmt::arg("top", unit.top), fmt::arg("results", results),
+      fmt::arg("top", unit.top), fmt::arg("results", count),
       fmt::arg("spec", formats::to_text(spec)), fmt::arg("latency", unit.latency),
       fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
       fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
-      fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("valid_at", valid_at),
-      fmt::arg("last_at", last_at));
+      fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
+      fmt::arg("clocking", clocking), fmt::arg("due", due),
+      fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
 }
 
 }  // namespace
 
-void write_testbench(const std::filesystem::path& folder, const rtl_gen::Unit& unit,
-                     const formats::DotSpec& spec, int results, std::uint64_t seed) {
-  if (unit.report.kind != rtl_gen::UnitKind::kDot)
-    throw ConfigError("unit = {}: a testbench is written for dot units only",
-                      to_text(unit.report.kind));
-  if (results < 1) throw ConfigError("testbench results = {}: must be at least 1", results);
+Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int count,
+                         std::uint64_t seed) {
+  if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
+  bool block_dot = unit.report.kind == rtl_gen::UnitKind::kBlockDot;
   std::mt19937_64 random(seed);
   std::uint64_t lfsr_seed = random() & 0xFFFFFFFFu;
   models::GoldenDot golden(spec, lfsr_seed);
@@ -245,30 +286,44 @@ void write_testbench(const std::filesystem::path& folder, const rtl_gen::Unit& u
     a.fill(random, buffer.a, buffer.a_scale, buffer.a_micro);
     b.fill(random, buffer.b, buffer.b_scale, buffer.b_micro);
   };
-  std::string vectors;
+  Testbench testbench;
   int cycles = 0;
   auto add = [&](bool valid, bool first, bool last, bool seed_load, std::uint32_t expected) {
-    vectors +=
-        line(unit.report, spec, valid, buffer.beat(first, last), seed_load, lfsr_seed, expected);
+    models::Beat beat = buffer.beat(first, last);
+    Bits outputs;
+    if (block_dot)
+      outputs = block_dot_outputs(unit.report, spec, beat);
+    else
+      outputs.add(std::uint64_t{expected}, spec.output.width());
+    testbench.vectors += line(unit.report, spec, valid, beat, seed_load, lfsr_seed, outputs);
     ++cycles;
   };
-  fill();
-  add(false, false, false, true, 0);
+  if (!block_dot) {
+    fill();
+    add(false, false, false, true, 0);
+  }
   std::int64_t most = std::min<std::int64_t>(4, std::max<std::int64_t>(1, spec.max_k / spec.lanes));
-  for (int r = 0; r < results; ++r) {
-    auto beats = 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
+  for (int r = 0; r < count; ++r) {
+    auto beats =
+        block_dot ? 1 : 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
     for (std::int64_t t = 0; t < beats; ++t) {
-      while (random() % 4 == 0) {  // a pause: other operands, no valid_i
+      while (!block_dot && random() % 4 == 0) {  // a pause: other operands, no valid_i
         fill();
         add(false, random() & 1, random() & 1, false, 0);
       }
       fill();
-      auto code = golden.step(buffer.beat(t == 0, t + 1 == beats));
-      add(true, t == 0, t + 1 == beats, false, code.value_or(0));
+      std::uint32_t expected = 0;
+      if (!block_dot) expected = golden.step(buffer.beat(t == 0, t + 1 == beats)).value_or(0);
+      add(true, t == 0, t + 1 == beats, false, expected);
     }
   }
-  write_file_atomic(folder / "vectors.hex", vectors);
-  write_file_atomic(folder / "unit_tb.v", testbench_text(unit.report, spec, cycles, results));
+  testbench.verilog = testbench_text(unit.report, spec, cycles, count);
+  return testbench;
+}
+
+void write_testbench(const std::filesystem::path& folder, const Testbench& testbench) {
+  write_file_atomic(folder / "vectors.hex", testbench.vectors);
+  write_file_atomic(folder / "unit_tb.v", testbench.verilog);
 }
 
 }  // namespace blockdot::sim
