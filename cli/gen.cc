@@ -56,7 +56,7 @@ void run(const GenArguments& arguments, const Context& context) {
              (out / "unit.json").string());
   if (arguments.vectors > 0)
     fmt::print(
-        "           {}\nCheck it in any simulator:\n"
+        "           {} and vectors.hex\nCheck it in any simulator:\n"
         "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
         (out / "unit_tb.v").string(), out.string());
 }
