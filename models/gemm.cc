@@ -168,6 +168,7 @@ std::uint32_t golden_result(const Job& job, std::int64_t i, std::int64_t j) {
 /// acc + floor(t * 2^exponent / 2^lsb) in units of 2^lsb, fitted to the window.
 template <typename Wide>
 Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide& t, int exponent) {
+  if (t == 0) return acc;
   int shift = exponent - window.lsb;
   int width = window.width();
   Wide half = Wide(1) << (width - 1);
@@ -176,7 +177,7 @@ Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide
     entry = floor_shift(t, -shift);
   } else if (window.saturate) {
     // Beyond twice the window it decides alone.
-    if (t != 0 && bit_length(t < 0 ? Wide(-t) : t) + shift > width + 1)
+    if (bit_length(t < 0 ? Wide(-t) : t) + shift > width + 1)
       return t < 0 ? Wide(-half) : Wide(half - 1);
     entry = t << shift;
   } else if (shift < width) {
