@@ -288,12 +288,12 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
              ceil_log2(static_cast<double>(job.a.chunks));
       break;
     case AccumulatorKind::kKulischWindow:
-      need = std::max(bits, spec.accumulator.window.width() + 2);
+      need = std::max(need, spec.accumulator.window.width() + 2);
       fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
     case AccumulatorKind::kFloat:
-      need = bits + 30;
+      need += 30;
       fits &= spec.accumulator.format.width() <= 32 &&
               odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
       break;
