@@ -75,9 +75,14 @@ void expect_proof(int lanes) {
   EXPECT_EQ(prove(unit.verilog, lanes, width, log), 0) << log;
 }
 
+#ifdef BLOCKDOT_LONG_PROOFS
+
+TEST(SatProof, BlockDotOfFourLanesEqualsTheOracleForAllInputs) { expect_proof(4); }
+
+#else
+
 TEST(SatProof, BlockDotOfTwoLanesEqualsTheOracleForAllInputs) { expect_proof(2); }
 TEST(SatProof, BlockDotOfThreeLanesEqualsTheOracleForAllInputs) { expect_proof(3); }
-TEST(SatProofLong, BlockDotOfFourLanesEqualsTheOracleForAllInputs) { expect_proof(4); }
 
 TEST(SatProof, FindsAWrongUnit) {
   rtl_gen::Unit right = block_dot(2);
@@ -89,6 +94,8 @@ TEST(SatProof, FindsAWrongUnit) {
   EXPECT_NE(prove(wrong, 2, right.report.sum_width, log), 0) << "the proof proves anything";
   EXPECT_NE(log.find("proof did fail"), std::string::npos) << log;
 }
+
+#endif
 
 }  // namespace
 }  // namespace blockdot::testbench

@@ -59,7 +59,7 @@ TEST(TraceLockstep, TheQuickStartComparesTheFourFormats) {
 
 TEST(TraceLockstep, StallsChangeNoValue) {
   explore::DesignPoint point = quickstart().points.front();
-  point.spec.rounding = formats::stochastic_rounding(16);
+  point.spec.rounding = point.spec.accumulator.rounding = formats::stochastic_rounding(16);
   rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
   sim::TraceReader trace(kSource / "sim/trace/data");
   sim::GemmTrace gemm = trace.load(trace.find("cnn/step0800/conv2/dgrad"));
