@@ -38,15 +38,17 @@ std::string folder_name(const std::string& point) {
 
 void print_table(const explore::ResultTable& table) {
   std::vector<explore::Aggregate> totals = explore::aggregate(table, explore::GroupBy::kAll);
-  fmt::print("{:<24} {:>9} {:>12} {:>11} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
-             "area um2", "synth um2", "SNR dB", "min dB", "GMAC/s", "checked", "mismatches");
+  fmt::print("{:<24} {:>9} {:>14} {:>14} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
+             "area est.", "area synth.", "SNR dB", "min dB", "GMAC/s", "checked", "mismatches");
   for (const explore::Aggregate& total : totals) {
     const explore::PointRow& point = table.points[total.point];
     auto figure = [](const explore::Figures& figures) {
       auto found = figures.find("area");
-      return found == figures.end() ? std::string("-") : fmt::format("{:.0f}", found->second.value);
+      return found == figures.end()
+                 ? std::string("-")
+                 : fmt::format("{:.0f} {}", found->second.value, found->second.unit);
     };
-    fmt::print("{:<24} {:>9.3f} {:>12} {:>11} {:>9.2f} {:>9.2f} {:>8.3f} {:>9} {:>10}\n",
+    fmt::print("{:<24} {:>9.3f} {:>14} {:>14} {:>9.2f} {:>9.2f} {:>8.3f} {:>9} {:>10}\n",
                point.name, point.bits_per_element, figure(point.estimated),
                figure(point.synthesised), total.snr_mean_db, total.snr_min_db, total.gmac_per_s,
                total.checked, total.mismatches);
@@ -76,7 +78,7 @@ void run(const CompareArguments& arguments, Context& context) {
   options.on_unit = [&](const explore::DesignPoint& point, const rtl_gen::Unit& unit) {
     fs::path folder = out / "units" / folder_name(point.name);
     write_file_atomic(folder / "unit.v", unit.verilog);
-    sim::write_testbench(folder, unit, point.spec, 64, 1);
+    sim::write_testbench(folder, sim::make_testbench(unit, point.spec, 64));
     write_file_atomic(folder / "unit.json", rtl_gen::to_json(unit.report).dump(2) + "\n");
     units.push_back(folder);
   };

@@ -20,7 +20,7 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   std::string unit = "dot", out, top = "unit";
-  std::int64_t vectors = 256;
+  int vectors = 256;
   std::uint64_t seed = 1;
 };
 
@@ -29,10 +29,12 @@ void run(const GenArguments& arguments, const Context& context) {
   rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec,
                                          resolve(arguments.arch), arguments.top);
   fs::path out = arguments.out;
-  // The report names the unit's files: it comes last, so that what it names is there.
-  write_file_atomic(out / "unit.v", unit.verilog);
+  sim::Testbench testbench;
   if (arguments.vectors > 0)
-    sim::write_testbench(out, unit, spec, arguments.vectors, arguments.seed);
+    testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
+  // All is known now; the report comes last, so that what it describes is there.
+  write_file_atomic(out / "unit.v", unit.verilog);
+  if (arguments.vectors > 0) sim::write_testbench(out, testbench);
   nlohmann::json report = rtl_gen::to_json(unit.report);
   write_file_atomic(out / "unit.json", report.dump(2) + "\n");
   if (context.json) {
@@ -54,7 +56,7 @@ void run(const GenArguments& arguments, const Context& context) {
              (out / "unit.json").string());
   if (arguments.vectors > 0)
     fmt::print(
-        "           {}\nCheck it in any simulator:\n"
+        "           {} and vectors.hex\nCheck it in any simulator:\n"
         "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
         (out / "unit_tb.v").string(), out.string());
 }
@@ -80,7 +82,7 @@ void add_gen(CLI::App& program, Context& context) {
   command
       ->add_option("--vectors", arguments->vectors,
                    "Test vectors of the self-checking testbench; 0: no testbench")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1000000}))
+      ->check(CLI::Range(0, 1000000))
       ->capture_default_str()
       ->type_name("N");
   command->add_option("--seed", arguments->seed, "Seed of the test vectors")->capture_default_str();

@@ -221,12 +221,10 @@ TEST(Compare, TheStoreChangesNothingButTheTime) {
   std::string without = to_json(compare(s.designs, kTrace, s.options));
   s.options.store = ResultStore(folder.path());
   std::string first = to_json(compare(s.designs, kTrace, s.options));
-  std::size_t entries = 0;
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path()))
     if (entry.is_regular_file()) files.push_back(entry.path());
-  entries = files.size();
-  EXPECT_EQ(entries, 6u);
+  EXPECT_EQ(files.size(), 6u);
   std::string second = to_json(compare(s.designs, kTrace, s.options));
   EXPECT_EQ(without, first);
   EXPECT_EQ(first, second);
@@ -234,8 +232,15 @@ TEST(Compare, TheStoreChangesNothingButTheTime) {
   write_file_atomic(files[0], "nonsense");
   EXPECT_EQ(to_json(compare(s.designs, kTrace, s.options)), first);
   EXPECT_NE(read_file(files[0]), "nonsense");
-  // And entries are really used: one with another answer (and a right checksum) shows.
-  EXPECT_EQ(s.options.store.path_of(std::string(64, 'a')).parent_path().filename(), "aa");
+  // And entries are really used: another answer, rightly kept, shows.
+  std::string key = files[1].parent_path().filename().string() + files[1].filename().string();
+  nlohmann::ordered_json kept = nlohmann::ordered_json::parse(s.options.store.find(key).value());
+  kept["error"]["fp64"]["snr_db"] = 123.25;
+  s.options.store.keep(key, kept.dump());
+  std::size_t shown = 0;
+  for (const ResultRow& row : compare(s.designs, kTrace, s.options).results)
+    if (row.report.fp64.snr_db == 123.25) ++shown;
+  EXPECT_EQ(shown, 1u);
 }
 
 TEST(Compare, JobsDoNotChangeTheTable) {

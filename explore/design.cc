@@ -104,7 +104,7 @@ Table Parser::read_table(const toml::table& table, const char* what) const {
   Table read;
   for (const auto& [name, node] : table) {
     auto key = std::find_if(std::begin(kKeys), std::end(kKeys),
-                            [&](const Key& k) { return name.str() == k.name; });
+                            [&spelt = name](const Key& k) { return spelt.str() == k.name; });
     if (key == std::end(kKeys)) {
       std::vector<std::string> known;
       for (const Key& k : kKeys) known.push_back(k.name);
@@ -193,7 +193,7 @@ void Parser::expand(const Table& table, const std::string& where, DesignFile& fi
       // A list of names or formats already tells the points apart, where no name is given.
       bool in_name = std::string_view(key->name) == "name" ||
                      (std::string_view(key->name) == "a" && table.count("name") == 0);
-      if (texts.size() > 1 && !in_name) varied = fmt::format("-{}", fields[key->name]) + varied;
+      if (texts.size() > 1 && !in_name) varied.insert(0, "-" + fields[key->name]);
     }
     DesignPoint point = make_point(fields, table, where);
     point.name = fields.count("name") > 0 ? fields["name"] : display_name(point.spec.a);

@@ -78,7 +78,8 @@ void require_synthesis_tools(rtl_gen::Technology technology) {
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store) {
   const char* mode = technology == rtl_gen::Technology::kXilinx ? "fpga" : "buf";
-  std::string key = result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh});
+  std::string key =
+      result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh, liberty().string()});
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);

@@ -84,10 +84,10 @@ TEST(Synthesis, MissingToolsAreNamedWithTheirPackage) {
   EXPECT_EQ(missing(Technology::kOsu018), "nothing is missing");
   {
     WithEnvironment no_library("LIBERTY", "/nonexistent.lib");
-    EXPECT_THAT(missing(Technology::kOsu018), HasSubstr("package qflow-tech-osu018"));
+    EXPECT_THAT(missing(Technology::kOsu018), HasSubstr("apt-get install qflow-tech-osu018"));
   }
   WithEnvironment no_tools("PATH", folder.path().string());
-  EXPECT_THAT(missing(Technology::kOsu018), HasSubstr("package yosys"));
+  EXPECT_THAT(missing(Technology::kOsu018), HasSubstr("apt-get install yosys"));
   EXPECT_THROW(synthesise(one_gate(), Technology::kOsu018, ResultStore({})), ConfigError);
 }
 

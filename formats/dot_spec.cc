@@ -135,6 +135,13 @@ void validate(const DotSpec& spec) {
         "scale; give both the same block length",
         to_text(spec.b), spec.b.block, spec.a.block);
   int segment = segment_length(spec);
+  for (const BlockFormat* operand : {&spec.a, &spec.b}) {
+    if (operand->micro.bits > 0 && segment % operand->micro.block != 0)
+      throw ConfigError(
+          "{} = {}: its micro block of {} does not divide the other side's block of {}, so beats "
+          "would split it; give both the same block length",
+          operand == &spec.a ? "a" : "b", to_text(*operand), operand->micro.block, segment);
+  }
   if (segment > 0 && spec.lanes > segment)
     throw ConfigError("lanes = {}: must be in [1, {}], the block length: a beat has one scale",
                       spec.lanes, segment);

@@ -27,7 +27,9 @@
 // NaN where the format has no Inf, or saturates where it has neither.
 //
 // ## Signs of zero
-// An exact zero is +0. A value that is not zero keeps its sign when it rounds to zero.
+// An exact zero is +0. A value that is not zero keeps its sign when it rounds to zero. A float
+// accumulator that holds -0 has the value zero: the next beat, and an output of another format, see
+// an exact zero.
 //
 // ## NaN and Inf
 // A NaN element, or a scale that is NaN or Inf, makes the result NaN (the canonical quiet NaN; +0
@@ -99,8 +101,9 @@ Accumulator parse_accumulator(std::string_view text);
 std::string to_text(const Accumulator& accumulator);
 
 /// ConfigError naming field, value and range: lanes; blocks where neither divides the other; lanes
-/// beyond the shorter block; elements wider than 16 bits; output or accumulator that is no
-/// minifloat; window with msb <= lsb or wider than 4096 bits; two stochastic roundings at once.
+/// beyond the shorter block; a micro block that divides not the lanes or not the shorter block;
+/// elements wider than 16 bits; output or accumulator that is no minifloat; window with msb <= lsb
+/// or wider than 4096 bits; two stochastic roundings at once.
 void validate(const DotSpec& spec);
 
 /// One line of key=value, every field: `a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch

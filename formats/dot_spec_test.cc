@@ -47,6 +47,8 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
   EXPECT_NE(message("a=mxint8 b=bm8").find("do not divide each other"), std::string::npos);
   EXPECT_NE(message("a=fp32").find("at most 16"), std::string::npos);
   EXPECT_NE(message("a=mx9 lanes=3").find("multiple of the micro block 2"), std::string::npos);
+  EXPECT_NE(message("a=sm2@e8m0/12+u1/2 b=int8@e8m0/3 lanes=2").find("would split it"),
+            std::string::npos);
   EXPECT_NE(message("a=mxint8 output=int8").find("must be a float"), std::string::npos);
   EXPECT_NE(message("a=mxint8 accumulator=kulisch[3:5]").find("msb > lsb"), std::string::npos);
   EXPECT_NE(message("a=mxint8 accumulator=kulish").find("did you mean kulisch"), std::string::npos);

@@ -11,6 +11,14 @@ namespace blockdot::models {
 
 namespace mp = boost::multiprecision;
 
+namespace {
+
+Exact::Integer magnitude_of(const Exact::Integer& x) {
+  return x.sign() < 0 ? Exact::Integer(-x) : x;
+}
+
+}  // namespace
+
 Exact::Exact(double value) {
   BLOCKDOT_CHECK(std::isfinite(value), "{} is not a finite number", value);
   if (value == 0) return;
@@ -28,7 +36,7 @@ Exact::Exact(Integer significand, int exponent)
 
 int Exact::floor_log2() const {
   BLOCKDOT_CHECK(!is_zero(), "logarithm of zero");
-  return static_cast<int>(mp::msb(mp::abs(significand_))) + exponent_;
+  return static_cast<int>(mp::msb(magnitude_of(significand_))) + exponent_;
 }
 
 Exact& Exact::operator+=(const Exact& other) {
@@ -62,7 +70,7 @@ int Exact::compare(const Exact& other) const {
 
 double Exact::to_double() const {
   if (is_zero()) return 0;
-  Integer magnitude = mp::abs(significand_);
+  Integer magnitude = magnitude_of(significand_);
   auto zeros = static_cast<int>(mp::lsb(magnitude));
   magnitude >>= zeros;
   BLOCKDOT_CHECK(mp::msb(magnitude) < 53, "{} does not fit a double", text());
@@ -75,7 +83,7 @@ double Exact::to_double() const {
 
 std::string Exact::text() const {
   if (is_zero()) return "0";
-  Integer magnitude = mp::abs(significand_);
+  Integer magnitude = magnitude_of(significand_);
   auto zeros = static_cast<int>(mp::lsb(magnitude));
   magnitude >>= zeros;
   return fmt::format("{}{}*2^{}", sign() < 0 ? "-" : "", magnitude.str(), exponent_ + zeros);
@@ -91,7 +99,7 @@ Exact floor_to_multiple(const Exact& x, int lsb) {
   if (x.exponent() >= lsb) return x;
   // Towards minus infinity by magnitudes: floor(-m / d) = -ceil(m / d).
   Exact::Integer divisor = Exact::Integer(1) << (lsb - x.exponent());
-  Exact::Integer magnitude = mp::abs(x.significand());
+  Exact::Integer magnitude = magnitude_of(x.significand());
   Exact::Integer quotient = magnitude / divisor;
   if (x.sign() < 0 && quotient * divisor != magnitude) ++quotient;
   if (x.sign() < 0) quotient = -quotient;

@@ -82,8 +82,9 @@ TEST(Exact, HoldsEveryFiniteDoubleAndGivesItBack) {
 }
 
 TEST(Exact, RefusesWhatIsNoFiniteDouble) {
-  EXPECT_THROW(Exact(std::nan("")), InternalError);
-  EXPECT_THROW(Exact(std::numeric_limits<double>::infinity()), InternalError);
+  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
+  EXPECT_THROW(Exact{nan}, InternalError);
+  EXPECT_THROW(Exact{inf}, InternalError);
   EXPECT_THROW((Exact(1.0) + ldexp(1, -53)).to_double(), InternalError);
   EXPECT_THROW(ldexp(1, 1024).to_double(), InternalError);
   EXPECT_THROW(ldexp(3, -1075).to_double(), InternalError);

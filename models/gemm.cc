@@ -2,23 +2,21 @@
 // beat's sum S of products is an integer, and the beat value T = S * xa * xb with real scales.
 // Then, tile by tile, the cheapest way is taken whose conditions the tile's bounds fulfil:
 //
-//   fma      FP32 accumulator, RNE. |S| <= 2^24 and xa * xb exact in float: acc = fma(S, xa xb,
-//   acc)
-//            is the one rounding of the definition.
-//   odd      FP32 accumulator, RNE. T exact in double: acc + T rounded to odd in double, then RNE
-//   to
-//            float, which is the one rounding again (Boldo and Melquiond, 2008: 53 >= 24 + 2).
-//   double   Kulisch. All partial sums of T fit 53 bits: plain double arithmetic is exact.
-//   int64    Kulisch. T exact in double, partial sums fit 62 bits above the lowest scale.
-//   wide     any accumulator, one result at a time, T and the Kulisch sums in 126 or 510 bits.
-//   golden   what is left.
+//   fma     FP32 accumulator, RNE. |S| <= 2^24 and xa * xb exact in float:
+//           acc = fma(S, xa * xb, acc) is the one rounding of the definition.
+//   odd     FP32 accumulator, RNE. T exact in double: acc + T rounded to odd in double, then RNE
+//           to float, is that rounding too (Boldo and Melquiond, 2008: 53 >= 24 + 2).
+//   double  Kulisch. All partial sums of T fit 53 bits: plain double arithmetic is exact.
+//   int64   Kulisch. T exact in double, partial sums fit 62 bits.
+//   wide    Any accumulator, one result at a time, T and the sums in 126 or 510 bits.
+//   golden  What is left.
 //
-// A Kulisch sum does not depend on the order or on the lanes, so its chunks may be longer than
-// beats. NaN and Inf are flags beside the sums, as in the contract, and join at the end.
+// "Fits" counts from the lowest bit that the data set to the highest that they can reach. A Kulisch
+// sum does not depend on the order or on the lanes, so its chunks may be longer than beats. NaN and
+// Inf are flags beside the sums, as in the contract, and join at the end.
 #include "models/gemm.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -141,9 +139,11 @@ std::uint32_t finish(const Job& job, std::int64_t i, std::int64_t j, double valu
     Flags flags = inf_flags(job, i, j);
     if (job.a.row[static_cast<size_t>(i)].nan || job.b.row[static_cast<size_t>(j)].nan)
       flags.nan = true;
-    if (value == std::numeric_limits<double>::infinity()) flags.plus_inf = true;
-    if (value == -std::numeric_limits<double>::infinity()) flags.minus_inf = true;
-    double infinity = std::numeric_limits<double>::infinity();
+    // What a float accumulator holds.
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (std::isnan(value)) flags.nan = true;
+    if (value == infinity) flags.plus_inf = true;
+    if (value == -infinity) flags.minus_inf = true;
     if (flags.nan || (flags.plus_inf && flags.minus_inf))
       value = std::numeric_limits<double>::quiet_NaN();
     else if (flags.plus_inf || flags.minus_inf)
@@ -168,6 +168,7 @@ std::uint32_t golden_result(const Job& job, std::int64_t i, std::int64_t j) {
 /// acc + floor(t * 2^exponent / 2^lsb) in units of 2^lsb, fitted to the window.
 template <typename Wide>
 Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide& t, int exponent) {
+  if (t == 0) return acc;
   int shift = exponent - window.lsb;
   int width = window.width();
   Wide half = Wide(1) << (width - 1);
@@ -176,7 +177,7 @@ Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide
     entry = floor_shift(t, -shift);
   } else if (window.saturate) {
     // Beyond twice the window it decides alone.
-    if (t != 0 && bit_length(t < 0 ? Wide(-t) : t) + shift > width + 1)
+    if (bit_length(t < 0 ? Wide(-t) : t) + shift > width + 1)
       return t < 0 ? Wide(-half) : Wide(half - 1);
     entry = t << shift;
   } else if (shift < width) {
@@ -251,7 +252,8 @@ bool odd_suffices(const ElementFormat& format, const Rounding& rounding) {
 
 struct Bounds {
   bool wild = false;
-  double units = 0;  // |S| <= units
+  double units = 0;   // |S| <= units
+  int units_low = 0;  // S is a multiple of 2^units_low
   int scale_low = 0, scale_high = 0;
 };
 
@@ -260,6 +262,7 @@ Bounds bounds_of(const Job& job, const OperandRange& a, const OperandRange& b) {
   bounds.wild = a.wild || b.wild;
   bounds.units =
       static_cast<double>(a.max_units) * static_cast<double>(b.max_units) * job.max_count;
+  bounds.units_low = a.units_low + b.units_low;
   if (!a.empty && !b.empty) {
     bounds.scale_low = a.scale_low + b.scale_low;
     bounds.scale_high = a.scale_high + b.scale_high;
@@ -285,12 +288,12 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
              ceil_log2(static_cast<double>(job.a.chunks));
       break;
     case AccumulatorKind::kKulischWindow:
-      need = std::max(bits, spec.accumulator.window.width() + 2);
+      need = std::max(need, spec.accumulator.window.width() + 2);
       fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
     case AccumulatorKind::kFloat:
-      need = bits + 30;
+      need += 30;
       fits &= spec.accumulator.format.width() <= 32 &&
               odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
       break;
@@ -368,10 +371,9 @@ class TileRunner {
     for (std::int64_t jp = 0; jp < tiles_.b_panels; ++jp) {
       for (std::int64_t ip = begin / kTileRows; ip * kTileRows < end; ++ip) {
         std::int64_t last = std::min(job_.a.rows, (ip + 1) * kTileRows);
-        run_tile(ip, jp,
-                 way_of(bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
-                                  b_ranges_[static_cast<size_t>(jp)])),
-                 codes);
+        Bounds bounds = bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
+                                  b_ranges_[static_cast<size_t>(jp)]);
+        run_tile(ip, jp, bounds, codes);
       }
     }
   }
@@ -380,25 +382,26 @@ class TileRunner {
   Way way_of(const Bounds& bounds) const {
     const DotSpec& spec = job_.spec;
     int scales = scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
-    int bits = ceil_log2(bounds.units) + (scales == 2 ? 0 : scales);  // of T; |T| = 2^bits too
-    bool in_double = !bounds.wild && bits <= 53 && bounds.scale_low > -kSafeExponent &&
-                     bounds.scale_high < kSafeExponent - 64;
+    // Floating point sees only the bits from the lowest one that is set.
+    int sum_bits = ceil_log2(bounds.units) - bounds.units_low;  // |S| = 2^sum_bits fits too
+    bool in_double = !bounds.wild && sum_bits + (scales == 2 ? 0 : scales) <= 53 &&
+                     bounds.scale_low > -kSafeExponent && bounds.scale_high < kSafeExponent - 128;
     if (!in_double) return Way::kWide;
     if (job_.float_accumulator()) {
-      // A scale of one side alone is at least this far inside the range of float too: the product
-      // is formed in double and then narrowed.
+      // xa * xb is formed in double and then narrowed, exactly both times.
       bool in_float = sizeof(T) == sizeof(float) && bounds.units <= 0x1p24 && scales <= 24 &&
                       bounds.scale_low >= -149 && bounds.scale_high <= 127;
       return in_float ? Way::kFma : Way::kOdd;
     }
     if (!odd_suffices(spec.output, spec.rounding)) return Way::kWide;
-    int total = ceil_log2(bounds.units) + bounds.scale_high - bounds.scale_low +
+    int total = sum_bits + bounds.scale_high - bounds.scale_low +
                 ceil_log2(static_cast<double>(job_.a.chunks));
     return total <= 53 ? Way::kDouble : total <= 62 ? Way::kInt64 : Way::kWide;
   }
 
-  void run_tile(std::int64_t ip, std::int64_t jp, Way way, std::uint32_t* codes) const {
-    switch (way) {
+  void run_tile(std::int64_t ip, std::int64_t jp, const Bounds& bounds,
+                std::uint32_t* codes) const {
+    switch (way_of(bounds)) {
       case Way::kFma:
         return accumulate<float>(ip, jp, codes, 1, [](T s, double x, float acc) {
           return std::fma(static_cast<float>(s), static_cast<float>(x), acc);
@@ -411,15 +414,12 @@ class TileRunner {
         return accumulate<double>(ip, jp, codes, 1, [](T s, double x, double acc) {
           return std::fma(static_cast<double>(s), x, acc);
         });
-      case Way::kInt64: {
-        std::int64_t last = std::min(job_.a.rows, (ip + 1) * kTileRows);
-        Bounds bounds = bounds_of(job_, joint_range(job_.a, ip * kTileRows, last),
-                                  b_ranges_[static_cast<size_t>(jp)]);
+      case Way::kInt64:
         return accumulate<std::int64_t>(
-            ip, jp, codes, std::ldexp(1.0, -bounds.scale_low), [](T s, double x, std::int64_t acc) {
+            ip, jp, codes, std::ldexp(1.0, -bounds.scale_low - bounds.units_low),
+            [](T s, double x, std::int64_t acc) {
               return acc + static_cast<std::int64_t>(static_cast<double>(s) * x);
             });
-      }
       case Way::kWide:
         for (std::int64_t i = ip * kTileRows; i < std::min(job_.a.rows, (ip + 1) * kTileRows); ++i)
           for (std::int64_t j = jp * kCols; j < std::min(job_.b.rows, (jp + 1) * kCols); ++j)
@@ -545,10 +545,14 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
 
   // The most products whose sum a float or a double holds.
   double product = 1;
-  for (const Operand* side : {&job.a, &job.b})
-    product *= std::max(1.0, static_cast<double>(joint_range(*side, 0, side->rows).max_units));
+  int product_low = 0;
+  for (const Operand* side : {&job.a, &job.b}) {
+    OperandRange range = joint_range(*side, 0, side->rows);
+    product *= std::max(1.0, static_cast<double>(range.max_units));
+    product_low += range.units_low;
+  }
   double float_count = std::floor(0x1p24 / product);
-  double double_count = std::floor(0x1p53 / product);
+  double double_count = std::floor(std::ldexp(0x1p53 / product, product_low));
 
   job.chunks = job.beats;
   if (spec.accumulator.kind == AccumulatorKind::kKulisch) {
@@ -561,11 +565,13 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   set_chunks(job.a, a, job.chunks, options.threads);
   set_chunks(job.b, b, job.chunks, options.threads);
 
+  // Two scales of many bits never fit beside the sum.
   bool tiled =
-      spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec);
+      (spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec)) &&
+      scale_bits(spec.a.scale) + scale_bits(spec.b.scale) <= 32;
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);
-  else if (tiled && job.max_count <= double_count)
+  else if (tiled)
     run_tiles<double>(job, options.threads);
   else
     run_wide(job, options.threads);

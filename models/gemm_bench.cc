@@ -4,18 +4,17 @@
 //   of_sgemm   products a second / products a second of sgemm; 1 is as fast
 #include <benchmark/benchmark.h>
 #include <cblas.h>
+#include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "models/gemm.h"
-
-extern "C" void openblas_set_num_threads(int threads);
 
 namespace blockdot::models {
 namespace {
@@ -34,16 +33,19 @@ std::vector<float> normal_values(std::int64_t count, unsigned seed) {
   return x;
 }
 
-/// Seconds of the fastest of a few calls.
+/// Seconds of processor time of one call: what else the machine does counts less.
+template <typename Call>
+double seconds_of(Call call) {
+  std::clock_t start = std::clock();
+  call();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+}
+
+/// The fastest of a few calls.
 template <typename Call>
 double fastest(Call call) {
   double best = 1e30;
-  for (int i = 0; i < 5; ++i) {
-    auto start = std::chrono::steady_clock::now();
-    call();
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
-  }
+  for (int i = 0; i < 5; ++i) best = std::min(best, seconds_of(call));
   return best;
 }
 
@@ -68,12 +70,11 @@ void gemm_row(benchmark::State& state, const std::string& text) {
   QuantizedMatrix b = quantize(spec.b, row_major(w.data(), n, n));
   double sgemm = sgemm_seconds(n);
   double best = 1e30;
-  for (auto _ : state) {
-    auto start = std::chrono::steady_clock::now();
-    GemmResult result = gemm(spec, a, b);
-    benchmark::DoNotOptimize(result.codes.data());
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+  while (state.KeepRunning()) {
+    best = std::min(best, seconds_of([&] {
+                      GemmResult result = gemm(spec, a, b);
+                      benchmark::DoNotOptimize(result.codes.data());
+                    }));
   }
   auto products = static_cast<double>(n * n * n);
   state.counters["products"] = benchmark::Counter(
@@ -86,7 +87,7 @@ void sgemm_row(benchmark::State& state) {
   openblas_set_num_threads(1);
   std::vector<float> a = normal_values(n * n, 1), b = normal_values(n * n, 2), c(a.size());
   auto size = static_cast<int>(n);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size, size, size, 1.0f, a.data(), size,
                 b.data(), size, 0.0f, c.data(), size);
     benchmark::DoNotOptimize(c.data());
@@ -107,12 +108,12 @@ void quantize_row(benchmark::State& state, const std::string& name) {
     benchmark::DoNotOptimize(copy.data());
   });
   double best = 1e30;
-  for (auto _ : state) {
-    auto start = std::chrono::steady_clock::now();
-    QuantizedMatrix q = quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
-    benchmark::DoNotOptimize(q.codes.data());
-    std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+  while (state.KeepRunning()) {
+    best = std::min(best, seconds_of([&] {
+                      QuantizedMatrix q =
+                          quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
+                      benchmark::DoNotOptimize(q.codes.data());
+                    }));
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(bytes) *
                           static_cast<std::int64_t>(state.iterations()));
@@ -122,10 +123,10 @@ void quantize_row(benchmark::State& state, const std::string& name) {
 const bool kRegistered = [] {
   const char* ocp[] = {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",
                        "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"};
-  for (std::string name : ocp) {
-    benchmark::RegisterBenchmark(("quantize/" + name).c_str(), [name](benchmark::State& state) {
-      quantize_row(state, name);
-    })->Unit(benchmark::kMillisecond);
+  for (const char* name : ocp) {
+    benchmark::RegisterBenchmark(fmt::format("quantize/{}", name).c_str(),
+                                 [name](benchmark::State& state) { quantize_row(state, name); })
+        ->Unit(benchmark::kMillisecond);
   }
   benchmark::RegisterBenchmark("sgemm/openblas", sgemm_row)
       ->Arg(512)
@@ -134,9 +135,9 @@ const bool kRegistered = [] {
   std::vector<std::string> formats(std::begin(ocp), std::end(ocp));
   for (const char* more : {"bm8", "mx9", "int8@fp32/32", "bf16"}) formats.emplace_back(more);
   for (const std::string& format : formats) {
-    for (std::string accumulator : {"fp32", "kulisch"}) {
-      std::string text = "a=" + format + " accumulator=" + accumulator;
-      benchmark::RegisterBenchmark(("gemm/" + format + "/" + accumulator).c_str(),
+    for (const char* accumulator : {"fp32", "kulisch"}) {
+      std::string text = fmt::format("a={} accumulator={}", format, accumulator);
+      benchmark::RegisterBenchmark(fmt::format("gemm/{}/{}", format, accumulator).c_str(),
                                    [text](benchmark::State& state) { gemm_row(state, text); })
           ->Arg(512)
           ->Arg(1024)

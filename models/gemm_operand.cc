@@ -35,7 +35,6 @@ struct Table {
   std::vector<std::int64_t> units;  // of 2^unit; 0 for NaN and Inf
   std::vector<double> values;
   int unit = 0;
-  std::uint64_t max_units = 0;
 };
 
 /// Bits from the smallest step to the largest value.
@@ -68,6 +67,16 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
       row.infs.push_back(k);
   };
 
+  auto measure = [&](const std::int64_t* units, OperandRange& range) {
+    std::int64_t bits = 0, largest = 0;
+    for (std::int64_t k = 0; k < matrix.length; ++k) {
+      bits |= units[k];
+      largest = std::max(largest, std::abs(units[k]));
+    }
+    range.max_units = static_cast<std::uint64_t>(largest);
+    range.units_low = bits == 0 ? 0 : std::countr_zero(static_cast<std::uint64_t>(bits));
+  };
+
   Table table;
   if (narrow) {
     table.unit = lsb_exponent(element) - tau_max;
@@ -77,8 +86,6 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
       // Without tau; the shift below adds it.
       double units = std::isfinite(value) ? std::ldexp(value, -lsb_exponent(element)) : 0;
       table.units.push_back(static_cast<std::int64_t>(units));
-      table.max_units =
-          std::max(table.max_units, static_cast<std::uint64_t>(std::fabs(units)) << tau_max);
     }
   }
 
@@ -95,7 +102,7 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
     if (tau_max > 0)
       for (std::int64_t k = 0; k < matrix.length; ++k)
         units[k] *= std::int64_t{1} << (tau_max - matrix.micro(r, k));
-    row.range.max_units = table.max_units;
+    measure(units, row.range);
     row.range.scale_low = table.unit;
   };
 
@@ -124,12 +131,10 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
       row.range.wild = true;
       return;
     }
-    for (std::int64_t k = 0; k < matrix.length; ++k) {
-      auto units = static_cast<std::int64_t>(std::ldexp(values[static_cast<size_t>(k)], -low));
-      operand.units[static_cast<size_t>(r * matrix.length + k)] = units;
-      row.range.max_units =
-          std::max(row.range.max_units, static_cast<std::uint64_t>(std::abs(units)));
-    }
+    std::int64_t* units = operand.units.data() + r * matrix.length;
+    for (std::int64_t k = 0; k < matrix.length; ++k)
+      units[k] = static_cast<std::int64_t>(std::ldexp(values[static_cast<size_t>(k)], -low));
+    measure(units, row.range);
   };
 
   parallel_ranges(matrix.rows, threads, [&](std::int64_t begin, std::int64_t end) {
@@ -186,6 +191,9 @@ OperandRange joint_range(const Operand& operand, std::int64_t begin, std::int64_
   for (std::int64_t r = begin; r < end; ++r) {
     const OperandRange& range = operand.row[static_cast<size_t>(r)].range;
     joint.wild |= range.wild;
+    if (range.max_units > 0)
+      joint.units_low =
+          joint.max_units > 0 ? std::min(joint.units_low, range.units_low) : range.units_low;
     joint.max_units = std::max(joint.max_units, range.max_units);
     if (range.empty) continue;
     joint.scale_low = joint.empty ? range.scale_low : std::min(joint.scale_low, range.scale_low);

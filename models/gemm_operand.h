@@ -13,6 +13,7 @@ namespace blockdot::models {
 struct OperandRange {
   bool wild = false;            // some row's elements span more than 62 bits: units not usable
   std::uint64_t max_units = 0;  // |units| at most
+  int units_low = 0;            // units are multiples of 2^units_low; 0 where all are 0
   int scale_low = 0;            // every scale that matters is a multiple of 2^scale_low
   int scale_high = 0;           // and at most 2^scale_high
   bool empty = true;            // no element differs from zero: the scales do not matter

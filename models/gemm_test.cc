@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -30,13 +31,16 @@ enum class Data {
   kExtreme,     // over all that float32 has
   kSpread,      // blocks far apart and many small elements, as far as the exact sums just fit
   kCancelling,  // pairs that cancel up to a small rest
+  kFar,         // a large part that a later one cancels exactly; what is left is small
   kSpecials,    // NaN, Inf, zeros and -0 in between
   kCodes,       // any codes, any scales
 };
-constexpr Data kAllData[] = {Data::kNormal,     Data::kSpread,   Data::kWide, Data::kExtreme,
-                             Data::kCancelling, Data::kSpecials, Data::kCodes};
+constexpr Data kAllData[] = {Data::kNormal,     Data::kSpread, Data::kWide,     Data::kExtreme,
+                             Data::kCancelling, Data::kFar,    Data::kSpecials, Data::kCodes};
 
-std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t length, Data data) {
+/// `sign`: of the part that cancels; the two operands take different ones.
+std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t length, Data data,
+                          float sign) {
   std::normal_distribution<float> normal;
   auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
   std::vector<float> x(static_cast<size_t>(rows * length));
@@ -59,6 +63,16 @@ std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t 
       case Data::kCancelling:
         if (i % 2 == 1) v = -x[i - 1] * (below(4) == 0 ? 1.0f : 1.0009765625f);
         break;
+      case Data::kFar: {
+        // [ 32 small | part | its negative in one operand | small ]
+        auto row = static_cast<std::int64_t>(i) / length, k = static_cast<std::int64_t>(i) % length;
+        std::int64_t part = std::max<std::int64_t>(0, length / 64 * 32 - 32);
+        if (k < 32 || k >= 32 + 2 * part)
+          v = std::ldexp(v, -static_cast<int>(row % 13));
+        else if (k >= 32 + part)
+          v = sign * x[i - static_cast<size_t>(part)];
+        break;
+      }
       case Data::kSpecials: {
         constexpr float kInf = std::numeric_limits<float>::infinity();
         int pick = below(200);
@@ -76,8 +90,8 @@ std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t 
 }
 
 QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format, std::int64_t rows,
-                        std::int64_t length, Data data) {
-  std::vector<float> x = values(random, rows, length, data);
+                        std::int64_t length, Data data, float sign) {
+  std::vector<float> x = values(random, rows, length, data, sign);
   QuantizedMatrix q = quantize(format, row_major(x.data(), rows, length));
   if (data == Data::kCodes) {
     std::uint32_t mask = (1u << format.element.width()) - 1;
@@ -91,6 +105,7 @@ QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format
     for (std::uint32_t& scale : q.scales) {
       std::uint32_t code = random() & ((1u << format.scale.width()) - 1);
       if (std::isfinite(decode(format.scale, code)) || random() % 16 == 0) scale = code;
+      if (random() % 16 == 0) scale = 0;
     }
     for (std::uint8_t& tau : q.micros) tau = random() & ((1u << format.micro.bits) - 1);
   }
@@ -104,8 +119,8 @@ std::int64_t expect_equal(const std::string& text, std::int64_t m, std::int64_t 
                            static_cast<int>(data), seed, threads));
   std::mt19937 random(seed);
   DotSpec spec = parse_dot_spec(text);
-  QuantizedMatrix a = operand(random, spec.a, m, k, data);
-  QuantizedMatrix b = operand(random, spec.b, n, k, data);
+  QuantizedMatrix a = operand(random, spec.a, m, k, data, 1);
+  QuantizedMatrix b = operand(random, spec.b, n, k, data, -1);
   GemmResult golden = gemm_golden(spec, a, b, seed);
   GemmResult fast = gemm(spec, a, b, {seed, threads});
   EXPECT_EQ(fast.codes.size(), static_cast<size_t>(m * n));
@@ -188,6 +203,59 @@ TEST(Gemm, EqualsGoldenOnLongReductionsWhoseSumsOutgrowEveryWay) {
       expect_equal(text, 3, 5, 1500, data, ++seed, 1);
       expect_equal(text, 9, 33, 320, data, ++seed, 1);
     }
+  }
+}
+
+TEST(Gemm, EqualsGoldenBeyondTheWidestInteger) {
+  // One block at the largest scales and one at the smallest: 549 bits.
+  DotSpec spec = parse_dot_spec("a=mxfp8_e4m3");
+  std::vector<float> x(64, 448.0f);
+  x[63] = 1;
+  QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 64)), b = a;
+  a.scales = {254, 0};
+  for (std::uint32_t first : {254, 127, 0}) {
+    b.scales = {first, 0};
+    for (std::size_t k = 0; k < 32; ++k) b.codes[k] = a.codes[k] ^ (k % 2 ? 0x80 : 0);  // cancels
+    EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << first;
+    b.codes[0] = 0;
+    EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << first;
+  }
+}
+
+TEST(Gemm, KulischKeepsASmallTermBesideLargeOnesThatCancel) {
+  // [ 32 smallest products | 32 largest | 32 largest, negative ]: what is left is known.
+  for (const char* text : {"a=mxint8", "a=mxfp4_e2m1", "a=mxfp6_e3m2", "a=mxfp8_e4m3"}) {
+    DotSpec spec = parse_dot_spec(text);
+    std::vector<float> x(96);
+    QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 96)), b = a;
+    double small = min_positive(spec.a.element);
+    for (std::size_t k = 0; k < 96; ++k) {
+      double large = max_value(spec.a.element);
+      a.codes[k] = static_cast<std::uint8_t>(encode(spec.a.element, k < 32 ? small : large));
+      b.codes[k] = static_cast<std::uint8_t>(encode(spec.a.element, k < 32   ? small
+                                                                    : k < 64 ? large
+                                                                             : -large));
+    }
+    b.scales = {120, 120, 120};
+    for (int shift = 0; shift <= 254; ++shift) {
+      a.scales = {static_cast<std::uint32_t>(254 - shift), 254, 254};
+      EXPECT_EQ(gemm(spec, a, b).value(0, 0), std::ldexp(32 * small * small, 120 - shift))
+          << text << " " << shift;
+    }
+  }
+}
+
+TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
+  for (const char* text : {"a=bf16 lanes=1 accumulator=e4m3 output=fp32",
+                           "a=bf16 lanes=1 accumulator=fp32", "a=bf16 lanes=1"}) {
+    DotSpec spec = parse_dot_spec(text);
+    const float inf = std::numeric_limits<float>::infinity();
+    // Overflow by finite products, then an Inf of each sign.
+    std::vector<float> x = {3e38f, 3e38f, 1, 3e38f, 3e38f, 1},
+                       y = {1e6f, 1e6f, inf, 1e6f, 1e6f, -inf};
+    QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 2, 3));
+    QuantizedMatrix b = quantize(spec.b, row_major(y.data(), 2, 3));
+    EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << text;
   }
 }
 

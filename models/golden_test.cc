@@ -84,10 +84,14 @@ TEST(GoldenRound, ToFp32MatchesTheProcessorsConversion) {
 }
 
 __attribute__((target("f16c"))) std::uint32_t half_nearest(float x) {
-  return _cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT);
+  return static_cast<std::uint32_t>(
+             _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_NEAREST_INT))) &
+         0xFFFF;
 }
 __attribute__((target("f16c"))) std::uint32_t half_towards_zero(float x) {
-  return _cvtss_sh(x, _MM_FROUND_TO_ZERO);
+  return static_cast<std::uint32_t>(
+             _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), _MM_FROUND_TO_ZERO))) &
+         0xFFFF;
 }
 
 TEST(GoldenRound, ToFp16MatchesTheProcessorsConversion) {

@@ -21,8 +21,10 @@ constexpr const char* kSchema = "blockdot.unit/1";
 SumStyle sum_style(Technology technology) {
   switch (technology) {
     case Technology::kGeneric:
-    case Technology::kOsu018: return SumStyle::kCompress;
-    case Technology::kXilinx: return SumStyle::kAdderTree;
+    case Technology::kOsu018:
+      return SumStyle::kCompress;
+    case Technology::kXilinx:
+      return SumStyle::kAdderTree;
   }
   return SumStyle::kCompress;
 }
@@ -30,8 +32,10 @@ SumStyle sum_style(Technology technology) {
 Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts) {
   formats::validate(spec);
   switch (kind) {
-    case UnitKind::kDot: return build_dot_unit(spec, facts);
-    case UnitKind::kBlockDot: return build_block_dot_unit(spec, framed, facts);
+    case UnitKind::kDot:
+      return build_dot_unit(spec, facts);
+    case UnitKind::kBlockDot:
+      return build_block_dot_unit(spec, framed, facts);
   }
   BLOCKDOT_CHECK(false, "unit kind");
   return {};
@@ -46,8 +50,10 @@ std::string scale_meaning(const formats::ScaleFormat& f) {
   switch (f.kind) {
     case formats::ScaleKind::kNone:
     case formats::ScaleKind::kInteger:  // no unit takes these two
-    case formats::ScaleKind::kCodeBook: return "";
-    case formats::ScaleKind::kE8M0: return "e8m0 code of the beat's block: 2^(code-127), 255 is NaN";
+    case formats::ScaleKind::kCodeBook:
+      return "";
+    case formats::ScaleKind::kE8M0:
+      return "e8m0 code of the beat's block: 2^(code-127), 255 is NaN";
     case formats::ScaleKind::kMinifloat:
       return fmt::format("{} code of the beat's block without sign bit", to_text(f.minifloat));
   }
@@ -87,11 +93,13 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
       return fmt::format(
-          "the whole result is exact up to {} products of any two finite scales, then rounded once to {}",
+          "the whole result is exact up to {} products of any two finite scales, then rounded once "
+          "to {}",
           spec.max_k, to_text(spec.output));
     case AccumulatorKind::kKulischWindow:
       return fmt::format(
-          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; beats "
+          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; "
+          "beats "
           "are added exactly and {} at 2^{}; the result is rounded once to {}",
           spec.lanes, spec.accumulator.window.lsb,
           spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
@@ -137,8 +145,10 @@ std::string purpose(UnitKind kind, const DotSpec& spec) {
 
 std::string_view to_text(UnitKind kind) {
   switch (kind) {
-    case UnitKind::kDot: return "dot";
-    case UnitKind::kBlockDot: return "block-dot";
+    case UnitKind::kDot:
+      return "dot";
+    case UnitKind::kBlockDot:
+      return "block-dot";
   }
   return "?";
 }
@@ -151,7 +161,8 @@ UnitKind parse_unit_kind(std::string_view text) {
 
 std::string to_text(const Arch& arch) {
   if (arch.combinational) return fmt::format("combinational, {}", to_text(arch.technology));
-  std::string text = arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns) : "default clock";
+  std::string text =
+      arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns) : "default clock";
   text += fmt::format(", {}, {}", to_text(arch.technology), to_text(arch.schedule));
   if (arch.schedule == ScheduleKind::kRandom) text += fmt::format(" {}", arch.schedule_seed);
   return text;
@@ -161,7 +172,8 @@ Graph build_graph(UnitKind kind, const DotSpec& spec) { return build(kind, spec,
 
 Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
   if (!(wanted.clock_ns >= 0) || wanted.clock_ns > 1e6)
-    throw ConfigError("clock-ns = {}: must be in (0, 1000000], or 0 for the default", wanted.clock_ns);
+    throw ConfigError("clock-ns = {}: must be in (0, 1000000], or 0 for the default",
+                      wanted.clock_ns);
   Unit unit;
   UnitFacts facts;
   Arch arch = wanted;
@@ -173,8 +185,8 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   else if (arch.clock_ns == 0)
     arch.clock_ns = std::max(cost.default_clock_ns(),
                              std::ceil(fastest_clock_ns(unit.lowered, cost) * 100) / 100);
-  unit.schedule = make_schedule(unit.lowered, cost,
-                                {arch.clock_ns, arch.schedule, arch.schedule_seed, arch.combinational});
+  unit.schedule = make_schedule(
+      unit.lowered, cost, {arch.clock_ns, arch.schedule, arch.schedule_seed, arch.combinational});
 
   UnitReport& r = unit.report;
   r.top = top;
@@ -206,7 +218,8 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   for (std::size_t i = 0; i < unit.lowered.size(); ++i)
     if (live[i]) area += cost.area(unit.lowered, NodeId{static_cast<std::uint32_t>(i)});
   r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
-  r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns", "estimated"};
+  r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns",
+                        "estimated"};
   r.register_bits = {static_cast<double>(unit.schedule.register_bits), "bits", "estimated"};
   if (arch.technology == Technology::kXilinx) r.luts = {std::round(area), "LUT", "estimated"};
 
@@ -218,9 +231,10 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
       "",
       fmt::format("  spec   {}", r.spec_text),
       fmt::format("  arch   {}", r.arch_text),
-      fmt::format("  cost   latency {}, interval {}, {} register bits, est. {:.2f} ns, est. {:.0f} {}",
-                  r.latency, r.interval, unit.schedule.register_bits, unit.schedule.critical_path_ns,
-                  area, cost.area_unit()),
+      fmt::format(
+          "  cost   latency {}, interval {}, {} register bits, est. {:.2f} ns, est. {:.0f} {}",
+          r.latency, r.interval, unit.schedule.register_bits, unit.schedule.critical_path_ns, area,
+          cost.area_unit()),
       fmt::format("  exact  {}", r.exact_level),
       "",
       "Generated by blockdot. Do not edit; regenerate with:",

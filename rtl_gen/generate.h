@@ -18,8 +18,8 @@ namespace blockdot::rtl_gen {
 
 /// How a unit is built; never what it computes.
 struct Arch {
-  /// Clock period to meet, ns. 0: the technology's default (generic 1.5, osu018 6, xilinx 4), or the
-  /// fastest that the accumulator's loop allows where that is slower.
+  /// Clock period to meet, ns. 0: the technology's default (generic 1.5, osu018 6, xilinx 4), or
+  /// the fastest that the accumulator's loop allows where that is slower.
   double clock_ns = 0;
   bool combinational = false;  // no pipeline: outputs in the cycle of the inputs
   Technology technology = Technology::kGeneric;
@@ -54,23 +54,23 @@ struct UnitReport {
   std::string spec_text;
   std::string arch_text;
   double clock_ns = 0;  // what it is scheduled for; 0: combinational
-  int latency = 0;   // cycles from the inputs of a last beat to its outputs
-  int interval = 1;  // cycles between beats
+  int latency = 0;      // cycles from the inputs of a last beat to its outputs
+  int interval = 1;     // cycles between beats
   std::vector<Port> ports;
   Figure area;              // NAND2 equivalents, osu018 area units or LUTs
   Figure critical_path_ns;  // with register overhead when clocked
   Figure register_bits;
-  Figure luts;              // technology xilinx only
+  Figure luts;  // technology xilinx only
   std::string critical_node;
-  std::string exact_level;       // one sentence: what is summed without rounding
-  int sum_lsb = 0;               // weight of sum_o's bit 0: the block dot is sum_o * 2^sum_lsb
-  int sum_width = 0;             // bits of the exact block dot
-  int accumulator_width = 0;     // bits of the accumulator register; 0 for a block dot
-  int accumulator_lsb = 0;       // weight of its bit 0 (fixed point only)
+  std::string exact_level;    // one sentence: what is summed without rounding
+  int sum_lsb = 0;            // weight of sum_o's bit 0: the block dot is sum_o * 2^sum_lsb
+  int sum_width = 0;          // bits of the exact block dot
+  int accumulator_width = 0;  // bits of the accumulator register; 0 for a block dot
+  int accumulator_lsb = 0;    // weight of its bit 0 (fixed point only)
 };
 
-/// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction, width,
-/// meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
+/// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction,
+/// width, meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
@@ -83,9 +83,9 @@ struct Unit {
   std::string verilog;
 };
 
-/// Builds a unit. ConfigError when the spec is not valid, the clock cannot be met (names the node and
-/// the clock that would fit) or the kind does not take the spec. Verilator's -Wall asks that a file be
-/// named after its module: the module is `unit`, for unit.v, unless `top` says otherwise.
+/// Builds a unit. ConfigError when the spec is not valid, the clock cannot be met (names the node
+/// and the clock that would fit) or the kind does not take the spec. Verilator's -Wall asks that a
+/// file be named after its module: the module is `unit`, for unit.v, unless `top` says otherwise.
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
 

@@ -26,7 +26,7 @@ TEST_P(EveryContract, OfTheseOperandsIsComputedByItsGraph) {
     Outcome outcome;
     try {
       rtl_gen::Graph graph = rtl_gen::build_graph(rtl_gen::UnitKind::kDot, spec);
-      outcome = check_graph(graph, spec, make_run(spec, ++seed, 20));
+      outcome = check_graph(graph, spec, make_exercise(spec, ++seed, 20));
     } catch (const std::exception& error) {
       outcome.mismatch = error.what();
     }

@@ -28,21 +28,26 @@ struct Planned {
 
 struct Plan {
   std::vector<Planned> cycles;
-  std::uint64_t seed;
+  std::uint64_t seed = 0;
+  size_t reset = 0;  // the cycle of the reset
 };
 
-Plan make_plan(const DotSpec& spec, const Run& run, bool with_reset) {
-  Plan plan{{}, run.seed};
+Plan make_plan(const DotSpec& spec, const Exercise& exercise, bool with_reset) {
+  Plan plan;
+  plan.seed = exercise.seed;
   auto add = [&](const Planned& planned) { plan.cycles.push_back(planned); };
   if (with_reset) {
-    for (size_t i = 0; i < std::min<size_t>(run.second.size(), 60); ++i) {
-      Planned garbage;
-      garbage.cycle = &run.second[i];
-      add(garbage);
+    // The last beats of `second` are frames of their own: results are under way in every stage.
+    size_t garbage = std::min<size_t>(exercise.second.size(), 60);
+    for (size_t i = exercise.second.size() - garbage; i < exercise.second.size(); ++i) {
+      Planned beat;
+      beat.cycle = &exercise.second[i];
+      add(beat);
     }
     Planned reset;
     reset.reset = true;
-    reset.cycle = &run.first.front();  // a beat in the cycle of the reset does not count
+    reset.cycle = &exercise.second.back();
+    plan.reset = plan.cycles.size();
     add(reset);
   }
   models::GoldenDot golden(spec);
@@ -55,12 +60,12 @@ Plan make_plan(const DotSpec& spec, const Run& run, bool with_reset) {
       add(planned);
     }
   };
-  stimulate(run.first);
+  stimulate(exercise.first);
   Planned load;
   load.seed_load = load.counts = true;
   add(load);
-  golden.reset(run.seed);
-  stimulate(run.second);
+  golden.reset(exercise.seed);
+  stimulate(exercise.second);
   return plan;
 }
 
@@ -109,11 +114,13 @@ std::string explain(const DotSpec& spec, const Plan& plan, size_t at, const std:
                      fmt::join(beats, "\n    "));
 }
 
-// Compares what came out for planned cycle `at`.
-void compare(const DotSpec& spec, const Plan& plan, size_t at, bool valid, std::uint64_t code,
-             Outcome& outcome) {
+// Compares what came out for planned cycle `at`, seen `latency` cycles later.
+void compare(const DotSpec& spec, const Plan& plan, size_t at, size_t latency, bool valid,
+             std::uint64_t code, Outcome& outcome) {
   const Planned& planned = plan.cycles[at];
-  if (!planned.counts || !outcome.mismatch.empty()) return;
+  // What was under way when the reset came must not come out behind it.
+  bool counts = planned.counts || at + latency > plan.reset;
+  if (!counts || !outcome.mismatch.empty()) return;
   if (valid != planned.result.has_value()) {
     outcome.mismatch =
         explain(spec, plan, at, valid ? "a result that nobody asked for" : "no result");
@@ -135,19 +142,19 @@ std::uint64_t base_seed() {
   return seed != nullptr ? std::strtoull(seed, nullptr, 0) : 20261;
 }
 
-Run make_run(const DotSpec& spec, std::uint64_t seed, int frames) {
-  Run run;
-  run.first = directed_stimulus(spec);
-  run.second = random_stimulus(spec, seed, frames);
+Exercise make_exercise(const DotSpec& spec, std::uint64_t seed, int frames) {
+  Exercise exercise;
+  exercise.first = directed_stimulus(spec);
+  exercise.second = random_stimulus(spec, seed, frames);
   for (Cycle& cycle : uniform_stimulus(spec, seed + 1, frames))
-    run.second.push_back(std::move(cycle));
-  run.seed = seed * 0x9E3779B97F4A7C15u >> 32;
-  return run;
+    exercise.second.push_back(std::move(cycle));
+  exercise.seed = seed * 0x9E3779B97F4A7C15u >> 32;
+  return exercise;
 }
 
-Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Run& run) {
+Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Exercise& exercise) {
   rtl_gen::UnitInterpreter unit(graph);
-  Plan plan = make_plan(spec, run, /*with_reset=*/false);
+  Plan plan = make_plan(spec, exercise, /*with_reset=*/false);
   // Ports by name, once: a map of strings in the loop would take most of the time.
   struct Port {
     std::string name;
@@ -184,13 +191,13 @@ Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Run&
     }
     for (const Port& port : ports) unit.set_input(port.index, port.limbs);
     unit.step();
-    compare(spec, plan, at, unit.output(valid)[0] & 1, unit.output(result)[0], outcome);
+    compare(spec, plan, at, 0, unit.output(valid)[0] & 1, unit.output(result)[0], outcome);
   }
   return outcome;
 }
 
 Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
-                      const DotSpec& spec, const Run& run) {
+                      const DotSpec& spec, const Exercise& exercise) {
   sim::ModelSource source;
   source.verilog = verilog;
   source.top = report.top;
@@ -199,7 +206,7 @@ Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& rep
   sim::Model model = sim::Model::load(source);
   sim::Model::Instance unit(model);
 
-  Plan plan = make_plan(spec, run, /*with_reset=*/true);
+  Plan plan = make_plan(spec, exercise, /*with_reset=*/true);
   auto latency = static_cast<size_t>(report.latency);
   size_t cycles = plan.cycles.size() + latency;
   std::vector<std::uint8_t> inputs(cycles * model.input_bytes(), 0);
@@ -232,7 +239,7 @@ Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& rep
   Outcome outcome;
   for (size_t at = 0; at < plan.cycles.size(); ++at) {
     const std::uint8_t* record = outputs.data() + (at + latency) * model.output_bytes();
-    compare(spec, plan, at, sim::get_bits(record, valid, 0, 1) != 0,
+    compare(spec, plan, at, latency, sim::get_bits(record, valid, 0, 1) != 0,
             sim::get_bits(record, result, 0, spec.output.width()), outcome);
   }
   return outcome;
@@ -244,7 +251,8 @@ std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames)
   arch.schedule = rtl_gen::parse_schedule_kind(schedule_of(point));
   arch.schedule_seed = seed;
   rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
-  Outcome outcome = check_verilog(unit.verilog, unit.report, spec, make_run(spec, seed, frames));
+  Outcome outcome =
+      check_verilog(unit.verilog, unit.report, spec, make_exercise(spec, seed, frames));
   EXPECT_GT(outcome.checked, 2 * frames) << "vacuous co-simulation";
   EXPECT_TRUE(outcome.passed()) << name_of(point) << ", seed " << seed << ", latency "
                                 << unit.report.latency << ": " << outcome.mismatch;

@@ -2,7 +2,7 @@
 //
 // A run goes through everything that a unit's state can meet:
 //
-//   garbage | reset in the middle of a frame | first stimulus | seed load | second stimulus | drain
+//   garbage | reset with results under way | first stimulus | seed load | second stimulus | drain
 //
 // The first stimulus starts from the seed after reset (1), the second from the seed that is loaded.
 // In every cycle after the reset valid_o has to say whether the beat of `latency` cycles before
@@ -27,7 +27,7 @@ struct Outcome {
   bool passed() const { return checked > 0 && mismatch.empty(); }
 };
 
-struct Run {
+struct Exercise {
   Stimulus first, second;
   std::uint64_t seed = 0x2545F491;  // loaded before `second`
 };
@@ -36,14 +36,15 @@ struct Run {
 std::uint64_t base_seed();
 
 /// Corners first; then `frames` random frames and as many uniform beats of this seed.
-Run make_run(const formats::DotSpec& spec, std::uint64_t seed, int frames);
+Exercise make_exercise(const formats::DotSpec& spec, std::uint64_t seed, int frames);
 
 /// The unit's graph, beat by beat (it has no pipeline: latency 0, and no reset but a new start).
-Outcome check_graph(const rtl_gen::Graph& graph, const formats::DotSpec& spec, const Run& run);
+Outcome check_graph(const rtl_gen::Graph& graph, const formats::DotSpec& spec,
+                    const Exercise& exercise);
 
 /// The Verilated unit in lock-step, cycle by cycle.
 Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
-                      const formats::DotSpec& spec, const Run& run);
+                      const formats::DotSpec& spec, const Exercise& exercise);
 
 /// Generates the unit of a point and runs it Verilated; a mismatch or a vacuous run fails the test.
 /// Returns the results checked.

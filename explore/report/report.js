@@ -31,7 +31,7 @@
   const unique = (values) => [...new Set(values)];
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 
-  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.fp64.snr_db) }));
+  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.error.fp64.snr_db) }));
 
   // ---- Aggregates ----
   const selected = () => rows.filter((r) =>
@@ -52,7 +52,7 @@
       high: d3.max(snr) ?? NaN,
       gmacs: ns > 0 ? macs / ns : NaN,
       utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
-      cosine: d3.mean(some, (r) => r.fp64.cosine) ?? NaN,
+      cosine: d3.mean(some, (r) => r.error.fp64.cosine) ?? NaN,
     };
   }
   const figure = (point, source, key) => point[source]?.[key]?.value;
@@ -253,22 +253,33 @@
     const g = gemms[picks.gemm];
     const cards = [];
     for (const side of ["a", "b"]) {
-      const o = row?.[side];
+      const o = row?.operands[side];
       if (!o) continue;
       const share = (n) => `${significant((100 * n) / (o.count || 1))} %`;
       cards.push({ id: `histogram-${side}-values`, side, h: o.values, title: `Operand ${side.toUpperCase()}: magnitudes before quantisation`, counted: "elements",
         note: [side === "a" ? `op(A), ${g.M} × ${g.K}` : `op(B), ${g.K} × ${g.N}`, `${share(o.zeros)} zeros`, `${row.p.name} flushes ${share(o.flushed)} to zero, saturates ${share(o.saturated)}`,
           o.nan_in + o.inf_in ? `${whole(o.nan_in + o.inf_in)} NaN or Inf` : null] });
-      if (o.scales?.counts?.length) cards.push({ id: `histogram-${side}-scales`, side, h: o.scales, title: `Operand ${side.toUpperCase()}: block scales`, counted: "blocks",
-        note: [row.p.name, `QSNR ${decibels(o.qsnr_db)}`, `${whole(d3.sum(o.scales.counts))} blocks`] });
+      if (o.scales.counts.length) {
+        const { h, zero } = withoutZeroBlocks(o.scales);
+        cards.push({ id: `histogram-${side}-scales`, side, h, title: `Operand ${side.toUpperCase()}: block scales`, counted: "blocks",
+          note: [row.p.name, `QSNR ${decibels(o.qsnr_db)}`, `${whole(d3.sum(h.counts))} blocks`, zero ? `and ${whole(zero)} of zeros` : null] });
+      }
     }
+    if (row) cards.push({ id: "histogram-c-values", side: "c", h: row.results, title: "Result C: magnitudes", counted: "results",
+      note: [`${row.p.name}, ${g.M} × ${g.N}`, `SNR ${decibels(row.error.fp64.snr_db)}`, `${whole(row.error.fp64.overflow)} overflow, ${whole(row.error.fp64.underflow)} underflow`] });
     $("histograms").replaceChildren(...cards.map((c) => el("figure", { id: c.id })));
     cards.forEach(histogram);
+  }
+  // A block of zeros has the least scale there is, 2^-127, far from every other.
+  function withoutZeroBlocks(h) {
+    const next = h.counts.findIndex((n, i) => i > 0 && n > 0);
+    if (h.first !== -127 || (next > 0 && next < 20)) return { h, zero: 0 };
+    return { h: next < 0 ? { ...h, first: 0, counts: [] } : { ...h, first: h.first + next, counts: h.counts.slice(next) }, zero: h.counts[0] };
   }
   function histogram({ id, title, side, h, note, counted }) {
     const total = d3.sum(h.counts) + (h.zeros ?? 0) + (h.infinities ?? 0) + (h.nans ?? 0) || 1;
     const bins = h.counts.map((count, i) => ({ e: h.first + i, count, share: count / total }));
-    const colours = { a: "#4269d0", b: "#39ab95" };
+    const colours = { a: "#4269d0", b: "#39ab95", c: "#a463f2" };
     const plot = Plot.plot({ ...base, height: 230,
       x: { ...axis, grid: false, label: "floor(log2 |x|)", ticks: 10, tickFormat: (v) => (Number.isInteger(v) ? String(v) : ""), domain: bins.length ? [bins[0].e - 1, bins.at(-1).e + 1] : [0, 1] },
       y: { ...axis, label: `share of ${counted} (%)`, percent: true, ticks: 5 },
@@ -301,14 +312,14 @@
       { name: "Design point", text: true, value: (r) => r.p.name, show: (r) => pointName(r.p) },
       { name: "M × N × K", value: (r) => r.g.M * r.g.N * r.g.K, show: (r) => `${r.g.M} × ${r.g.N} × ${r.g.K}` },
       { name: "SNR", unit: "dB", value: (r) => r.snr, show: (r) => (r.snr === Infinity ? "exact" : number(r.snr, 2)) },
-      { name: "QSNR A", unit: "dB", value: (r) => real(r.a.qsnr_db), show: (r) => (real(r.a.qsnr_db) === Infinity ? "exact" : number(r.a.qsnr_db)) },
-      { name: "QSNR B", unit: "dB", value: (r) => real(r.b.qsnr_db), show: (r) => (real(r.b.qsnr_db) === Infinity ? "exact" : number(r.b.qsnr_db)) },
-      { name: "Rel. error", unit: "Frobenius", value: (r) => real(r.fp64.rel_frobenius), show: (r) => significant(r.fp64.rel_frobenius) },
-      { name: "Cosine", value: (r) => real(r.fp64.cosine), show: (r) => number(r.fp64.cosine, 6) },
-      { name: "Max error", unit: "output ulp", value: (r) => real(r.fp64.max_ulp_output), show: (r) => short(r.fp64.max_ulp_output) },
-      { name: "Overflow", value: (r) => r.fp64.overflow, show: (r) => whole(r.fp64.overflow) },
-      { name: "Underflow", value: (r) => r.fp64.underflow, show: (r) => whole(r.fp64.underflow) },
-      { name: "NaN, Inf", value: (r) => r.fp64.nan + r.fp64.inf, show: (r) => whole(r.fp64.nan + r.fp64.inf) },
+      { name: "QSNR A", unit: "dB", value: (r) => real(r.operands.a.qsnr_db), show: (r) => (real(r.operands.a.qsnr_db) === Infinity ? "exact" : number(r.operands.a.qsnr_db)) },
+      { name: "QSNR B", unit: "dB", value: (r) => real(r.operands.b.qsnr_db), show: (r) => (real(r.operands.b.qsnr_db) === Infinity ? "exact" : number(r.operands.b.qsnr_db)) },
+      { name: "Rel. error", unit: "Frobenius", value: (r) => real(r.error.fp64.rel_frobenius), show: (r) => significant(r.error.fp64.rel_frobenius) },
+      { name: "Cosine", value: (r) => real(r.error.fp64.cosine), show: (r) => number(r.error.fp64.cosine, 6) },
+      { name: "Max error", unit: "output ulp", value: (r) => real(r.error.fp64.max_ulp_output), show: (r) => significant(r.error.fp64.max_ulp_output) },
+      { name: "Overflow", value: (r) => r.error.fp64.overflow, show: (r) => whole(r.error.fp64.overflow) },
+      { name: "Underflow", value: (r) => r.error.fp64.underflow, show: (r) => whole(r.error.fp64.underflow) },
+      { name: "NaN, Inf", value: (r) => r.error.fp64.nan + r.error.fp64.inf, show: (r) => whole(r.error.fp64.nan + r.error.fp64.inf) },
       { name: "Cycles", value: (r) => r.cycles ?? NaN, show: (r) => whole(r.cycles) },
       { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
       { name: "GMAC/s", value: (r) => r.gmac_per_s ?? NaN, show: (r) => number(r.gmac_per_s, 2) },
@@ -319,7 +330,7 @@
   // ---- Head, filters, notes ----
   function drawHead() {
     const t = table.trace;
-    $("program-version").textContent = table.program.replace("blockdot ", "");
+    $("program-version").textContent = table.program.replace(/^blockdot ?/, "");
     const made = [t.recipe?.dataset].filter(Boolean).map((d) => ` recorded on ${d}`).join("");
     $("lead").textContent = `${plural(points.length, "design point")} on ${plural(gemms.length, "GEMM")} of a real training run${made}: ` +
       `${models.length > 1 ? "models" : "model"} ${models.join(", ")}; ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}; ` +

@@ -201,7 +201,7 @@ NodeId concat(Graph& g, const std::vector<NodeId>& parts) {
   std::vector<NodeId> flat;
   for (NodeId p : parts) {
     const Node& n = g.node(p);
-    if (n.op == Op::kConcat)
+    if (n.op == Op::kConcat && n.name.empty())  // a named one is a signal of its own
       flat.insert(flat.end(), n.args.begin(), n.args.end());
     else
       flat.push_back(p);

@@ -33,12 +33,12 @@ class CostModel {
 
  private:
   struct Constants {
-    double gate_ns, xor_ns, mux_ns, carry_ns, add_base_ns;  // carry: per level or per bit (xilinx)
-    double gate_area, xor_area, mux_area, add_area, register_area;
+    double gate_ns, xor_ns, mux_ns;
+    double gate_area, xor_area, mux_area, add_area, register_area;  // of one bit
     double register_overhead_ns, default_clock_ns;
-    bool carry_chain;  // adder delay linear in its width
   };
   static Constants constants_of(Technology technology);
+  double adder_ns(int width) const;
 
   Technology technology_;
   Constants k_;

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cctype>
+#include <sstream>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -11,14 +11,27 @@
 namespace blockdot::rtl_gen {
 namespace {
 
-// Verilog-2005 keywords that an identifier of ours could hit, and SystemVerilog's likely ones.
-constexpr std::array<std::string_view, 46> kKeywords = {
-    "always", "and",    "assign",  "begin", "bit",     "buf",    "byte",     "case",
-    "config", "const",  "cover",   "cross", "default", "design", "do",       "edge",
-    "else",   "end",    "event",   "final", "for",     "force",  "function", "if",
-    "input",  "int",    "integer", "logic", "module",  "nand",   "nor",      "not",
-    "or",     "output", "product", "real",  "reg",     "signed", "string",   "table",
-    "task",   "this",   "time",    "type",  "wire",    "xor"};
+// Keywords of Verilog-2005 and SystemVerilog-2017: no identifier of ours may be one.
+constexpr const char* kKeywords =
+    "always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config "
+    "deassign default defparam design disable edge else end endcase endconfig endfunction "
+    "endgenerate endmodule endprimitive endspecify endtable endtask event for force forever "
+    "fork function generate genvar highz0 highz1 if ifnone incdir include initial inout "
+    "input instance integer join large liblist library localparam macromodule medium module "
+    "nand negedge nmos nor noshowcancelled not notif0 notif1 or output parameter pmos "
+    "posedge primitive pull0 pull1 pulldown pullup pulsestyle_ondetect pulsestyle_onevent "
+    "rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 scalared "
+    "showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table "
+    "task time tran tranif0 tranif1 tri tri0 tri1 triand trior trireg unsigned use uwire "
+    "vectored wait wand weak0 weak1 while wire wor xnor xor accept_on alias assert assume "
+    "before bind bins bit break byte chandle checker class clocking const constraint "
+    "context continue cover cross dist do enum eventually expect export extends extern "
+    "final first_match foreach global iff implements implies import inside int interconnect "
+    "interface intersect let local logic longint matches modport nettype new nexttime null "
+    "package packed priority program property protected pure rand randc randcase "
+    "randsequence ref reject_on restrict return sequence shortint shortreal soft solve "
+    "static string strong struct super tagged this throughout timeprecision timeunit type "
+    "typedef union unique until untyped var virtual void weak wildcard with within ";
 
 std::string legal(std::string_view text) {
   std::string out;
@@ -32,7 +45,8 @@ std::string legal(std::string_view text) {
 
 std::vector<std::string> assign_names(const Graph& g, const std::vector<std::string>& reserved) {
   std::unordered_set<std::string> taken(reserved.begin(), reserved.end());
-  for (std::string_view k : kKeywords) taken.emplace(k);
+  std::istringstream keywords(kKeywords);
+  for (std::string word; keywords >> word;) taken.insert(word);
   std::unordered_map<std::string, int> next_number;
   const auto unique = [&](const std::string& wanted) {
     if (taken.insert(wanted).second) return wanted;

@@ -39,6 +39,7 @@ class Emitter {
   std::string signal(NodeId id, int stage);
   std::string bit(NodeId id, int i, int stage);
   std::string read(NodeId id, int stage, bool nested);
+  std::string operand(NodeId id, int stage);
   std::string expression(NodeId id);
   void mark(NodeId id, int stage, int lo, int width);
   void stage_text(int stage);
@@ -190,6 +191,14 @@ std::string Emitter::read(NodeId id, int stage, bool nested) {
   return signal(id, stage);
 }
 
+// What a prefix operator applies to: any operation inside is bracketed.
+std::string Emitter::operand(NodeId id, int stage) {
+  const Op op = node(id).op;
+  const std::string text = read(id, stage, true);
+  const bool prefix = inlined(id) && (op == Op::kNot || op == Op::kOrr);
+  return prefix ? "(" + text + ")" : text;
+}
+
 std::string Emitter::expression(NodeId id) {
   const Node& n = node(id);
   const int stage = stage_of(id);
@@ -213,8 +222,14 @@ std::string Emitter::expression(NodeId id) {
     case Op::kSext:
     case Op::kClz:
       break;
-    case Op::kNot:
-      return "~" + arg(0);
+    case Op::kNot: {
+      // ~|~x is "all ones".
+      const Node& inner = node(n.args[0]);
+      if (inner.op == Op::kOrr && inlined(n.args[0]) && node(inner.args[0]).op == Op::kNot &&
+          inlined(inner.args[0]))
+        return "&" + operand(node(inner.args[0]).args[0], stage);
+      return "~" + operand(n.args[0], stage);
+    }
     case Op::kAnd:
       return chain("&");
     case Op::kOr:
@@ -238,7 +253,7 @@ std::string Emitter::expression(NodeId id) {
     case Op::kLshr:
       return infix(">>");
     case Op::kOrr:
-      return "|" + arg(0);
+      return "|" + operand(n.args[0], stage);
     case Op::kSlice: {
       const NodeId base = n.args[0];
       mark(base, stage, n.lo, n.width);

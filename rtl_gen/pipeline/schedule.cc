@@ -1,8 +1,8 @@
 // Scheduling works on units: a single node, or all the nodes of a loop through a state, which share
-// a stage. Units are placed in topological order. The minimum-register schedule fixes one boundary
-// after the other: nodes that must come before it (or the rest would not fit) are the source of a
-// flow network, nodes that cannot are the sink, and the minimum cut of register bits between them
-// is the boundary.
+// a stage. Units are placed in topological order. The minimum-register schedule starts from asap
+// and moves one boundary between two stages after the other: nodes that must come before it (or the
+// second stage would not hold the rest) are the source of a flow network, nodes that cannot are the
+// sink, and the minimum cut of register bits between them is the new boundary.
 #include "rtl_gen/pipeline/schedule.h"
 
 #include <fmt/format.h>
@@ -79,9 +79,9 @@ Net make_net(const Graph& g, const CostModel& cost) {
   for (const Graph::Output& o : g.outputs())
     net.is_output[static_cast<std::size_t>(source(o.node))] = true;
 
-  // A unit is a strongly connected component of "needs": a node needs its arguments, a state its next
-  // value, and a next value its state, for they share a stage. Tarjan's algorithm, with its own stack,
-  // yields the components after all that they need: in topological order.
+  // A unit is a strongly connected component of "needs": a node needs its arguments, a state its
+  // next value, and a next value its state, for they share a stage. Tarjan's algorithm, with its
+  // own stack, yields the components after all that they need: in topological order.
   std::vector<std::vector<int>> extra(n);
   for (const Graph::State& s : g.states()) {
     if (!live[index(s.node)]) continue;
@@ -208,17 +208,21 @@ Placement place_asap(const Net& net, double budget, const std::vector<int>& fixe
   return p;
 }
 
-// As late as possible within `stages`.
-std::vector<int> place_alap(const Graph& g, const Net& net, double budget, int stages) {
+// As late as possible, at most in stage `last`; nodes whose `fixed` stage is set stay there.
+std::vector<int> place_alap(const Graph& g, const Net& net, double budget, int last,
+                            const std::vector<int>& fixed) {
   std::vector<int> stage(net.placed.size(), kNone);
   std::vector<double> need(net.placed.size(), 0);  // from the node's start to the end of the stage
   for (auto it = net.units.rbegin(); it != net.units.rend(); ++it) {
-    int at = stages - 1;
-    for (int m : it->nodes) {
-      if (g.node(NodeId{static_cast<std::uint32_t>(m)}).op == Op::kInput) at = 0;
-      for (int u : net.users[static_cast<std::size_t>(m)])
-        if (stage[static_cast<std::size_t>(u)] != kNone)
-          at = std::min(at, stage[static_cast<std::size_t>(u)]);
+    const int pinned = fixed[static_cast<std::size_t>(it->nodes.front())];
+    int at = pinned != kNone ? pinned : last;
+    if (pinned == kNone) {
+      for (int m : it->nodes) {
+        if (g.node(NodeId{static_cast<std::uint32_t>(m)}).op == Op::kInput) at = 0;
+        for (int u : net.users[static_cast<std::size_t>(m)])
+          if (stage[static_cast<std::size_t>(u)] != kNone)
+            at = std::min(at, stage[static_cast<std::size_t>(u)]);
+      }
     }
     for (;; --at) {
       BLOCKDOT_CHECK(at >= 0, "no room for a node");
@@ -233,6 +237,7 @@ std::vector<int> place_alap(const Graph& g, const Net& net, double budget, int s
         worst = std::max(worst, need[static_cast<std::size_t>(*m)]);
       }
       if (worst <= budget + kSlack) break;
+      BLOCKDOT_CHECK(pinned == kNone, "a fixed stage does not hold its nodes");
       for (int m : it->nodes) stage[static_cast<std::size_t>(m)] = kNone;
     }
   }
@@ -311,74 +316,116 @@ class Flow {
   std::vector<std::size_t> next_;
 };
 
-std::vector<int> place_min_register(const Graph& g, const Net& net, double budget, int stages) {
-  const std::vector<int> alap = place_alap(g, net, budget, stages);
-  const std::size_t n = net.placed.size();
-  std::vector<int> fixed(n, kNone);
-  for (int boundary = 0; boundary + 1 < stages; ++boundary) {
-    const Placement early = place_asap(net, budget, fixed, boundary, {});
-    // Side of the boundary: -1 source, +1 sink, 0 free.
-    const auto side = [&](std::size_t i) {
-      if (fixed[i] != kNone || alap[i] <= boundary) return -1;
-      return early.stage[i] > boundary ? 1 : 0;
-    };
-    Flow flow;
-    const int source = flow.node(), sink = flow.node();
-    std::vector<int> at(n, kNone);
-    const auto place = [&](std::size_t i) {
-      const int s = side(i);
-      if (s < 0) return source;
-      if (s > 0) return sink;
-      if (at[i] == kNone) at[i] = flow.node();
-      return at[i];
-    };
-    for (std::size_t i = 0; i < n; ++i) {
-      if (!net.placed[i]) continue;
-      const int from = place(i);
-      if (from == sink) continue;
-      // One register a bit, however many users read it beyond the boundary.
-      int hub = kNone;
-      bool far = net.is_output[i];
-      for (int u : net.users[i]) {
-        const int to = place(static_cast<std::size_t>(u));
-        if (to == sink) {
-          far = true;
-        } else if (to != source) {
-          if (hub == kNone) hub = flow.node();
-          flow.edge(hub, to, Flow::kInfinite);
-          if (from != source) flow.edge(to, from, Flow::kInfinite);
-        }
-      }
-      if (!far && hub == kNone) continue;
-      if (far && from == source) continue;  // crosses whatever the cut
-      if (hub == kNone) hub = flow.node();
-      if (far) flow.edge(hub, sink, Flow::kInfinite);
-      flow.edge(from, hub, g.width(NodeId{static_cast<std::uint32_t>(i)}));
-    }
-    for (const Unit& unit : net.units) {
-      if (!unit.loop) continue;
-      for (std::size_t k = 1; k < unit.nodes.size(); ++k) {
-        const int x = place(static_cast<std::size_t>(unit.nodes[0]));
-        const int y = place(static_cast<std::size_t>(unit.nodes[k]));
-        if (x == y) continue;
-        flow.edge(x, y, Flow::kInfinite);
-        flow.edge(y, x, Flow::kInfinite);
-      }
-    }
-    flow.run(source, sink);
-    for (std::size_t i = 0; i < n; ++i) {
-      if (!net.placed[i] || fixed[i] != kNone) continue;
-      const int s = side(i);
-      if (s < 0 || (s == 0 && at[i] != kNone && flow.source_side(at[i]))) fixed[i] = boundary;
-    }
-  }
-  for (std::size_t i = 0; i < n; ++i)
-    if (net.placed[i] && fixed[i] == kNone) fixed[i] = stages - 1;
-  return fixed;
-}
-
 int depth(const std::vector<int>& stage) {
   return stage.empty() ? 1 : std::max(0, *std::max_element(stage.begin(), stage.end())) + 1;
+}
+
+// Moves the boundary between stages `boundary` and `boundary + 1` to where the fewest bits cross
+// it.
+void cut_boundary(const Graph& g, const Net& net, double budget, int boundary,
+                  std::vector<int>& stage) {
+  const std::size_t n = net.placed.size();
+  std::vector<int> fixed = stage;
+  for (std::size_t i = 0; i < n; ++i)
+    if (stage[i] == boundary || stage[i] == boundary + 1) fixed[i] = kNone;
+  const std::vector<int> late = place_alap(g, net, budget, boundary + 1, fixed);
+  const Placement early = place_asap(net, budget, fixed, boundary, {});
+  // Side of the boundary: -1 source (before), +1 sink (after), 0 free.
+  const auto side = [&](std::size_t i) {
+    if (fixed[i] != kNone) return fixed[i] <= boundary ? -1 : 1;
+    if (late[i] <= boundary) return -1;
+    return early.stage[i] > boundary ? 1 : 0;
+  };
+  Flow flow;
+  const int source = flow.node(), sink = flow.node();
+  std::vector<int> at(n, kNone);
+  const auto place = [&](std::size_t i) {
+    const int s = side(i);
+    if (s < 0) return source;
+    if (s > 0) return sink;
+    if (at[i] == kNone) at[i] = flow.node();
+    return at[i];
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!net.placed[i]) continue;
+    const int from = place(i);
+    if (from == sink) continue;
+    // One register a bit, however many users read it beyond the boundary.
+    int hub = kNone;
+    bool far = net.is_output[i];
+    for (int u : net.users[i]) {
+      const int to = place(static_cast<std::size_t>(u));
+      if (to == sink) {
+        far = true;
+      } else if (to != source) {
+        if (hub == kNone) hub = flow.node();
+        flow.edge(hub, to, Flow::kInfinite);
+        if (from != source) flow.edge(to, from, Flow::kInfinite);
+      }
+    }
+    if (!far && hub == kNone) continue;
+    if (far && from == source) continue;  // crosses whatever the cut
+    if (hub == kNone) hub = flow.node();
+    if (far) flow.edge(hub, sink, Flow::kInfinite);
+    flow.edge(from, hub, g.width(NodeId{static_cast<std::uint32_t>(i)}));
+  }
+  for (const Unit& unit : net.units) {
+    if (!unit.loop) continue;
+    for (std::size_t k = 1; k < unit.nodes.size(); ++k) {
+      const int x = place(static_cast<std::size_t>(unit.nodes[0]));
+      const int y = place(static_cast<std::size_t>(unit.nodes[k]));
+      if (x == y) continue;
+      flow.edge(x, y, Flow::kInfinite);
+      flow.edge(y, x, Flow::kInfinite);
+    }
+  }
+  flow.run(source, sink);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!net.placed[i] || fixed[i] != kNone) continue;
+    const int s = side(i);
+    const bool before = s < 0 || (s == 0 && flow.source_side(at[i]));
+    stage[i] = before ? boundary : boundary + 1;
+  }
+}
+
+// From the asap schedule, boundary after boundary, there and back: a cut never makes more
+// registers.
+std::vector<int> place_min_register(const Graph& g, const Net& net, double budget,
+                                    std::vector<int> stage) {
+  const int stages = depth(stage);
+  for (int boundary = stages - 2; boundary >= 0; --boundary)
+    cut_boundary(g, net, budget, boundary, stage);
+  for (int boundary = 1; boundary + 1 < stages; ++boundary)
+    cut_boundary(g, net, budget, boundary, stage);
+  return stage;
+}
+
+// Latency, timing and registers of chosen stages. The stages keep the clock by construction.
+void measure(const Graph& g, const Net& net, Schedule& s) {
+  const std::size_t n = g.size();
+  std::vector<double> end(n, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!net.placed[i]) continue;
+    double start = 0;
+    for (int a : net.args[i])
+      if (s.stage[static_cast<std::size_t>(a)] == s.stage[i])
+        start = std::max(start, end[static_cast<std::size_t>(a)]);
+    end[i] = start + net.delay[i];
+    if (end[i] >= s.critical_path_ns) {
+      s.critical_path_ns = end[i];
+      s.critical_node = label(g, static_cast<int>(i), net);
+    }
+    int last = s.stage[i];
+    for (int u : net.users[i]) last = std::max(last, s.stage[static_cast<std::size_t>(u)]);
+    if (net.is_output[i]) last = std::max(last, s.latency);
+    s.register_bits += static_cast<std::int64_t>(last - s.stage[i]) *
+                       g.width(NodeId{static_cast<std::uint32_t>(i)});
+  }
+  for (const Graph::State& state : g.states()) {
+    if (!net.placed[index(state.node)]) continue;
+    s.register_bits += g.width(state.node);
+    if (carries_next(g, s, state)) s.register_bits -= g.width(state.node);
+  }
 }
 
 }  // namespace
@@ -430,47 +477,29 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
           label(g, slowest, net), delay, cost.register_overhead_ns(), fits);
     }
     const Placement early = place_asap(net, budget, {}, 0, {});
+    const auto take = [&](std::vector<int> stages) {
+      Schedule taken;
+      taken.stage = std::move(stages);
+      for (NodeId i : g.inputs()) taken.stage[index(i)] = 0;
+      taken.latency = depth(taken.stage);
+      measure(g, net, taken);
+      return taken;
+    };
     switch (request.kind) {
       case ScheduleKind::kAsap:
-        s.stage = early.stage;
+        s = take(early.stage);
         break;
       case ScheduleKind::kMinRegister:
-        s.stage = place_min_register(g, net, budget, depth(early.stage));
+        s = take(place_min_register(g, net, budget, early.stage));
         break;
       case ScheduleKind::kRandom: {
         std::mt19937_64 random(request.seed);
-        s.stage = place_asap(net, budget, {}, 0, [&] { return random() % 12 == 0 ? 1 : 0; }).stage;
+        s = take(place_asap(net, budget, {}, 0, [&] { return random() % 12 == 0 ? 1 : 0; }).stage);
         break;
       }
     }
-    for (NodeId i : g.inputs()) s.stage[index(i)] = 0;
-    s.latency = depth(s.stage);
   }
-
-  // Timing and registers of what was chosen. The stages keep the clock by construction.
-  std::vector<double> end(n, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!net.placed[i]) continue;
-    double start = 0;
-    for (int a : net.args[i])
-      if (s.stage[static_cast<std::size_t>(a)] == s.stage[i])
-        start = std::max(start, end[static_cast<std::size_t>(a)]);
-    end[i] = start + net.delay[i];
-    if (end[i] >= s.critical_path_ns) {
-      s.critical_path_ns = end[i];
-      s.critical_node = label(g, static_cast<int>(i), net);
-    }
-    int last = s.stage[i];
-    for (int u : net.users[i]) last = std::max(last, s.stage[static_cast<std::size_t>(u)]);
-    if (net.is_output[i]) last = std::max(last, s.latency);
-    s.register_bits += static_cast<std::int64_t>(last - s.stage[i]) *
-                       g.width(NodeId{static_cast<std::uint32_t>(i)});
-  }
-  for (const Graph::State& state : g.states()) {
-    if (!net.placed[index(state.node)]) continue;
-    s.register_bits += g.width(state.node);
-    if (carries_next(g, s, state)) s.register_bits -= g.width(state.node);
-  }
+  if (request.combinational) measure(g, net, s);
   if (!request.combinational) s.critical_path_ns += cost.register_overhead_ns();
   BLOCKDOT_CHECK(request.combinational || s.critical_path_ns <= request.clock_ns + 1e-6,
                  "stage of {:.3f} ns at a clock of {} ns", s.critical_path_ns, request.clock_ns);

@@ -27,7 +27,8 @@ Fx place(const Fx& significand, const Fx& shift, int lsb, int keep) {
   const int offset = significand.lsb - lsb;  // the left shift when `shift` is zero
   const int down = std::clamp(-offset, 0, s.width());
   Fx amount = add(shift, constant(g, offset + down));
-  if (amount.lo < 0) amount = mux(sign(amount), constant(g, 0), assume(amount, 0, std::max(Int(0), amount.hi)));
+  if (amount.lo < 0)
+    amount = mux(sign(amount), constant(g, 0), assume(amount, 0, std::max(Int(0), amount.hi)));
   const Int most = keep + down;
   if (amount.hi > most) {
     if (amount.lo >= most) {
@@ -83,7 +84,8 @@ FixedTotal build_kulisch_window(Graph& g, const DotSpec& spec, const BeatValue& 
     if (x.lo >= lo && x.hi <= hi) return x;
     const Fx under = less(x, constant(g, lo, x.lsb)), over = less(constant(g, hi, x.lsb), x);
     const Fx bound = mux(under, constant(g, lo, x.lsb), constant(g, hi, x.lsb));
-    return name(mux(name(or_(under, over), fmt::format("{}_out", what)), bound, assume(x, lo, hi)), what);
+    return name(mux(name(or_(under, over), fmt::format("{}_out", what)), bound, assume(x, lo, hi)),
+                what);
   };
   if (window.saturate)
     placed = clamp_to(placed, -pow2(keep - 1), pow2(keep - 1) - 1, "entry");
@@ -108,8 +110,9 @@ FixedTotal build_kulisch_window(Graph& g, const DotSpec& spec, const BeatValue& 
 //
 //   exponents equal or one apart   nothing leaves the field: exact
 //   further apart                  at most one bit cancels, and the field holds two bits more than
-//                                  the significand and tail need (a subnormal accumulator may cancel
-//                                  more, but its rounding point is fixed and inside the field)
+//                                  the significand and tail need (a subnormal accumulator may
+//                                  cancel more, but its rounding point is fixed and inside the
+//                                  field)
 FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValue& term,
                                    const Framing& framing, const Fx& random) {
   const ElementFormat& f = spec.accumulator.format;
@@ -144,13 +147,15 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   const Fx normal = nonzero(acc_exponent);
   Fx acc_sig = f.man_bits == 0 ? normal : cat({normal, bits(code, 0, f.man_bits)});
   acc_sig = name(acc_sig, "base_sig");
-  Fx field = f.exp_bits == 1 ? constant(g, 1)
-                             : cat({bits(acc_exponent, 1, f.exp_bits - 1),
-                                    or_(bit(acc_exponent, 0), not_(normal))});
+  Fx field =
+      f.exp_bits == 1
+          ? constant(g, 1)
+          : cat({bits(acc_exponent, 1, f.exp_bits - 1), or_(bit(acc_exponent, 0), not_(normal))});
   if (f.exp_bits > 1) field.lo = 1;
   const Fx acc_exp = name(field, "base_exp");
 
-  const int width = std::max(std::max(precision, term_width) + 1, precision + tail_bits(rounding) + 3);
+  const int width =
+      std::max(std::max(precision, term_width) + 1, precision + tail_bits(rounding) + 3);
   const auto left = [&](const Fx& x) {
     return widen(scale(extend_lsb(x, x.width() - width), width - x.width()), 0, pow2(width) - 1);
   };
@@ -158,20 +163,21 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   const Fx acc_larger = name(sign(difference), "acc_larger");
   const Fx distance = name(magnitude(difference), "distance");
   const Fx a = left(acc_sig), t = left(term_sig);
-  const Fx large = name(mux(acc_larger, a, t), "large");
-  const Fx small = name(mux(acc_larger, t, a), "small");
+  const Fx large = name(mux(acc_larger, a, t), "bigger");
+  const Fx small = name(mux(acc_larger, t, a), "lesser");
   // The larger one, so at least 1; it is also how far the total's top bit, one place further up,
   // lies above the smallest normal exponent.
   const Fx larger = mux(acc_larger, acc_exp, term_exp);
-  const Fx top = name(assume(larger, 0, larger.hi), "large_exp");
+  const Fx top = name(assume(larger, 0, larger.hi), "bigger_exp");
   // Bits that leave the field: all those below 2^distance.
   Fx shift = distance;
   if (distance.hi > width) {
     const Fx far = name(less(constant(g, width), distance), "distance_far");
     shift = assume(mux(far, constant(g, width), distance), 0, width);
   }
-  shift = name(shift, "small_shift");
-  const Fx extended = name(shr_floor(scale(extend_lsb(small, -width), width), shift), "small_wide");
+  shift = name(shift, "lesser_shift");
+  const Fx extended =
+      name(shr_floor(scale(extend_lsb(small, -width), width), shift), "lesser_wide");
   const Fx lost = name(nonzero(bits(extended, 0, width)), "lost");
   const Fx shifted = cat({bits(extended, width, width), lost});
   const Fx opposite = name(xor_(and_(acc_sign, not_(start)), term_sign), "opposite");
@@ -194,11 +200,11 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   // The lowest bit is the sticky one.
   const int mag_width = total_mag.width();
   BLOCKDOT_CHECK(mag_width == width + 2, "width of the total");
-  const Rounded rounded =
-      build_round(f, rounding, {bits(total_mag, 1, mag_width - 1), top, bit(total_mag, 0)},
-                  random, "round");
+  const Rounded rounded = build_round(
+      f, rounding, {bits(total_mag, 1, mag_width - 1), top, bit(total_mag, 0)}, random, "round");
 
-  const Fx keep = or_(not_(framing.valid), can_hold ? and_(acc_held, not_(framing.first)) : constant(g, 0));
+  const Fx keep =
+      or_(not_(framing.valid), can_hold ? and_(acc_held, not_(framing.first)) : constant(g, 0));
   const Fx next_code = name(bits(mux(keep, acc_code, rounded.code), 0, code_width), "acc_code_d");
   const Fx next_sign = name(mux(keep, acc_sign, result_sign), "acc_sign_d");
   set_next(acc_code, next_code);
@@ -217,8 +223,8 @@ Flags build_flags(Graph& g, const BeatValue& term, const Framing& framing) {
   const auto sticky = [&](const Fx& flag, const char* label) {
     if (flag.graph->node(flag.node).op == Op::kConst) return flag;
     const Fx held = state(g, fmt::format("{}", label), 0, 1);
-    const Fx next = name(or_(and_(held, not_(start)), and_(flag, framing.valid)),
-                         fmt::format("{}_d", label));
+    const Fx next =
+        name(or_(and_(held, not_(start)), and_(flag, framing.valid)), fmt::format("{}_d", label));
     set_next(held, next);
     return next;
   };

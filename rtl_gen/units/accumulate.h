@@ -30,8 +30,8 @@ FixedTotal build_kulisch_window(Graph& graph, const formats::DotSpec& spec, cons
                                 const Framing& framing);
 
 /// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw.
-FloatTotal build_float_accumulator(Graph& graph, const formats::DotSpec& spec, const BeatValue& term,
-                                   const Framing& framing, const Fx& random);
+FloatTotal build_float_accumulator(Graph& graph, const formats::DotSpec& spec,
+                                   const BeatValue& term, const Framing& framing, const Fx& random);
 
 /// NaN and Inf of all beats since `first`, this one included.
 struct Flags {

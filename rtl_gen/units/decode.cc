@@ -23,10 +23,9 @@ Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_
   const Fx exponent = bits(magnitude, f.man_bits, f.exp_bits);
   const Fx normal = nonzero(exponent);
   Fields out;
-  out.significand = f.man_bits == 0
-                        ? normal
-                        : rtl_gen::name(cat({normal, bits(magnitude, 0, f.man_bits)}),
-                                        fmt::format("{}_sig", name));
+  out.significand = f.man_bits == 0 ? normal
+                                    : rtl_gen::name(cat({normal, bits(magnitude, 0, f.man_bits)}),
+                                                    fmt::format("{}_sig", name));
   // A subnormal has the shift of exponent 1: its lowest bit becomes one.
   const bool top_is_special = f.special == Special::kIeee;
   const Int most = pow2(f.exp_bits) - (top_is_special ? 2 : 1);
@@ -42,7 +41,8 @@ Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_
   out.nan = out.inf = constant(g, 0);
   switch (f.special) {
     case Special::kFinite:
-    case Special::kFnuz: break;  // fnuz: its NaN is a matter of the sign
+    case Special::kFnuz:
+      break;  // fnuz: its NaN is a matter of the sign
     case Special::kFn:
       out.nan = is_zero(not_(magnitude));
       break;
@@ -75,7 +75,8 @@ Fx decode_integer(const ElementFormat& f, const Fx& code, std::string_view name)
 }
 
 Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::string_view name) {
-  BLOCKDOT_CHECK(code.width() == f.width(), "{} code of {} bits", formats::to_text(f), code.width());
+  BLOCKDOT_CHECK(code.width() == f.width(), "{} code of {} bits", formats::to_text(f),
+                 code.width());
   Element e;
   e.nan = e.inf = constant(g, 0);
   e.shift = constant(g, 0);
@@ -104,12 +105,11 @@ Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::st
         break;  // the code of -0 has significand 0 already
       }
       if (f.special == Special::kFinite) break;
-      const Fx special = f.special == Special::kFn
-                             ? e.nan
-                             : is_zero(not_(bits(code, f.man_bits, f.exp_bits)));
-      e.significand = rtl_gen::name(
-          and_(e.significand, repeat(not_(special), e.significand.width())),
-          fmt::format("{}_fin", name));
+      const Fx special =
+          f.special == Special::kFn ? e.nan : is_zero(not_(bits(code, f.man_bits, f.exp_bits)));
+      e.significand =
+          rtl_gen::name(and_(e.significand, repeat(not_(special), e.significand.width())),
+                        fmt::format("{}_fin", name));
       break;
     }
   }
@@ -124,7 +124,8 @@ Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std:
   s.significand = constant(g, 1);
   s.shift = s.not_finite = s.zero = constant(g, 0);
   switch (f.kind) {
-    case formats::ScaleKind::kNone: break;
+    case formats::ScaleKind::kNone:
+      break;
     case formats::ScaleKind::kInteger:
     case formats::ScaleKind::kCodeBook:
       BLOCKDOT_CHECK(false, "validate(DotSpec) refuses {}", formats::to_text(f));

@@ -8,8 +8,8 @@
 
 namespace blockdot::rtl_gen {
 
-/// An element: (-1)^sign * significand * 2^shift * 2^weight. A NaN or Inf code has significand 0 and
-/// its flag set.
+/// An element: (-1)^sign * significand * 2^shift * 2^weight. A NaN or Inf code has significand 0
+/// and its flag set.
 ///
 ///   minifloat   significand = [ hidden one | mantissa ], shift = max(exponent, 1) >= 1
 struct Element {

@@ -47,7 +47,8 @@ void partial_products(const Fx& a, const Fx& b, int lane, std::vector<Fx>& rows,
   const int n = a.width();
   const Fx b0 = scale(b, -b.lsb);
   for (int i = 0; i < n; ++i) {
-    const Fx masked = name(mux(bit(a, i), b0, constant(*a.graph, 0)), fmt::format("row{}_{}", lane, i));
+    const Fx masked =
+        name(mux(bit(a, i), b0, constant(*a.graph, 0)), fmt::format("row{}_{}", lane, i));
     if (i + 1 < n) {
       rows.push_back(scale(masked, i));
       continue;
@@ -101,8 +102,10 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     g.section("partial products");
     std::vector<Fx> ones;
     for (int j = 0; j < lanes; ++j) {
-      const Fx x = decode_integer(spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j));
-      const Fx y = decode_integer(spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j));
+      const Fx x =
+          decode_integer(spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j));
+      const Fx y =
+          decode_integer(spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j));
       partial_products(x, y, j, terms, ones);
     }
     terms.insert(terms.end(), ones.begin(), ones.end());
@@ -114,8 +117,10 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
   g.section("decode");
   std::vector<Element> xs, ys;
   for (int j = 0; j < lanes; ++j) {
-    xs.push_back(decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
-    ys.push_back(decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
+    xs.push_back(
+        decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
+    ys.push_back(
+        decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
   }
   const auto finish = [&](int j, const char* what) { return fmt::format("{}{}", what, j); };
 
@@ -125,8 +130,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     products.push_back(name(mul(xs[static_cast<std::size_t>(j)].significand,
                                 ys[static_cast<std::size_t>(j)].significand),
                             finish(j, "prod")));
-    signs.push_back(name(xor_(xs[static_cast<std::size_t>(j)].sign, ys[static_cast<std::size_t>(j)].sign),
-                         finish(j, "neg")));
+    signs.push_back(
+        name(xor_(xs[static_cast<std::size_t>(j)].sign, ys[static_cast<std::size_t>(j)].sign),
+             finish(j, "neg")));
   }
 
   g.section("align");
@@ -206,9 +212,12 @@ BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
     switch (f.kind) {
       case formats::ScaleKind::kNone:
       case formats::ScaleKind::kInteger:  // no unit takes these two
-      case formats::ScaleKind::kCodeBook: return 1;
-      case formats::ScaleKind::kE8M0: return pow2(static_cast<int>(formats::kE8M0Nan) - 1);
-      case formats::ScaleKind::kMinifloat: return max_integer(f.minifloat) * 2;  // in units of shift 0
+      case formats::ScaleKind::kCodeBook:
+        return 1;
+      case formats::ScaleKind::kE8M0:
+        return pow2(static_cast<int>(formats::kE8M0Nan) - 1);
+      case formats::ScaleKind::kMinifloat:
+        return max_integer(f.minifloat) * 2;  // in units of shift 0
     }
     return 1;
   };

@@ -41,7 +41,7 @@ struct BeatValue {
   Fx significand;  // signed: the sum times the scales' significands
   Fx shift;        // unsigned: both scales' exponents
   Fx nan, plus_inf, minus_inf;
-  Range limit;     // of significand * 2^shift in units of 2^significand.lsb, for finite scales
+  Range limit;  // of significand * 2^shift in units of 2^significand.lsb, for finite scales
 };
 BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
                            const OperandPorts& b);

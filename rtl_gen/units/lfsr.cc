@@ -1,5 +1,5 @@
-// Moving on by r steps is linear over GF(2): each next bit is the XOR of some state bits. Which ones
-// is read off by stepping every single-bit state.
+// Moving on by r steps is linear over GF(2): each next bit is the XOR of some state bits. Which
+// ones is read off by stepping every single-bit state.
 #include "rtl_gen/units/lfsr.h"
 
 #include <fmt/format.h>
@@ -33,7 +33,7 @@ Fx build_lfsr(Graph& g, int r, const Fx& draw) {
       if (parts.size() % 2) halves.push_back(parts.back());
       parts = std::move(halves);
     }
-    next.push_back(parts.front());
+    next.push_back(name(parts.front(), fmt::format("lfsr_next{}", j)));
   }
   const Fx advanced = name(cat(next), "lfsr_moved");
   const Fx fresh = name(cat({bits(seed, 1, kWidth - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");

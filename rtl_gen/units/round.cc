@@ -22,9 +22,12 @@ int smallest_normal(const ElementFormat& f) { return 1 - f.bias; }
 int tail_bits(const Rounding& rounding) {
   switch (rounding.mode) {
     case RoundingMode::kRne:
-    case RoundingMode::kRna: return 1;
-    case RoundingMode::kRtz: return 0;
-    case RoundingMode::kStochastic: return rounding.random_bits;
+    case RoundingMode::kRna:
+      return 1;
+    case RoundingMode::kRtz:
+      return 0;
+    case RoundingMode::kStochastic:
+      return rounding.random_bits;
   }
   return 0;
 }
@@ -58,7 +61,8 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
   Fx exponent = assume(exponent_of_top, 0, x.above.hi + 1);
   exponent = name(mux(normal, exponent, constant(g, 0)), label("exp"));
 
-  const Fx mantissa = f.man_bits == 0 ? constant(g, 0) : bits(shifted, width - significand, f.man_bits);
+  const Fx mantissa =
+      f.man_bits == 0 ? constant(g, 0) : bits(shifted, width - significand, f.man_bits);
   Fx kept = f.man_bits == 0 ? exponent : cat({exponent, mantissa});
   kept.hi = std::min(kept.hi, Int((exponent.hi + 1) * pow2(f.man_bits) - 1));
   kept = name(kept, label("kept"));
@@ -66,8 +70,11 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
   const int rest = width - significand - tail;
   Fx up = constant(g, 0);
   switch (rounding.mode) {
-    case RoundingMode::kRtz: break;
-    case RoundingMode::kRna: up = bit(shifted, rest); break;
+    case RoundingMode::kRtz:
+      break;
+    case RoundingMode::kRna:
+      up = bit(shifted, rest);
+      break;
     case RoundingMode::kRne: {
       const Fx below = rest > 0 ? nonzero(bits(shifted, 0, rest)) : constant(g, 0);
       const Fx sticky = any_of(g, {below, x.sticky, bit(kept, 0)});
@@ -125,9 +132,9 @@ Rounded build_round_fixed(const ElementFormat& f, const Rounding& rounding, cons
   const int low = field.lsb;
   width = std::max(width, smallest_normal(f) - low + 1);
   const Fx wide = widen(scale(field, -low), 0, pow2(width) - 1);
-  Rounded out = build_round(f, rounding,
-                            {wide, constant(g, low + width - 1 - smallest_normal(f)), sticky},
-                            random, prefix);
+  Rounded out =
+      build_round(f, rounding, {wide, constant(g, low + width - 1 - smallest_normal(f)), sticky},
+                  random, prefix);
   if (top > highest) {
     const Int most = formats::max_finite_code(f);
     out.code = bits(mux(too_big, constant(g, most), out.code), 0, out.code.width());

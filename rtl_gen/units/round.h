@@ -9,8 +9,8 @@
 
 namespace blockdot::rtl_gen {
 
-/// |x| as an unsigned field whose top bit weighs 2^(1 - bias + above), plus a tail below its last bit
-/// that is not zero exactly where `sticky` is set.
+/// |x| as an unsigned field whose top bit weighs 2^(1 - bias + above), plus a tail below its last
+/// bit that is not zero exactly where `sticky` is set.
 struct Magnitude {
   Fx magnitude;
   Fx above;   // unsigned: the top bit's exponent over the format's smallest normal one
@@ -32,16 +32,16 @@ int smallest_normal(const formats::ElementFormat& format);
 Rounded build_round(const formats::ElementFormat& format, const formats::Rounding& rounding,
                     const Magnitude& x, const Fx& random, std::string_view prefix);
 
-/// The same for a fixed-point signed value: takes the magnitude, keeps the bits that the rounding can
-/// read, ORs the others into the sticky bit and into the overflow.
+/// The same for a fixed-point signed value: takes the magnitude, keeps the bits that the rounding
+/// can read, ORs the others into the sticky bit and into the overflow.
 Rounded build_round_fixed(const formats::ElementFormat& format, const formats::Rounding& rounding,
                           const Fx& x, const Fx& random, std::string_view prefix);
 
 /// Code with sign: NaN where `nan`, Inf where `inf`, else the rounded code. Overflow and Inf become
 /// Inf, or NaN where the format has no Inf, or the largest finite value where it has neither; under
 /// RTZ an overflow stays finite.
-Fx build_encode(const formats::ElementFormat& format, const formats::Rounding& rounding, const Fx& sign,
-                const Rounded& rounded, const Fx& nan, const Fx& inf, const Fx& inf_sign,
-                std::string_view prefix);
+Fx build_encode(const formats::ElementFormat& format, const formats::Rounding& rounding,
+                const Fx& sign, const Rounded& rounded, const Fx& nan, const Fx& inf,
+                const Fx& inf_sign, std::string_view prefix);
 
 }  // namespace blockdot::rtl_gen

@@ -35,19 +35,20 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
   Fx above = name(add(field, constant(g, offset)), "acc_above");
   Fx magnitude = significand;
   if (above.lo < 0) {
-    // Below the output's smallest normal exponent the significand moves right; beyond `reach` all of
-    // it lies under the last bit that the rounding reads, where only being nonzero counts.
+    // Below the output's smallest normal exponent the significand moves right; beyond `reach` all
+    // of it lies under the last bit that the rounding reads, where only being nonzero counts.
     const int reach = to.man_bits + 1 + tail_bits(rounding) + 1;
     const Fx below = name(neg(above), "acc_below");
     const Fx is_below = sign(above);
     const Fx distance = mux(is_below, assume(below, 0, -above.lo), constant(g, 0));
-    const Fx shift = -above.lo <= reach
-                         ? distance
-                         : assume(mux(less(constant(g, reach), distance), constant(g, reach), distance),
-                                  0, reach);
-    const Fx moved = name(shr_floor(scale(extend_lsb(significand, -reach), reach),
-                                    name(shift, "acc_shift")),
-                          "acc_shifted");
+    const Fx shift =
+        -above.lo <= reach
+            ? distance
+            : assume(mux(less(constant(g, reach), distance), constant(g, reach), distance), 0,
+                     reach);
+    const Fx moved =
+        name(shr_floor(scale(extend_lsb(significand, -reach), reach), name(shift, "acc_shift")),
+             "acc_shifted");
     magnitude = widen(moved, 0, pow2(significand.width() + reach) - 1);
     above = mux(is_below, constant(g, 0), assume(above, 0, std::max(Int(0), above.hi)));
   }
@@ -58,7 +59,8 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
 
 Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
   Graph g;
-  const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1), input(g, "last_i", 1)};
+  const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1),
+                        input(g, "last_i", 1)};
   const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
   const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
   const Fx done = control(name(and_(framing.valid, framing.last), "done"));
@@ -89,7 +91,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
     rounded = build_round_fixed(spec.output, spec.rounding, value, random, "out");
   };
   switch (spec.accumulator.kind) {
-    case AccumulatorKind::kKulisch: fixed(build_kulisch(g, spec, term, framing).value); break;
+    case AccumulatorKind::kKulisch:
+      fixed(build_kulisch(g, spec, term, framing).value);
+      break;
     case AccumulatorKind::kKulischWindow:
       fixed(build_kulisch_window(g, spec, term, framing).value);
       break;
@@ -104,11 +108,10 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
         flags.nan = or_(flags.nan, total.held);
       }
       // The accumulator's -0 is an exact zero, and that is +0 in another format.
-      sign_bit = same_format ? total.sign
-                             : name(and_(total.sign, nonzero(total.code)), "out_sign");
-      rounded = same_format
-                    ? Rounded{total.code, constant(g, 0)}
-                    : convert(g, spec.accumulator.format, total.code, spec.output, spec.rounding, random);
+      sign_bit = same_format ? total.sign : name(and_(total.sign, nonzero(total.code)), "out_sign");
+      rounded = same_format ? Rounded{total.code, constant(g, 0)}
+                            : convert(g, spec.accumulator.format, total.code, spec.output,
+                                      spec.rounding, random);
       break;
     }
   }
@@ -135,15 +138,18 @@ Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts) {
   const BlockDot dot = build_block_dot(g, spec, a, b);
   output("sum_o", dot.sum);
   g.section("scale");
+  // Elements that are always finite have no flag: their one NaN, a scale code of 255, is with
+  // whoever drives the scale ports.
   Fx not_finite = dot.any_special;
+  const bool element_specials = g.node(not_finite.node).op != Op::kConst;
   if (a.scale || b.scale) {
     const Fx none = constant(g, 0);
     const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
     const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
     output("scale_o", name(add(x.shift, y.shift), "scale_sum"));
-    not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
+    if (element_specials) not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
   }
-  if (g.node(not_finite.node).op != Op::kConst) output("nan_o", name(not_finite, "not_finite"));
+  if (element_specials) output("nan_o", name(not_finite, "not_finite"));
   if (facts) {
     facts->sum_width = dot.sum.width();
     facts->sum_lsb = dot.sum.lsb;

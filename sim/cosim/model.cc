@@ -1,8 +1,9 @@
 // Compiling: the Verilog goes to `unit.v` in a fresh folder and all tools run there with relative
-// names, so what they embed does not depend on where the cache is. Everything Verilator wrote and a
-// shim with the C table are compiled as one translation unit and linked with Verilator's runtime,
-// which is compiled once. The finished file gets a trailer with its SHA-256 (the loader ignores
-// bytes behind the sections) and is renamed into the cache: readers see a whole entry or none.
+// names, so what they embed does not depend on where the cache is. What Verilator wrote and a shim
+// with the C table are compiled as two translation units, the hot part and the rest, and linked
+// with Verilator's runtime, which is compiled once. The finished file gets a trailer with its
+// SHA-256 (the loader ignores bytes behind the sections) and is renamed into the cache: readers see
+// a whole entry or none.
 #include "sim/cosim/model.h"
 
 #include <dlfcn.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <future>
 #include <mutex>
 
 #include "formats/error.h"
@@ -218,11 +220,12 @@ fs::path verilator_include() {
   return fs::path(output) / "include";
 }
 
-std::vector<std::string> compiler(std::vector<std::string> tail) {
+std::vector<std::string> compiler(const std::vector<std::string>& tail) {
+  static const fs::path include = verilator_include();
   std::vector<std::string> command = {"g++"};
   command.insert(command.end(), kCompilerFlags.begin(), kCompilerFlags.end());
-  command.push_back("-I" + verilator_include().string());
-  command.push_back("-I" + (verilator_include() / "vltstd").string());
+  command.push_back("-I" + include.string());
+  command.push_back("-I" + (include / "vltstd").string());
   command.insert(command.end(), tail.begin(), tail.end());
   return command;
 }
@@ -250,15 +253,24 @@ void compile(const ModelSource& source, const std::string& shim, const fs::path&
   verilate.insert(verilate.end(), {"--top-module", source.top, "unit.v"});
   require_tool(verilate, build.path());
 
+  // The slow parts (construction, the first evaluation) are half of the text and run once.
   std::vector<std::string> parts;
   for (const auto& entry : fs::directory_iterator(build.path() / "obj"))
     if (entry.path().extension() == ".cpp") parts.push_back(entry.path().filename().string());
   std::sort(parts.begin(), parts.end());
-  std::string text;
-  for (const std::string& part : parts) text += fmt::format("#include \"obj/{}\"\n", part);
-  write_file_atomic(build.path() / "model.cc", text + shim);
-  require_tool(compiler({"-O3", "-shared", "-Wl,-Bsymbolic", "-Iobj", "model.cc", runtime.string(),
-                         "-pthread", "-o", "model.so"}),
+  std::string fast, slow;
+  for (const std::string& part : parts)
+    (part.find("__Slow") == std::string::npos ? fast : slow) +=
+        fmt::format("#include \"obj/{}\"\n", part);
+  write_file_atomic(build.path() / "fast.cc", fast + shim);
+  write_file_atomic(build.path() / "slow.cc", "#include \"obj/Vunit.h\"\n" + slow);
+  auto compile_slow = std::async(std::launch::async, [&] {
+    require_tool(compiler({"-O0", "-Iobj", "-c", "slow.cc", "-o", "slow.o"}), build.path());
+  });
+  require_tool(compiler({"-O3", "-Iobj", "-c", "fast.cc", "-o", "fast.o"}), build.path());
+  compile_slow.get();
+  require_tool({"g++", "-shared", "-Wl,-Bsymbolic", "fast.o", "slow.o", runtime.string(),
+                "-pthread", "-o", "model.so"},
                build.path());
   install(build.path() / "model.so", target);
 }

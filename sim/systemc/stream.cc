@@ -1,6 +1,7 @@
 // Every module is one SC_METHOD on the clock's rising edge that reads what its neighbours showed in
 // the cycle before and writes what it shows in the cycle that begins: all outputs are registers, so
-// the order of the processes does not matter.
+// the order of the processes does not matter. A unit of latency 0 looks at its input a delta cycle
+// later, when the source has written what it offers in the same cycle.
 #include "sim/systemc/stream.h"
 
 #include <deque>
@@ -105,6 +106,9 @@ SC_MODULE(Unit) {
     SC_METHOD(tick);
     sensitive << clk_i.pos();
     dont_initialize();
+    SC_METHOD(pass_through);
+    sensitive << began_;
+    dont_initialize();
   }
 
   std::int64_t beats = 0;
@@ -118,14 +122,33 @@ SC_MODULE(Unit) {
   void tick() {
     ++cycle_;  // the cycle that begins
     if (showing_ && ready_i.read()) fifo_.pop_front();
-    if (ready_ && valid_i.read()) {
-      StreamBeat beat = beat_i.read();
-      auto code = datapath_.step(beat.result, beat.beat, beat.last);
-      BLOCKDOT_CHECK(code.has_value() == beat.last);
-      if (code) pipeline_.push_back({*code, cycle_ - 1 + shape_.latency});
-      next_take_ = cycle_ - 1 + shape_.interval;
-      ++beats;
+    if (shape_.latency > 0) {
+      take(cycle_ - 1);
+      show();
     }
+    ready_ =
+        cycle_ >= next_take_ && static_cast<std::int64_t>(pipeline_.size() + fifo_.size()) < depth_;
+    ready_o.write(ready_);
+    if (shape_.latency == 0) began_.notify(sc_core::SC_ZERO_TIME);
+  }
+
+  void pass_through() {
+    take(cycle_);
+    show();
+  }
+
+  /// Takes what was offered in `cycle`, if anything and if ready then.
+  void take(std::int64_t cycle) {
+    if (!ready_ || !valid_i.read()) return;
+    StreamBeat beat = beat_i.read();
+    auto code = datapath_.step(beat.result, beat.beat, beat.last);
+    BLOCKDOT_CHECK(code.has_value() == beat.last);
+    if (code) pipeline_.push_back({*code, cycle + shape_.latency});
+    next_take_ = cycle + shape_.interval;
+    ++beats;
+  }
+
+  void show() {
     while (!pipeline_.empty() && pipeline_.front().due <= cycle_) {
       fifo_.push_back(pipeline_.front().code);
       pipeline_.pop_front();
@@ -133,14 +156,12 @@ SC_MODULE(Unit) {
     showing_ = !fifo_.empty();
     valid_o.write(showing_);
     if (showing_) result_o.write(fifo_.front());
-    ready_ =
-        cycle_ >= next_take_ && static_cast<std::int64_t>(pipeline_.size() + fifo_.size()) < depth_;
-    ready_o.write(ready_);
   }
 
   StreamShape shape_;
   std::int64_t depth_;
   Datapath& datapath_;
+  sc_core::sc_event began_;
   std::int64_t cycle_ = -1;
   std::int64_t next_take_ = 0;
   bool ready_ = false, showing_ = false;  // in the cycle that ended
@@ -217,7 +238,7 @@ StreamRun run_stream(const StreamShape& shape, Datapath& datapath, const StreamO
   if (options.fifo_depth < 0)
     throw ConfigError("fifo depth = {}: must be at least 1, or 0 for latency + 2",
                       options.fifo_depth);
-  BLOCKDOT_CHECK(shape.latency >= 1 && shape.interval >= 1 && shape.results >= 1 &&
+  BLOCKDOT_CHECK(shape.latency >= 0 && shape.interval >= 1 && shape.results >= 1 &&
                      shape.beats_per_result >= 1,
                  "latency {}, interval {}, {} results of {} beats", shape.latency, shape.interval,
                  shape.results, shape.beats_per_result);

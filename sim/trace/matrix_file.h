@@ -13,7 +13,7 @@ namespace blockdot::sim {
 
 /// What a matrix file does not say itself.
 struct MatrixFileOptions {
-  std::string tensor;        // .safetensors: which one; empty: the only one
+  std::string tensor = {};   // .safetensors: which one; empty: the only one
   std::int64_t columns = 0;  // .f32: length of a row; 0: one row
 };
 

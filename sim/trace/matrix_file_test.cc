@@ -63,7 +63,7 @@ TEST_F(MatrixFile, EveryKindReadsBackWhatItWrote) {
   Matrix m{2, 3, {1, -0.0f, 3e-40f, 4, 5, 6}};
   for (const char* name : {"x.npy", "x.safetensors", "x.f32"}) {
     write_matrix(folder_.path() / name, m);
-    Matrix back = read_matrix(folder_.path() / name, {.tensor = "", .columns = 3});
+    Matrix back = read_matrix(folder_.path() / name, {.columns = 3});
     EXPECT_EQ(back.rows, 2) << name;
     EXPECT_EQ(back.columns, 3) << name;
     EXPECT_EQ(back.data, m.data) << name;
@@ -72,7 +72,7 @@ TEST_F(MatrixFile, EveryKindReadsBackWhatItWrote) {
 
 TEST_F(MatrixFile, RawRowsMustBeWhole) {
   EXPECT_THROW(read_matrix(file("x.f32", six_bytes() + "z")), ConfigError);
-  EXPECT_THROW(read_matrix(file("x.f32", six_bytes()), {.tensor = "", .columns = 4}), ConfigError);
+  EXPECT_THROW(read_matrix(file("x.f32", six_bytes()), {.columns = 4}), ConfigError);
   EXPECT_THROW(read_matrix(file("x.f32", "")), ConfigError);
   EXPECT_THROW(read_matrix(file("x.txt", six_bytes())), ConfigError);
   EXPECT_EQ(read_matrix(file("x.f32", six_bytes())).columns, 6);
@@ -85,7 +85,7 @@ TEST_F(MatrixFile, CodesOfEveryWidthReadBack) {
       for (std::size_t i = 0; i < codes.bytes.size(); ++i)
         codes.bytes[i] = static_cast<std::uint8_t>(3 * i + 1);
       write_codes(folder_.path() / name, codes);
-      CodeMatrix back = read_codes(folder_.path() / name, {.tensor = "", .columns = 2}, width);
+      CodeMatrix back = read_codes(folder_.path() / name, {.columns = 2}, width);
       EXPECT_EQ(back.bytes, codes.bytes) << name << width;
       EXPECT_EQ(back.code_bytes, width);
       EXPECT_EQ(back.rows, 2);

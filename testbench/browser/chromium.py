@@ -141,7 +141,7 @@ class Page:
         deadline = time.monotonic() + timeout_s
         while not self.evaluate(expression):
             if time.monotonic() > deadline:
-                raise BrowserError(f"not so in {timeout_s} s: {expression}")
+                raise BrowserError(f"not so in {timeout_s} s: {expression} {self.complaints()}")
             time.sleep(0.02)
 
     def complaints(self):

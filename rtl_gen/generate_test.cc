@@ -1,0 +1,178 @@
+// Whole units: widths, ports, determinism, errors, the report, and the time it takes.
+#include "rtl_gen/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <random>
+
+#include "formats/error.h"
+
+namespace blockdot::rtl_gen {
+namespace {
+
+using formats::parse_dot_spec;
+
+Unit make(UnitKind kind, const std::string& spec, const Arch& arch = {}) {
+  return generate(kind, parse_dot_spec(spec), arch);
+}
+
+const Port* find(const UnitReport& r, std::string_view name) {
+  for (const Port& p : r.ports)
+    if (p.name == name) return &p;
+  return nullptr;
+}
+
+int width_of(const std::string& spec) {
+  const Port* p = find(make(UnitKind::kBlockDot, spec, {.combinational = true}).report, "sum_o");
+  return p ? p->width : -1;
+}
+
+// Oracle: W = bitlen(N * Pmax / lsb) + 1 by hand, e.g. E4M3: 448 * 448 * 32 / 2^-18 < 2^41.
+TEST(BlockDot, SumHasTheNarrowestWidthForItsRange) {
+  EXPECT_EQ(width_of("a=mxfp8_e4m3"), 42);
+  EXPECT_EQ(width_of("a=mxfp8_e5m2"), 70);
+  EXPECT_EQ(width_of("a=mxfp8_e4m3 b=mxfp8_e5m2"), 56);
+  EXPECT_EQ(width_of("a=mxfp6_e3m2"), 24);
+  EXPECT_EQ(width_of("a=mxfp6_e2m3"), 18);
+  EXPECT_EQ(width_of("a=mxfp4_e2m1"), 14);
+  EXPECT_EQ(width_of("a=mxint8"), 20);
+  EXPECT_EQ(width_of("a=mx9"), 21);
+  EXPECT_EQ(width_of("a=mx6"), 15);
+  EXPECT_EQ(width_of("a=mx4"), 11);
+  EXPECT_EQ(width_of("a=e2m5:bias=2@e8m0/32 b=e4m3:finite:bias=8@e8m0/32"), 32);
+}
+
+TEST(BlockDot, HasTheStatedPortsAndNoClockWhenCombinational) {
+  const Unit fp8 = make(UnitKind::kBlockDot, "a=mxfp8_e4m3", {.combinational = true});
+  EXPECT_EQ(fp8.report.latency, 0);
+  EXPECT_EQ(find(fp8.report, "clk_i"), nullptr);
+  EXPECT_EQ(find(fp8.report, "a_i")->width, 256);
+  EXPECT_EQ(find(fp8.report, "a_scale_i")->width, 8);
+  EXPECT_EQ(find(fp8.report, "scale_o")->width, 9);
+  EXPECT_EQ(find(fp8.report, "nan_o")->width, 1);
+  const Unit plain = make(UnitKind::kBlockDot, "a=int8 lanes=4", {.combinational = true});
+  EXPECT_EQ(find(plain.report, "scale_o"), nullptr);
+  EXPECT_EQ(find(plain.report, "nan_o"), nullptr);
+  const Unit piped = make(UnitKind::kBlockDot, "a=mxfp8_e4m3", {});
+  EXPECT_NE(find(piped.report, "clk_i"), nullptr);
+  EXPECT_NE(find(piped.report, "valid_o"), nullptr);
+  EXPECT_GE(piped.report.latency, 1);
+}
+
+// Oracle: the decoded values in double, exact for these widths.
+TEST(BlockDot, SumIsTheSumOfDecodedProducts) {
+  std::mt19937_64 random(7);
+  int checked = 0;
+  for (const char* text :
+       {"a=mxfp8_e4m3 lanes=5", "a=mxfp4_e2m1 lanes=32", "a=mxint8 lanes=9",
+        "a=mxint8 b=mxfp6_e3m2 lanes=4", "a=mx9 lanes=6", "a=mx4 b=mxint8 lanes=4",
+        "a=int4:full b=int8 lanes=3", "a=bm8 lanes=7", "a=e4m3:fnuz lanes=4"}) {
+    const formats::DotSpec spec = parse_dot_spec(text);
+    const Unit unit = generate(UnitKind::kBlockDot, spec, {.combinational = true});
+    UnitInterpreter whole(unit.graph), lowered(unit.lowered);
+    for (int v = 0; v < 500; ++v) {
+      double want = 0;
+      std::vector<double> x[2];
+      std::map<std::string, std::vector<std::uint64_t>> in;
+      for (int side = 0; side < 2; ++side) {
+        const formats::BlockFormat& f = side == 0 ? spec.a : spec.b;
+        const std::string name = side == 0 ? "a" : "b";
+        const int w = f.element.width();
+        Int packed = 0, micro = 0;
+        for (int j = 0; j < spec.lanes; ++j) {
+          std::uint32_t code;
+          do {
+            code = static_cast<std::uint32_t>(random()) & ((1u << w) - 1);
+          } while (!std::isfinite(formats::decode(f.element, code)) ||
+                   (f.element.symmetric && f.element.kind == formats::ElementKind::kInteger &&
+                    code == 1u << (w - 1)));
+          packed |= Int(code) << static_cast<unsigned>(j * w);
+          double value = formats::decode(f.element, code);
+          if (f.micro.bits > 0) {
+            if (j % f.micro.block == 0)
+              micro |= Int(random() & ((1u << f.micro.bits) - 1))
+                       << static_cast<unsigned>(j / f.micro.block * f.micro.bits);
+            const auto tau = static_cast<int>(
+                (micro >> static_cast<unsigned>(j / f.micro.block * f.micro.bits)) &
+                ((1 << f.micro.bits) - 1));
+            value = std::ldexp(value, -tau);
+          }
+          x[side].push_back(value);
+        }
+        in[name + "_i"] = to_bits(packed, w * spec.lanes).limbs;
+        if (f.micro.bits > 0)
+          in[name + "_micro_i"] = to_bits(micro, spec.lanes / f.micro.block * f.micro.bits).limbs;
+        if (f.scale.width() > 0) in[name + "_scale_i"] = {random() % 255};
+      }
+      for (std::size_t j = 0; j < x[0].size(); ++j) want += x[0][j] * x[1][j];
+      for (UnitInterpreter* interpreter : {&whole, &lowered}) {
+        interpreter->step(in);
+        const Int sum = to_signed_int(interpreter->output_bits(interpreter->output_index("sum_o")));
+        ASSERT_EQ(std::ldexp(static_cast<double>(sum), unit.report.sum_lsb), want) << text;
+        if (interpreter->has_output("nan_o")) {
+          ASSERT_EQ(interpreter->output(interpreter->output_index("nan_o"))[0], 0u);
+        }
+      }
+      ++checked;
+    }
+  }
+  EXPECT_EQ(checked, 9 * 500);
+}
+
+TEST(Generate, SameSpecSameBytes) {
+  const std::string spec = "a=mxfp8_e4m3 accumulator=fp32 rounding=sr:16";
+  const Unit one = make(UnitKind::kDot, spec), two = make(UnitKind::kDot, spec);
+  EXPECT_EQ(one.verilog, two.verilog);
+  EXPECT_EQ(to_json(one.report).dump(), to_json(two.report).dump());
+}
+
+TEST(Generate, ADifferentArchNeverChangesTheGraph) {
+  const std::string spec = "a=mxfp4_e2m1 rounding=sr:8";
+  const Unit one = make(UnitKind::kDot, spec, {.technology = Technology::kGeneric});
+  const Unit two = make(
+      UnitKind::kDot, spec,
+      {.technology = Technology::kXilinx, .schedule = ScheduleKind::kRandom, .schedule_seed = 9});
+  EXPECT_EQ(one.graph.dump(), two.graph.dump());
+  EXPECT_NE(one.verilog, two.verilog);
+}
+
+TEST(Generate, A32LaneUnitTakesLessThanAFifthOfASecond) {
+  double best = 1e9;
+  for (const char* spec :
+       {"a=mxint8 rounding=sr:16", "a=mxfp8_e5m2 accumulator=fp32 rounding=sr:16"}) {
+    double fastest = 1e9;
+    for (int i = 0; i < 3; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      make(UnitKind::kDot, spec);
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      fastest = std::min(fastest, took.count());
+    }
+    EXPECT_LT(fastest, 0.2) << spec;
+    best = std::min(best, fastest);
+  }
+  RecordProperty("seconds", std::to_string(best));
+}
+
+TEST(Generate, ClockThatCannotBeMetIsAnError) {
+  EXPECT_THROW(make(UnitKind::kDot, "a=mxfp8_e4m3 accumulator=fp32", {.clock_ns = 0.2}),
+               ConfigError);
+  EXPECT_THROW(make(UnitKind::kDot, "a=mxfp8_e4m3", {.clock_ns = -1}), ConfigError);
+  EXPECT_THROW(make(UnitKind::kBlockDot, "a=e4m3@fp32/32"), ConfigError);
+}
+
+TEST(Report, SurvivesJson) {
+  const Unit unit =
+      make(UnitKind::kDot, "a=mx9 rounding=sr:16", {.technology = Technology::kXilinx});
+  const nlohmann::json json = to_json(unit.report);
+  EXPECT_EQ(json.at("schema"), "blockdot.unit/1");
+  EXPECT_EQ(json.at("latency"), unit.schedule.latency);
+  EXPECT_EQ(json.at("estimates").at("area").at("provenance"), "estimated");
+  EXPECT_EQ(to_json(report_from_json(json)), json);
+  EXPECT_THROW(report_from_json({{"schema", "blockdot.unit/9"}}), ConfigError);
+  EXPECT_THROW(report_from_json(nlohmann::json::object()), ConfigError);
+}
+
+}  // namespace
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,99 @@
+#include "rtl_gen/pipeline/schedule.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "formats/error.h"
+#include "rtl_gen/build/fx.h"
+#include "rtl_gen/build/lower.h"
+#include "rtl_gen/generate.h"
+
+namespace blockdot::rtl_gen {
+namespace {
+
+const CostModel kCost(Technology::kGeneric);
+
+// Products summed and accumulated: a wide front, a narrow waist and a loop.
+Graph sample() {
+  Graph g;
+  std::vector<Fx> terms;
+  const Fx a = input(g, "a_i", 64), b = input(g, "b_i", 64);
+  for (int j = 0; j < 8; ++j)
+    terms.push_back(name(mul(bits(a, 8 * j, 8), bits(b, 8 * j, 8)), fmt::format("prod{}", j)));
+  const Fx total = name(sum(g, terms), "total");
+  const Fx acc = state(g, "acc", 0, pow2(40) - 1);
+  const Fx next = name(assume(add(acc, total), 0, pow2(40) - 1), "acc_d");
+  set_next(acc, next);
+  output("acc_o", next);
+  return lower(g, SumStyle::kCompress);
+}
+
+TEST(Schedule, EveryStageFitsTheClock) {
+  const Graph g = sample();
+  for (ScheduleKind kind : {ScheduleKind::kAsap, ScheduleKind::kMinRegister, ScheduleKind::kRandom})
+    for (double clock : {1.2, 1.5, 2.0, 4.0}) {
+      const Schedule s = make_schedule(g, kCost, {clock, kind, 5, false});
+      EXPECT_LE(s.critical_path_ns, clock + 1e-9) << to_text(kind);
+      EXPECT_GE(s.latency, 1);
+      EXPECT_NO_THROW(verify(s, g));
+    }
+}
+
+TEST(Schedule, AFasterClockTakesMoreStages) {
+  const Graph g = sample();
+  EXPECT_GT(make_schedule(g, kCost, {1.0, ScheduleKind::kAsap, 0, false}).latency,
+            make_schedule(g, kCost, {3.0, ScheduleKind::kAsap, 0, false}).latency);
+}
+
+TEST(Schedule, MinRegisterHasAsapsLatencyAndFewerBits) {
+  const Graph unit = lower(build_graph(UnitKind::kDot, formats::parse_dot_spec("a=mxfp8_e4m3")),
+                           SumStyle::kCompress);
+  for (double clock : {1.5, 2.0, 3.0}) {
+    const Schedule asap = make_schedule(unit, kCost, {clock, ScheduleKind::kAsap, 0, false});
+    const Schedule least =
+        make_schedule(unit, kCost, {clock, ScheduleKind::kMinRegister, 0, false});
+    EXPECT_EQ(least.latency, asap.latency);
+    EXPECT_LT(least.register_bits, asap.register_bits) << clock;
+  }
+}
+
+TEST(Schedule, RandomSeedsGiveDifferentDeepPipelines) {
+  const Graph g = sample();
+  const Schedule one = make_schedule(g, kCost, {1.5, ScheduleKind::kRandom, 1, false});
+  const Schedule two = make_schedule(g, kCost, {1.5, ScheduleKind::kRandom, 2, false});
+  EXPECT_NE(one.stage, two.stage);
+  EXPECT_GT(one.latency, make_schedule(g, kCost, {1.5, ScheduleKind::kAsap, 0, false}).latency);
+}
+
+TEST(Schedule, AClockThatTheLoopCannotMeetIsAnErrorThatNamesNodeAndClock) {
+  const Graph g = sample();
+  try {
+    make_schedule(g, kCost, {0.3, ScheduleKind::kAsap, 0, false});
+    FAIL() << "no error";
+  } catch (const ConfigError& e) {
+    const std::string text = e.what();
+    const double fits = fastest_clock_ns(g, kCost);
+    EXPECT_NE(text.find("clock-ns = 0.3"), std::string::npos) << text;
+    EXPECT_NE(text.find("prod"), std::string::npos) << text;
+    EXPECT_NO_THROW(make_schedule(
+        g, kCost, {std::ceil(fits * 100) / 100, ScheduleKind::kMinRegister, 0, false}));
+    EXPECT_THROW(make_schedule(g, kCost, {fits - 0.01, ScheduleKind::kAsap, 0, false}),
+                 ConfigError);
+  }
+}
+
+TEST(Schedule, LoopsThatFeedEachOtherShareAStage) {
+  // Two registers, each the input of the other's next value.
+  Graph g;
+  const Fx x = input(g, "x_i", 8);
+  const Fx p = state(g, "p", 0, 255), q = state(g, "q", 0, 255);
+  set_next(p, name(bits(add(q, x), 0, 8), "p_d"));
+  set_next(q, name(xor_(p, bits(mul(x, x), 0, 8)), "q_d"));
+  output("p_o", p);
+  const Graph low = lower(g, SumStyle::kCompress);
+  for (ScheduleKind kind : {ScheduleKind::kAsap, ScheduleKind::kMinRegister, ScheduleKind::kRandom})
+    EXPECT_NO_THROW(make_schedule(low, kCost, {1.2, kind, 3, false})) << to_text(kind);
+}
+
+}  // namespace
+}  // namespace blockdot::rtl_gen

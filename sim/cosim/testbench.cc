@@ -1,0 +1,329 @@
+// One line of vectors.hex is one cycle: the expected outputs but valid_o, then all inputs but clock
+// and reset, each in the order of the ports. The testbench looks at the outputs of cycle c and at
+// the vector of cycle c - LATENCY.
+#include "sim/cosim/testbench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/lfsr.h"
+#include "models/golden.h"
+
+namespace blockdot::sim {
+namespace {
+
+/// Bits from the most significant on, written as hexadecimal.
+class Bits {
+ public:
+  void add(std::uint64_t value, int width) {
+    for (int i = width - 1; i >= 0; --i) bits_ += (value >> i & 1) != 0 ? '1' : '0';
+  }
+  /// The low `width` bits of a two's complement integer.
+  void add(models::Exact::Integer value, int width) {
+    models::Exact::Integer modulus = models::Exact::Integer(1) << static_cast<unsigned>(width);
+    if (value < 0) value += modulus;
+    for (int i = width - 1; i >= 0; --i)
+      bits_ += bit_test(value, static_cast<unsigned>(i)) ? '1' : '0';
+  }
+  void add(const Bits& other) { bits_ += other.bits_; }
+  std::string hex() const {
+    std::string padded = std::string((4 - bits_.size() % 4) % 4, '0') + bits_, text;
+    for (std::size_t i = 0; i < padded.size(); i += 4)
+      text += "0123456789abcdef"[std::stoi(padded.substr(i, 4), nullptr, 2)];
+    return text;
+  }
+
+ private:
+  std::string bits_;
+};
+
+/// Random operands of one side.
+class SideSource {
+ public:
+  SideSource(const formats::BlockFormat& format, int lanes) : format_(format), lanes_(lanes) {}
+
+  void fill(std::mt19937_64& random, std::vector<std::uint32_t>& codes, std::uint32_t& scale,
+            std::vector<std::uint8_t>& micros) const {
+    codes.resize(static_cast<std::size_t>(lanes_));
+    // Most beats hold finite numbers only, else nearly every wide beat would have a NaN.
+    bool any = random() % 8 == 0;
+    for (std::uint32_t& code : codes) do
+        code = static_cast<std::uint32_t>(random()) & ((1u << format_.element.width()) - 1);
+      while (!usable(code, any));
+    scale = random_scale(random);
+    micros.clear();
+    if (format_.micro.bits > 0)
+      for (int i = 0; i < lanes_ / format_.micro.block; ++i)
+        micros.push_back(static_cast<std::uint8_t>(random() % (1u << format_.micro.bits)));
+  }
+
+ private:
+  bool usable(std::uint32_t code, bool any) const {
+    const formats::ElementFormat& e = format_.element;
+    // The most negative code of a symmetric integer never occurs.
+    if (e.kind == formats::ElementKind::kInteger && e.symmetric)
+      return code != 1u << (e.width() - 1);
+    return any || std::isfinite(formats::decode(e, code));
+  }
+
+  std::uint32_t random_scale(std::mt19937_64& random) const {
+    int width = format_.scale.width();
+    if (width == 0) return 0;
+    std::uint32_t mask = width == 32 ? ~0u : (1u << width) - 1;
+    auto code = static_cast<std::uint32_t>(random()) & mask;
+    if (format_.scale.kind == formats::ScaleKind::kE8M0)  // near 1, where sums of beats interact
+      return random() % 16 == 0 ? code
+                                : static_cast<std::uint32_t>(formats::kE8M0Bias) - 6 + code % 13;
+    while (random() % 16 != 0 && !std::isfinite(formats::decode(format_.scale, code)))
+      code = static_cast<std::uint32_t>(random()) & mask;
+    return code;
+  }
+
+  formats::BlockFormat format_;
+  int lanes_;
+};
+
+std::uint64_t control_value(const std::string& port, bool valid, const models::Beat& beat,
+                            bool seed_load, std::uint64_t seed, bool& known) {
+  known = true;
+  if (port == "valid_i") return valid;
+  if (port == "first_i") return beat.first;
+  if (port == "last_i") return beat.last;
+  if (port == "seed_load_i") return seed_load;
+  if (port == "seed_i") return seed;
+  if (port == "a_scale_i") return beat.a_scale;
+  if (port == "b_scale_i") return beat.b_scale;
+  known = false;
+  return 0;
+}
+
+bool is_clocking(const rtl_gen::Port& port) {
+  return port.name == "clk_i" || port.name == "rst_ni" || port.name == "valid_o";
+}
+
+/// The line of one cycle.
+std::string line(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec, bool valid,
+                 const models::Beat& beat, bool seed_load, std::uint64_t seed,
+                 const Bits& expected) {
+  Bits bits = expected;
+  for (const rtl_gen::Port& port : unit.ports) {
+    if (!port.is_input || is_clocking(port)) continue;
+    bool known = false;
+    std::uint64_t value = control_value(port.name, valid, beat, seed_load, seed, known);
+    if (known) {
+      bits.add(value, port.width);
+      continue;
+    }
+    auto array = [&](auto codes, int width) {
+      for (std::size_t j = codes.size(); j-- > 0;) bits.add(codes[j], width);
+    };
+    if (port.name == "a_i")
+      array(beat.a, spec.a.element.width());
+    else if (port.name == "b_i")
+      array(beat.b, spec.b.element.width());
+    else if (port.name == "a_micro_i")
+      array(beat.a_micro, spec.a.micro.bits);
+    else if (port.name == "b_micro_i")
+      array(beat.b_micro, spec.b.micro.bits);
+    else
+      throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
+  }
+  return bits.hex() + "\n";
+}
+
+/// The outputs of a block dot for a beat, in the order of the ports.
+Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
+                       const models::Beat& beat) {
+  models::BlockDot golden = golden_block_dot(spec, beat);
+  Bits bits;
+  for (const rtl_gen::Port& port : unit.ports) {
+    if (port.is_input || is_clocking(port)) continue;
+    if (port.name == "sum_o") {
+      models::Exact units = ldexp(golden.sum, -unit.sum_lsb);
+      BLOCKDOT_CHECK(units.is_zero() || units.exponent() >= 0, "a sum below its unit's lowest bit");
+      bits.add(
+          models::Exact::Integer(units.significand() << static_cast<unsigned>(units.exponent())),
+          port.width);
+    } else if (port.name == "scale_o") {
+      bits.add(std::uint64_t{beat.a_scale} + beat.b_scale, port.width);
+    } else if (port.name == "nan_o") {
+      bits.add(std::uint64_t{golden.nan || golden.scale_nan}, port.width);
+    } else {
+      throw ConfigError("unit: output {} is none that a testbench can check", port.name);
+    }
+  }
+  return bits;
+}
+
+std::string testbench_text(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
+                           int cycles, int count) {
+  int low = 0, out = 0;
+  std::string due = "(cycle >= LATENCY) && (cycle < CYCLES + LATENCY)";
+  std::string clocking, slices, outputs;
+  bool has_valid_o = false;
+  for (auto it = unit.ports.rbegin(); it != unit.ports.rend(); ++it) {
+    if (it->name == "valid_o") has_valid_o = true;
+    if (is_clocking(*it)) continue;
+    int& from = it->is_input ? low : out;
+    std::string& text = it->is_input ? slices : outputs;
+    std::string comma = text.empty() && !it->is_input ? "\n" : ",\n";
+    text = fmt::format("    .{}({}[{}:{}]){}", it->name, it->is_input ? "now" : "result",
+                       from + it->width - 1, from, comma) +
+           text;
+    // Only cycles with valid_i count, and of a dot unit only last beats.
+    if (it->name == "valid_i" || it->name == "last_i") due += fmt::format(" && was[{}]", from);
+    from += it->width;
+  }
+  for (const rtl_gen::Port& port : unit.ports) {
+    if (port.name == "clk_i") clocking += "    .clk_i(clk),\n";
+    if (port.name == "rst_ni") clocking += "    .rst_ni(rst_n),\n";
+    if (port.name == "valid_o") clocking += "    .valid_o(valid),\n";
+  }
+  return fmt::format(
+      R"(// Self-checking testbench of {top}: {results} checks from the golden model in vectors.hex.
+//
+//   spec  {spec}
+//
+// Prints "PASS {results}", or the mismatches and "FAIL". Icarus Verilog:
+//   iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb
+//
+// Generated by blockdot. Do not edit.
+`default_nettype none
+
+module unit_tb;
+  localparam LATENCY = {latency};   // cycles from a last beat to its result
+  localparam CYCLES = {cycles};
+  localparam RESULTS = {results};
+
+  // A vector: [ expected outputs : {out} ][ inputs : {low} ].
+  reg [{top_bit}:0] vectors [0:CYCLES-1];
+  reg [{top_bit}:0] now;  // drives the inputs
+  reg [{top_bit}:0] was;  // of LATENCY cycles ago
+  reg clk;
+  reg rst_n;
+  wire valid;
+  wire [{result_bit}:0] result;
+  reg due;
+  integer cycle;
+  integer checked;
+  integer errors;
+
+{always_valid}  {top} dut (
+{clocking}{slices}{outputs}  );
+
+  task tick;  // the rest of a cycle: both edges of the clock
+    begin
+      #5 clk = 1'b1;
+      #5 clk = 1'b0;
+    end
+  endtask
+
+  task mismatch;
+    begin
+      errors = errors + 1;
+      if (errors <= 10)
+        $display("cycle %0d: valid_o %b outputs %h, expected valid_o %b outputs %h", cycle, valid,
+                 result, due, was[{top_bit}:{low}]);
+    end
+  endtask
+
+  initial begin
+    $readmemh("vectors.hex", vectors);
+    clk = 1'b0;
+    rst_n = 1'b0;
+    now = {{{width}{{1'b0}}}};
+    was = {{{width}{{1'b0}}}};
+    due = 1'b0;
+    checked = 0;
+    errors = 0;
+    for (cycle = 0; cycle < 4; cycle = cycle + 1) tick;
+    rst_n = 1'b1;
+    for (cycle = 0; cycle < CYCLES + LATENCY; cycle = cycle + 1) begin
+      if (cycle < CYCLES) now = vectors[cycle];
+      else now = {{{width}{{1'b0}}}};
+      if (cycle >= LATENCY) was = vectors[cycle-LATENCY];
+      due = {due};
+      #1;  // settle
+      if (valid !== due) mismatch;
+      else if (due && result !== was[{top_bit}:{low}]) mismatch;
+      if (due) checked = checked + 1;
+      tick;
+    end
+    if (errors == 0 && checked == RESULTS) $display("PASS %0d", checked);
+    else $display("FAIL %0d mismatches in %0d results of %0d", errors, checked, RESULTS);
+    $finish;
+  end
+endmodule
+
+`default_nettype wire
+)",
+      fmt::arg("top", unit.top), fmt::arg("results", count),
+      fmt::arg("spec", formats::to_text(spec)), fmt::arg("latency", unit.latency),
+      fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
+      fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
+      fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
+      fmt::arg("clocking", clocking), fmt::arg("due", due),
+      fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
+}
+
+}  // namespace
+
+Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int count,
+                         std::uint64_t seed) {
+  if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
+  bool block_dot = unit.report.kind == rtl_gen::UnitKind::kBlockDot;
+  std::mt19937_64 random(seed);
+  std::uint64_t lfsr_seed = random() & 0xFFFFFFFFu;
+  models::GoldenDot golden(spec, lfsr_seed);
+  SideSource a(spec.a, spec.lanes), b(spec.b, spec.lanes);
+  models::BeatBuffer buffer;
+  auto fill = [&] {
+    a.fill(random, buffer.a, buffer.a_scale, buffer.a_micro);
+    b.fill(random, buffer.b, buffer.b_scale, buffer.b_micro);
+  };
+  Testbench testbench;
+  int cycles = 0;
+  auto add = [&](bool valid, bool first, bool last, bool seed_load, std::uint32_t expected) {
+    models::Beat beat = buffer.beat(first, last);
+    Bits outputs;
+    if (block_dot)
+      outputs = block_dot_outputs(unit.report, spec, beat);
+    else
+      outputs.add(std::uint64_t{expected}, spec.output.width());
+    testbench.vectors += line(unit.report, spec, valid, beat, seed_load, lfsr_seed, outputs);
+    ++cycles;
+  };
+  if (!block_dot) {
+    fill();
+    add(false, false, false, true, 0);
+  }
+  std::int64_t most = std::min<std::int64_t>(4, std::max<std::int64_t>(1, spec.max_k / spec.lanes));
+  for (int r = 0; r < count; ++r) {
+    auto beats =
+        block_dot ? 1 : 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
+    for (std::int64_t t = 0; t < beats; ++t) {
+      while (!block_dot && random() % 4 == 0) {  // a pause: other operands, no valid_i
+        fill();
+        add(false, random() & 1, random() & 1, false, 0);
+      }
+      fill();
+      std::uint32_t expected = 0;
+      if (!block_dot) expected = golden.step(buffer.beat(t == 0, t + 1 == beats)).value_or(0);
+      add(true, t == 0, t + 1 == beats, false, expected);
+    }
+  }
+  testbench.verilog = testbench_text(unit.report, spec, cycles, count);
+  return testbench;
+}
+
+void write_testbench(const std::filesystem::path& folder, const Testbench& testbench) {
+  write_file_atomic(folder / "vectors.hex", testbench.vectors);
+  write_file_atomic(folder / "unit_tb.v", testbench.verilog);
+}
+
+}  // namespace blockdot::sim

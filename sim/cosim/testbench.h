@@ -1,0 +1,34 @@
+// A self-checking testbench to ship with a unit: plain Verilog-2005 and a file of vectors, for any
+// simulator.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "formats/dot_spec.h"
+#include "rtl_gen/generate.h"
+
+namespace blockdot::sim {
+
+struct Testbench {
+  std::string verilog;  // unit_tb.v
+  std::string vectors;  // vectors.hex
+};
+
+/// A testbench for `unit`: expected values from the golden model, random codes and scales (NaN and
+/// Inf among them). A dot unit gets `count` results of 1 to 4 beats each, with pauses; a block dot
+/// `count` beats. Run beside unit.v it prints `PASS <count>`, or the first mismatches and `FAIL`:
+///
+///   iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb
+///   verilator --binary --timing -Wno-fatal --top-module unit_tb unit.v unit_tb.v &&
+///   obj_dir/Vunit_tb
+///
+/// Same arguments, same bytes. ConfigError for count < 1.
+Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int count,
+                         std::uint64_t seed = 1);
+
+/// Writes unit_tb.v and vectors.hex into `folder`.
+void write_testbench(const std::filesystem::path& folder, const Testbench& testbench);
+
+}  // namespace blockdot::sim

@@ -1,0 +1,210 @@
+// All engines on the same products. Oracles: the golden model behind models::gemm for values, the
+// closed form by hand for cycles.
+#include "sim/replay/replay.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "formats/error.h"
+#include "models/golden.h"
+#include "sim/cosim/faulty_unit.h"
+#include "sim/temporary_folder.h"
+
+namespace blockdot::sim {
+namespace {
+
+const std::filesystem::path kCache = BLOCKDOT_BINARY_DIR "/test-cache";
+
+Matrix random_matrix(std::int64_t rows, std::int64_t columns, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  Matrix m{rows, columns, std::vector<float>(static_cast<std::size_t>(rows * columns))};
+  for (float& x : m.data) x = normal(random);
+  return m;
+}
+
+rtl_gen::Unit dot_unit(const formats::DotSpec& spec) {
+  return rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, {});
+}
+
+constexpr const char* kSmall = "a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]";
+
+class AllEngines : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(AllEngines, AgreeInEveryBitAndCycle) {
+  auto spec = formats::parse_dot_spec(GetParam());
+  auto unit = dot_unit(spec);
+  GemmTrace gemm = make_gemm("random", random_matrix(9, 45, 1), random_matrix(45, 7, 2));
+  GemmReport r = replay(gemm, spec, unit, Engine::kAll, {.seed = 77, .cache = kCache});
+  EXPECT_TRUE(r.agree) << r.first_mismatch;
+  EXPECT_EQ(r.mismatches, 0);
+  ASSERT_EQ(r.engines.size(), 3u);
+  // 45 = 5 blocks of 8 and a rest of 5: with 4 lanes 12 beats, with 8 lanes 6.
+  EXPECT_EQ(r.beats_per_result, spec.lanes == 4 ? 12 : 6);
+  for (const EngineRun& run : r.engines) {
+    EXPECT_EQ(run.results, 63) << "vacuous run of " << to_text(run.engine);
+    EXPECT_EQ(run.beats, 63 * r.beats_per_result);
+    EXPECT_EQ(run.cycles, 63 * r.beats_per_result + unit.report.latency);
+  }
+  EXPECT_EQ(r.macs, 9 * 7 * 45);
+  EXPECT_NEAR(r.utilisation, 9.0 * 7 * 45 / (static_cast<double>(r.cycles) * spec.lanes), 1e-12);
+  auto a = formats::quantize(spec.a, gemm.a_view());
+  auto b = formats::quantize(spec.b, gemm.b_view());
+  auto golden = models::gemm_golden(spec, a, b, 77);
+  Histogram h;
+  for (float v : golden.values()) h.add(static_cast<double>(v));
+  EXPECT_EQ(r.results, h);
+}
+
+INSTANTIATE_TEST_SUITE_P(Specs, AllEngines,
+                         ::testing::Values("a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]",
+                                           "a=e4m3@e8m0/8 b=e5m2@e8m0/8 lanes=4 accumulator=fp32",
+                                           "a=int8@e8m0/8 lanes=8 output=bf16 rounding=sr:8",
+                                           "a=sm4@e8m0/8+u1/2 lanes=8"));
+
+TEST(Replay, StallsAndBubblesChangeNoValue) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  auto unit = dot_unit(spec);
+  GemmTrace gemm = make_gemm("random", random_matrix(8, 24, 1), random_matrix(24, 8, 2));
+  GemmReport calm = replay(gemm, spec, unit, Engine::kAll, {.cache = kCache});
+  GemmReport r = replay(gemm, spec, unit, Engine::kAll,
+                        {.input_stalls = 0.3, .output_stalls = 0.5, .cache = kCache});
+  EXPECT_TRUE(r.agree) << r.first_mismatch;
+  EXPECT_EQ(r.results_sha256, calm.results_sha256);
+  EXPECT_GT(r.engines[1].cycles, r.cycles);
+  EXPECT_EQ(r.engines[2].cycles, r.cycles + r.engines[2].input_idle);
+  EXPECT_GT(r.engines[2].input_idle, 0);
+}
+
+TEST(Replay, ACombinationalUnitAgreesToo) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  auto unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
+  GemmTrace gemm = make_gemm("random", random_matrix(3, 24, 1), random_matrix(24, 5, 2));
+  GemmReport r = replay(gemm, spec, unit, Engine::kAll, {.cache = kCache});
+  EXPECT_TRUE(r.agree) << r.first_mismatch;
+  EXPECT_EQ(r.cycles, 15 * 6);  // each result shows in the cycle of its last beat
+}
+
+TEST(Replay, AFaultInTheUnitIsReportedAndNotAgreed) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  auto unit = faulty_unit(dot_unit(spec), {{"b_i", "b_i & 16'hF7FF"}});
+  GemmTrace gemm = make_gemm("layer", random_matrix(5, 37, 1), random_matrix(37, 7, 2));
+  GemmReport r = replay(gemm, spec, unit, Engine::kAll, {.cache = kCache});
+  EXPECT_FALSE(r.agree);
+  EXPECT_GT(r.mismatches, 0);
+  EXPECT_EQ(r.first_mismatch.find("layer: result ["), 0u) << r.first_mismatch;
+}
+
+TEST(Replay, NanAndInfInATraceAreCountedAndNoError) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  Matrix a = random_matrix(4, 16, 1);
+  a.data[3] = NAN;                                      // row 0: its block is NaN
+  a.data[16] = std::numeric_limits<float>::infinity();  // row 1
+  GemmTrace gemm = make_gemm("nan", a, random_matrix(16, 5, 2));
+  GemmReport r = replay(gemm, spec, dot_unit(spec), Engine::kAll, {.cache = kCache});
+  EXPECT_TRUE(r.agree) << r.first_mismatch;
+  EXPECT_EQ(r.a.nan_in, 1);
+  EXPECT_EQ(r.a.inf_in, 1);
+  EXPECT_EQ(r.a.nan_out, 16);  // two blocks of 8
+  EXPECT_EQ(r.fp64.nan, 10);   // two rows of 5 results
+  EXPECT_EQ(r.fp64.compared, 10);
+}
+
+TEST(Replay, RefusesWhatDoesNotFit) {
+  auto spec = formats::parse_dot_spec(std::string(kSmall) + " max-k=32");
+  auto unit = dot_unit(spec);
+  GemmTrace gemm = make_gemm("long", random_matrix(2, 40, 1), random_matrix(40, 2, 2));
+  EXPECT_THROW(replay(gemm, spec, unit, Engine::kFast), ConfigError);  // K beyond max-k
+  auto other = formats::parse_dot_spec("a=e2m3@e8m0/8 lanes=4");
+  EXPECT_THROW(replay(gemm, other, unit, Engine::kFast), ConfigError);
+  EXPECT_THROW(parse_engine("verilog"), ConfigError);
+}
+
+/// A trace of five products of different sizes.
+class TraceReplay : public ::testing::Test {
+ protected:
+  TraceReplay() {
+    TraceWriter writer(folder_.path());
+    for (unsigned i = 0; i < 5; ++i) {
+      GemmTrace gemm = make_gemm("g" + std::to_string(i), random_matrix(3 + i, 16 + i, i),
+                                 random_matrix(16 + i, 4, 9 + i));
+      gemm.info.step = i;
+      gemm.info.loss = 2.5 / (i + 1);
+      writer.add(gemm);
+    }
+    writer.write();
+  }
+  TemporaryFolder folder_;
+  formats::DotSpec spec_ = formats::parse_dot_spec(kSmall);
+  rtl_gen::Unit unit_ = dot_unit(spec_);
+};
+
+TEST_F(TraceReplay, TheReportDoesNotDependOnTheNumberOfProcesses) {
+  TraceReader trace(folder_.path());
+  std::string one, many;
+  for (int jobs : {1, 3}) {
+    std::int64_t calls = 0, macs = 0;
+    ReplayOptions options{.jobs = jobs, .cache = kCache};
+    options.progress = [&](const Progress& p) {
+      EXPECT_EQ(p.gemms_done, ++calls);
+      EXPECT_EQ(p.gemms_total, 5);
+      macs = p.macs_done;
+      EXPECT_EQ(p.macs_done == p.macs_total, calls == 5);
+    };
+    SimReport report = replay_trace(trace, {}, spec_, unit_, Engine::kAll, options);
+    EXPECT_EQ(calls, 5);
+    EXPECT_GT(macs, 0);
+    EXPECT_TRUE(report.agree());
+    (jobs == 1 ? one : many) = to_json(report, false).dump();
+  }
+  EXPECT_EQ(one, many);
+}
+
+TEST_F(TraceReplay, ChosenProductsComeInTheAskedOrder) {
+  TraceReader trace(folder_.path());
+  SimReport report = replay_trace(trace, {3, 1}, spec_, unit_, Engine::kFast, {.jobs = 2});
+  ASSERT_EQ(report.gemms.size(), 2u);
+  EXPECT_EQ(report.gemms[0].name, "g3");
+  EXPECT_EQ(report.gemms[1].name, "g1");
+}
+
+TEST_F(TraceReplay, AnErrorInAWorkerProcessIsTheCallersError) {
+  auto spec = formats::parse_dot_spec(std::string(kSmall) + " max-k=8");
+  TraceReader trace(folder_.path());
+  try {
+    replay_trace(trace, {}, spec, dot_unit(spec), Engine::kFast, {.jobs = 2});
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("max-k"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(TraceReplay, TheJsonReadsBackWhole) {
+  TraceReader trace(folder_.path());
+  SimReport report = replay_trace(trace, {}, spec_, unit_, Engine::kSystemc);
+  auto json = to_json(report);
+  EXPECT_EQ(json["schema"], "blockdot.sim/1");
+  EXPECT_EQ(to_json(sim_report_from_json(nlohmann::json::parse(json.dump()))), json);
+  json["schema"] = "blockdot.sim/9";
+  EXPECT_THROW(sim_report_from_json(nlohmann::json(json)), ConfigError);
+}
+
+TEST(ShippedTrace, SystemcAndFastAgreeOnEveryProduct) {
+  TraceReader trace(std::filesystem::path(BLOCKDOT_SOURCE_DIR) / "sim/trace/data");
+  auto spec = formats::parse_dot_spec("a=mxfp4_e2m1");
+  SimReport report = replay_trace(trace, {}, spec, dot_unit(spec), Engine::kSystemc, {.jobs = 2});
+  EXPECT_TRUE(report.agree());
+  ASSERT_EQ(report.gemms.size(), trace.size());
+  for (const GemmReport& gemm : report.gemms) {
+    EXPECT_GT(gemm.fp64.snr_db, 0) << gemm.name;  // more signal than noise, with 4-bit elements
+    EXPECT_GT(gemm.fp64.cosine, 0.7) << gemm.name;
+    EXPECT_LT(gemm.fp64.snr_db, gemm.baseline.snr_db);
+  }
+}
+
+}  // namespace
+}  // namespace blockdot::sim

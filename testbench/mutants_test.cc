@@ -1,0 +1,180 @@
+// Seeded faults in the emitted Verilog: each has to be caught by the driver that the proofs use.
+//
+// A mutant rewrites the expression of one named signal of a unit without pipeline, where every
+// signal has the name that the builder gave it. A mutant that does not apply (no such signal, or
+// nothing to rewrite in it), or does not compile, is a failure, not a skip. The unit without its
+// fault has to pass the same run.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+
+#include "testbench/proof.h"
+
+namespace blockdot::testbench {
+namespace {
+
+struct Mutant {
+  const char* name;
+  const char* spec;
+  const char* signal;       // whose `assign SIGNAL = EXPRESSION;` is rewritten,
+  const char* pattern;      // ECMAScript, what of EXPRESSION
+  const char* replacement;  // $1 $2: groups, $&: all
+};
+
+constexpr const char* kAll = "[\\s\\S]+";
+constexpr const char* kExact = "a=mxfp8_e4m3 lanes=4 max-k=64 output=bf16";
+constexpr const char* kExactSr = "a=mxfp8_e4m3 lanes=4 max-k=64 output=bf16 rounding=sr:8";
+constexpr const char* kInf = "a=mxfp8_e5m2 lanes=2 max-k=64";
+constexpr const char* kFloat = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=fp32";
+constexpr const char* kFloatSr = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16:sr:11";
+constexpr const char* kWindow = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]";
+constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
+constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
+
+const Mutant kMutants[] = {
+    // Elements and lanes
+    {"element_subnormals_have_a_hidden_one", kExact, "a0_sig", "\\{[^,]+,", "{1'b1,"},
+    {"sign_of_one_lane_is_flipped", kExact, "neg1", kAll, "~($&)"},
+    {"one_lane_is_dropped", kExact, "prod2", kAll, "8'd0"},
+    {"exponents_of_two_lanes_are_swapped", kExact, "aligned0_shl", "<< shift0", "<< shift1"},
+    {"bias_of_the_scales_is_one_off", kExact, "scale_shift", kAll, "($&) + 9'd1"},
+    // NaN and Inf
+    {"nan_of_one_lane_is_missed", kExact, "b3_nan", kAll, "1'b0"},
+    {"nan_of_a_scale_is_missed", kExact, "b_scale_not_finite", kAll, "1'b0"},
+    {"nan_outlives_its_result", kExact, "nan_d", kAll, "($&) | nan_q"},
+    {"inf_is_forgotten_after_its_beat", kInf, "plus_inf_d", "plus_inf_q", "1'b0"},
+    {"infs_of_both_signs_are_no_nan", kInf, "result_nan", kAll, "nan_d"},
+    // Framing and state
+    {"first_is_ignored", kExact, "start", kAll, "1'b0"},
+    {"bubbles_are_accumulated", kExact, "addend", "\\w+ \\? (\\w+) : [\\s\\S]+", "$1"},
+    {"accumulator_is_one_bit_narrow", kExact, "acc_d", kAll, ""},  // see mutate()
+    {"held_overflow_is_forgotten", kFloat, "acc_held_d", "\\? \\w+ :", "? 1'b0 :"},
+    // Rounding
+    {"sticky_bit_is_dropped", kExact, "out_sticky", kAll, "1'b0"},
+    {"bits_that_leave_the_field_are_dropped", kFloat, "lost", kAll, "1'b0"},
+    {"ties_go_away_from_zero", kFloat, "round_up", "^(\\S+) &[\\s\\S]+", "$1"},
+    {"ties_go_towards_zero", kExact, "out_up", "\\{[^,]+,", "{1'b0,"},
+    {"exponent_of_the_result_is_one_off", kSmallOut, "out_exp", "\\? (\\w+)", "? $1 + 5'd1"},
+    {"subnormal_results_are_flushed", kSmallOut, "out_code", kAll, "(|out_exp) ? ($&) : 0"},
+    {"overflow_stays_finite", kSmallOut, "out_overflow", kAll, "1'b0"},
+    // The random stream
+    {"lfsr_tap_is_moved", kExactSr, "lfsr_next24", "lfsr_q\\[0\\]", "lfsr_q[1]"},
+    {"lfsr_stands_still", kExactSr, "lfsr_d", ": \\w+$", ": lfsr_q"},
+    {"lfsr_moves_on_bubbles", kFloatSr, "lfsr_d", ": \\w+$", ": lfsr_moved"},
+    {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
+    // Window and second level
+    {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'d65535", "'d65534"},
+    {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
+    {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
+     "a_micro_i[1]"},
+};
+
+// The position of the expression of `signal`, and its length.
+std::pair<size_t, size_t> expression(const std::string& verilog, const std::string& signal) {
+  std::string head = fmt::format("  assign {} = ", signal);
+  size_t at = verilog.find(head);
+  if (at == std::string::npos) return {0, 0};
+  at += head.size();
+  return {at, verilog.find(';', at) - at};
+}
+
+int width_of(const std::string& verilog, const std::string& signal) {
+  std::smatch found;
+  std::regex declaration("wire \\[(\\d+):0\\] " + signal + ";");
+  return std::regex_search(verilog, found, declaration) ? std::stoi(found[1]) + 1 : 1;
+}
+
+// The verilog with its fault, or empty where that does not apply.
+std::string mutate(const std::string& verilog, const Mutant& mutant) {
+  auto [at, length] = expression(verilog, mutant.signal);
+  if (length == 0) return "";
+  std::string old = verilog.substr(at, length);
+  std::string changed;
+  if (std::string_view(mutant.name) == "accumulator_is_one_bit_narrow") {
+    // The sign bit repeats the bit below it.
+    int width = width_of(verilog, mutant.signal);
+    changed = fmt::format("{{narrow[{0}], narrow[{0}:0]}};\n  wire [{1}:0] narrow = {2}", width - 2,
+                          width - 1, old);
+  } else {
+    changed = std::regex_replace(old, std::regex(mutant.pattern), mutant.replacement,
+                                 std::regex_constants::format_first_only);
+  }
+  if (changed == old) return "";
+  return verilog.substr(0, at) + changed + verilog.substr(at + length);
+}
+
+Exercise exercise_of(const formats::DotSpec& spec) { return make_exercise(spec, base_seed(), 200); }
+
+rtl_gen::Unit unit_of(const char* spec, bool combinational) {
+  rtl_gen::Arch arch;
+  arch.combinational = combinational;
+  return rtl_gen::generate(rtl_gen::UnitKind::kDot, formats::parse_dot_spec(spec), arch);
+}
+
+class EveryMutant : public ::testing::TestWithParam<Mutant> {};
+INSTANTIATE_TEST_SUITE_P(Seeded, EveryMutant, ::testing::ValuesIn(kMutants),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+TEST_P(EveryMutant, IsCaught) {
+  const Mutant& mutant = GetParam();
+  formats::DotSpec spec = formats::parse_dot_spec(mutant.spec);
+  rtl_gen::Unit unit = unit_of(mutant.spec, /*combinational=*/true);
+  std::string faulty = mutate(unit.verilog, mutant);
+  ASSERT_FALSE(faulty.empty()) << "the fault does not apply: " << mutant.signal << "\n"
+                               << unit.verilog;
+  Exercise exercise = exercise_of(spec);
+  Outcome sound = check_verilog(unit.verilog, unit.report, spec, exercise);
+  EXPECT_TRUE(sound.passed()) << "without its fault: " << sound.mismatch;
+  Outcome outcome = check_verilog(faulty, unit.report, spec, exercise);
+  EXPECT_FALSE(outcome.mismatch.empty()) << outcome.checked << " results passed";
+}
+
+// Faults of a pipeline.
+class Pipeline : public ::testing::Test {
+ protected:
+  Pipeline()
+      : spec_(formats::parse_dot_spec(kExactSr)),
+        unit_(unit_of(kExactSr, /*combinational=*/false)) {}
+
+  void expect_caught(const std::string& from, const std::string& to) {
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(unit_.verilog, found, std::regex(from))) << from;
+    std::string faulty = std::regex_replace(unit_.verilog, std::regex(from), to,
+                                            std::regex_constants::format_first_only);
+    ASSERT_NE(faulty, unit_.verilog);
+    Outcome outcome = check_verilog(faulty, unit_.report, spec_, exercise_of(spec_));
+    EXPECT_FALSE(outcome.mismatch.empty()) << outcome.checked << " results passed";
+  }
+
+  formats::DotSpec spec_;
+  rtl_gen::Unit unit_;
+};
+
+TEST_F(Pipeline, ResultsOneCycleLateAreCaught) {
+  expect_caught("assign valid_o = (\\w+);\\s+assign result_o = (\\w+);",
+                "reg late_q;\n  reg [15:0] late_result_q;\n  always @(posedge clk_i) begin\n"
+                "    late_q <= $1;\n    late_result_q <= $2;\n  end\n"
+                "  assign valid_o = late_q;\n  assign result_o = late_result_q;");
+}
+
+TEST_F(Pipeline, AReportedLatencyThatIsOneTooSmallIsCaught) {
+  --unit_.report.latency;
+  Outcome outcome = check_verilog(unit_.verilog, unit_.report, spec_, exercise_of(spec_));
+  EXPECT_FALSE(outcome.mismatch.empty());
+}
+
+TEST_F(Pipeline, AMissingPipelineRegisterIsCaught) {
+  expect_caught("random_s2_q <= random_s1_q;", "random_s2_q <= random;");
+}
+
+TEST_F(Pipeline, AValidThatReadsNoResetIsCaught) {
+  expect_caught("done_s2_q <= rst_ni \\? done_s1_q : 1'b0;", "done_s2_q <= done_s1_q;");
+}
+
+TEST_F(Pipeline, AnLfsrWithoutResetIsCaught) {
+  expect_caught("if \\(!rst_ni\\) lfsr_q <= 32'd1;", "if (!rst_ni) lfsr_q <= lfsr_d;");
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
