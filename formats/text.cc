@@ -33,7 +33,7 @@ std::int64_t parse_int(std::string_view what, std::string_view text, std::int64_
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
     throw ConfigError("{} = {}: must be a whole number in [{}, {}]", what,
-                      text.empty() ? "(nothing)" : text, low, high);
+                      shown(text), low, high);
   return value;
 }
 
