@@ -8,6 +8,8 @@
 
 #include "cli/command.h"
 #include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/pack.h"
 #include "sim/trace/matrix_file.h"
 
 namespace blockdot::cli {
@@ -69,6 +71,16 @@ void run(const QuantizeArguments& arguments, const Context& context) {
   if (!arguments.codes.empty()) sim::write_codes(arguments.codes, sim::element_codes(q));
   if (!arguments.scales.empty()) sim::write_codes(arguments.scales, sim::scale_codes(q), "scales");
 
+  if (!arguments.packed.empty()) {
+    PackedMatrix packed = pack(q);
+    std::string bytes;
+    for (const auto* part : {&packed.elements, &packed.scales, &packed.micros, &packed.outers})
+      bytes.append(part->begin(), part->end());
+    if (format.outer.mean)
+      bytes.append(reinterpret_cast<const char*>(&packed.mean), sizeof packed.mean);
+    write_file_atomic(arguments.packed, bytes);
+  }
+
   double qsnr =
       noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
   if (context.json) {
@@ -123,6 +135,8 @@ void add_quantize(CLI::App& program, Context& context) {
   command->add_flag("--flush-subnormals", arguments->flush_subnormals,
                     "Elements that round to subnormals become zero");
   command->add_flag("--drop-negative-zero", arguments->drop_negative_zero, "-0 becomes +0");
+  command->add_option("--packed", arguments->packed,
+                      "Write the bit-packed storage here: elements, scales, taus, outer scales");
   command->add_option("--compat", arguments->compat,
                       "Reproduce a library: microxcaling, torchao or gfloat");
   command->add_option("--seed", arguments->seed, "Seed of stochastic rounding")

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <span>
 
@@ -39,12 +40,14 @@ float to_odd(float t, Real remainder) {
 struct TimesPowerOfTwo {
   const float* x;
   float factor;
+  TimesPowerOfTwo from(const float* other) const { return {other, factor}; }
   float operator()(std::int64_t i) const { return x[i] * factor; }
 };
 
 struct OverFloat {
   const float* x;
   float divisor;
+  OverFloat from(const float* other) const { return {other, divisor}; }
   float operator()(std::int64_t i) const {
     float t = x[i] / divisor;
     return to_odd(t, std::fma(-t, divisor, x[i]));
@@ -55,6 +58,7 @@ struct OverDouble {
   const float* x;
   double multiplier;
   double divisor;
+  OverDouble from(const float* other) const { return {other, multiplier, divisor}; }
   float operator()(std::int64_t i) const {
     double exact = x[i] * multiplier / divisor;
     auto t = static_cast<float>(exact);
@@ -83,9 +87,13 @@ template <int kCount>
 // Largest binary32 that is not above `value`; one lower where `step_down` and it is equal.
 float round_down(double value, bool step_down) {
   auto f = static_cast<float>(value);
-  if (f > value || (step_down && f == value))
-    f = std::nextafterf(f, -std::numeric_limits<float>::infinity());
-  return f;
+  bool lower = f > value || (step_down && f == value);
+  std::uint32_t bits = bits_of(f);
+  // The next below: outward for negative values, the least negative one for +0 and -0.
+  std::uint32_t next = (bits & ~kSignBit) == 0 ? kSignBit + 1
+                       : bits >> 31 != 0       ? bits + 1
+                                               : bits - 1;
+  return std::bit_cast<float>(lower ? next : bits);
 }
 
 // x becomes code c + 1 rather than c exactly when x > threshold c. RNE: a tie goes up from odd c.
@@ -148,65 +156,80 @@ ElementKernel::ElementKernel(const ElementFormat& element, bool keep_negative_ze
 struct Lanes {
   const ElementKernel& kernel;
 
+  // Sixteen at a time, the last ones through a padded copy: no lane is left to a scalar loop.
   template <int kCount, typename Source>
   [[gnu::always_inline]] void encode(Source source, std::int64_t n, std::uint8_t* codes) const {
-    const ElementKernel& k = kernel;
     if (kCount > 0) n = kCount;
-    int max_code = k.max_code_, sign_shift = k.sign_shift_;
-    bool drop = k.drop_zero_sign_;
-    switch (k.way_) {
-      case ElementKernel::Way::kMinifloat: {
-        int shift = k.shift_, rebias = k.rebias_, below_half = (1 << (shift - 1)) - 1;
-        std::uint32_t least_normal = k.least_normal_;
-        float magic = k.magic_;
-        auto magic_bits = static_cast<int>(bits_of(magic));
-        for (std::int64_t i = 0; i < n; ++i) {
-          std::uint32_t bits = bits_of(source(i));
-          std::uint32_t magnitude = bits & ~kSignBit;
-          int rebiased = static_cast<int>(magnitude) - rebias;
-          int normal = (rebiased + below_half + ((rebiased >> shift) & 1)) >> shift;
-          int subnormal =
-              static_cast<int>(bits_of(std::bit_cast<float>(magnitude) + magic)) - magic_bits;
-          int code = magnitude >= least_normal ? normal : subnormal;
-          code = code < max_code ? code : max_code;
-          int sign = static_cast<int>(bits >> 31) << sign_shift;
-          sign = drop && code == 0 ? 0 : sign;
-          codes[i] = static_cast<std::uint8_t>(code | sign);
-        }
+    switch (kernel.way_) {
+      case ElementKernel::Way::kMinifloat:
+        chunks<ElementKernel::Way::kMinifloat>(source, n, codes);
         return;
-      }
-      case ElementKernel::Way::kSignMagnitude: {
-        float scale = k.scale_, high = k.high_;
-        auto magic_bits = static_cast<int>(bits_of(kWholeMagic));
-        for (std::int64_t i = 0; i < n; ++i) {
-          float t = source(i) * scale;
-          float magnitude = std::fabs(t);
-          magnitude = magnitude < high ? magnitude : high;
-          int code = static_cast<int>(bits_of(magnitude + kWholeMagic)) - magic_bits;
-          int sign = static_cast<int>(bits_of(t) >> 31) << sign_shift;
-          sign = drop && code == 0 ? 0 : sign;
-          codes[i] = static_cast<std::uint8_t>(code | sign);
-        }
+      case ElementKernel::Way::kSignMagnitude:
+        chunks<ElementKernel::Way::kSignMagnitude>(source, n, codes);
         return;
-      }
-      case ElementKernel::Way::kInteger: {
-        float scale = k.scale_, high = k.high_, low = k.low_;
-        auto magic_bits = static_cast<int>(bits_of(kWholeMagic));
-        int mask = k.mask_;
-        for (std::int64_t i = 0; i < n; ++i) {
-          float t = source(i) * scale;
-          t = t < high ? t : high;
-          t = t > low ? t : low;
-          int code = static_cast<int>(bits_of(t + kWholeMagic)) - magic_bits;
-          codes[i] = static_cast<std::uint8_t>(code & mask);
-        }
+      case ElementKernel::Way::kInteger:
+        chunks<ElementKernel::Way::kInteger>(source, n, codes);
         return;
-      }
       case ElementKernel::Way::kNone:
       case ElementKernel::Way::kSmallBook:
       case ElementKernel::Way::kLargeBook:
         return;
     }
+  }
+
+  template <ElementKernel::Way kWay, typename Source>
+  [[gnu::always_inline]] void chunks(const Source& source, std::int64_t n,
+                                     std::uint8_t* codes) const {
+    std::int64_t at = 0;
+    for (; at + 16 <= n; at += 16) sixteen<kWay>(source.from(source.x + at), codes + at);
+    if (at == n) return;
+    float tail[16] = {};
+    std::uint8_t tail_codes[16];
+    std::memcpy(tail, source.x + at, static_cast<size_t>(n - at) * sizeof(float));
+    sixteen<kWay>(source.from(tail), tail_codes);
+    std::memcpy(codes + at, tail_codes, static_cast<size_t>(n - at));
+  }
+
+  // The codes as 32-bit lanes, then their low bytes.
+  template <ElementKernel::Way kWay, typename Source>
+  [[gnu::always_inline]] void sixteen(const Source& source, std::uint8_t* codes) const {
+    const ElementKernel& k = kernel;
+    const int max_code = k.max_code_, sign_shift = k.sign_shift_, mask = k.mask_;
+    const int drop = k.drop_zero_sign_ ? -1 : 0;
+    const int shift = k.shift_, rebias = k.rebias_, below_half = (1 << (shift - 1)) - 1;
+    const std::uint32_t least_normal = k.least_normal_;
+    const float magic = k.magic_, scale = k.scale_, high = k.high_, low = k.low_;
+    const auto magic_bits = static_cast<int>(bits_of(magic));
+    const auto whole_bits = static_cast<int>(bits_of(kWholeMagic));
+    int lanes[16];
+    for (int i = 0; i < 16; ++i) {
+      float t = source(i);
+      std::uint32_t bits = bits_of(t);
+      int code;
+      if constexpr (kWay == ElementKernel::Way::kInteger) {
+        t = t * scale;
+        t = t < high ? t : high;
+        t = t > low ? t : low;
+        lanes[i] = (static_cast<int>(bits_of(t + kWholeMagic)) - whole_bits) & mask;
+        continue;
+      } else if constexpr (kWay == ElementKernel::Way::kSignMagnitude) {
+        float magnitude = std::fabs(t * scale);
+        magnitude = magnitude < high ? magnitude : high;
+        code = static_cast<int>(bits_of(magnitude + kWholeMagic)) - whole_bits;
+      } else {
+        std::uint32_t magnitude = bits & ~kSignBit;
+        int rebiased = static_cast<int>(magnitude) - rebias;
+        int normal = (rebiased + below_half + ((rebiased >> shift) & 1)) >> shift;
+        int subnormal =
+            static_cast<int>(bits_of(std::bit_cast<float>(magnitude) + magic)) - magic_bits;
+        code = magnitude >= least_normal ? normal : subnormal;
+        code = code < max_code ? code : max_code;
+      }
+      int sign = static_cast<int>(bits >> 31) << sign_shift;
+      int without = code == 0 ? drop : 0;
+      lanes[i] = code | (sign & ~without);
+    }
+    for (int i = 0; i < 16; ++i) codes[i] = static_cast<std::uint8_t>(lanes[i]);
   }
 
   // x * multiplier / divisor to integers where the quotient has no short binary form: an estimate
@@ -248,11 +271,20 @@ bool ElementKernel::encode_book(const float* x, std::int64_t n, double divisor, 
     threshold.fill(std::numeric_limits<float>::infinity());
     for (size_t c = 0; c + 1 < values.size(); ++c)
       threshold[c] = book_threshold(values, c, divisor);
-    for (std::int64_t i = 0; i < n; ++i) {
-      float v = x[i];
-      int code = 0;
-      for (size_t c = 0; c < 15; ++c) code += v > threshold[c] ? 1 : 0;
-      codes[i] = static_cast<std::uint8_t>(code);
+    auto sixteen = [&](const float* run, std::uint8_t* out) {
+      int lanes[16] = {};
+      for (size_t c = 0; c + 1 < values.size(); ++c)
+        for (int i = 0; i < 16; ++i) lanes[i] += run[i] > threshold[c] ? 1 : 0;
+      for (int i = 0; i < 16; ++i) out[i] = static_cast<std::uint8_t>(lanes[i]);
+    };
+    std::int64_t at = 0;
+    for (; at + 16 <= n; at += 16) sixteen(x + at, codes + at);
+    if (at < n) {
+      float tail[16] = {};
+      std::uint8_t tail_codes[16];
+      std::memcpy(tail, x + at, static_cast<size_t>(n - at) * sizeof(float));
+      sixteen(tail, tail_codes);
+      std::memcpy(codes + at, tail_codes, static_cast<size_t>(n - at));
     }
     return true;
   }
@@ -402,6 +434,8 @@ struct Decoder {
       auto most = max_finite_code(f);
       first_special = static_cast<int>(most) + 1;
       inf = has_inf(f) ? static_cast<int>(inf_code(f)) : -1;
+      man_mask = (1 << f.man_bits) - 1;
+      least = std::ldexp(1.0f, lsb_exponent(f));
       takes = f.special != Special::kFnuz && f.bias >= 0 && f.bias <= 60;
     } else {
       factor = std::ldexp(1.0f, -f.frac_bits);
@@ -423,7 +457,10 @@ struct Decoder {
     for (std::int64_t i = 0; i < n; ++i) {
       int magnitude = codes[i] & magnitude_mask;
       std::uint32_t sign = static_cast<std::uint32_t>(codes[i]) << sign_shift & kSignBit;
-      std::uint32_t bits = bits_of(std::bit_cast<float>(magnitude << shift) * factor);
+      // A subnormal code would be a slow subnormal binary32: it goes by its whole number instead.
+      float normal = std::bit_cast<float>(magnitude << shift) * factor;
+      float subnormal = static_cast<float>(magnitude) * least;
+      std::uint32_t bits = bits_of(magnitude > man_mask ? normal : subnormal);
       std::uint32_t special = magnitude == inf ? kInfBits : 0x7FC00000u;
       bits = magnitude >= first_special ? special : bits;
       out[i] = std::bit_cast<float>(bits | sign) * scale;
@@ -433,7 +470,8 @@ struct Decoder {
   bool takes = false;
   bool integer;
   int shift = 0, sign_shift = 0, magnitude_mask = 0, first_special = 256, inf = -1;
-  float factor = 1;
+  int man_mask = 0;
+  float factor = 1, least = 1;
 };
 
 }  // namespace
