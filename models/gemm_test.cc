@@ -250,9 +250,10 @@ TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
                            "a=bf16 lanes=1 accumulator=fp32", "a=bf16 lanes=1"}) {
     DotSpec spec = parse_dot_spec(text);
     const float inf = std::numeric_limits<float>::infinity();
-    // Overflow by finite products, then an Inf of each sign.
-    std::vector<float> x = {3e38f, 3e38f, 1, 3e38f, 3e38f, 1},
-                       y = {1e6f, 1e6f, inf, 1e6f, 1e6f, -inf};
+    // Overflow by finite products, then an Inf of each sign. Rows of a narrow range: a wide one
+    // would go to the golden model.
+    const float big = 0x1p70f;
+    std::vector<float> x = {big, big, big, big, big, big}, y = {big, big, inf, big, big, -inf};
     QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 2, 3));
     QuantizedMatrix b = quantize(spec.b, row_major(y.data(), 2, 3));
     EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << text;

@@ -55,6 +55,9 @@ TEST(BlockDot, HasTheStatedPortsAndNoClockWhenCombinational) {
   const Unit plain = make(UnitKind::kBlockDot, "a=int8 lanes=4", {.combinational = true});
   EXPECT_EQ(find(plain.report, "scale_o"), nullptr);
   EXPECT_EQ(find(plain.report, "nan_o"), nullptr);
+  const Unit finite = make(UnitKind::kBlockDot, "a=mxfp4_e2m1", {.combinational = true});
+  EXPECT_EQ(find(finite.report, "scale_o")->width, 9);
+  EXPECT_EQ(find(finite.report, "nan_o"), nullptr) << "only where elements can be NaN or Inf";
   const Unit piped = make(UnitKind::kBlockDot, "a=mxfp8_e4m3", {});
   EXPECT_NE(find(piped.report, "clk_i"), nullptr);
   EXPECT_NE(find(piped.report, "valid_o"), nullptr);

@@ -90,7 +90,7 @@ TEST_F(Cli, HelpOfEveryCommandHasExamplesAndVersionIsOneLine) {
 TEST_F(Cli, GenWritesVerilogAndItsTestbenchPassesInIcarus) {
   for (const char* options :
        {"--a mxfp8_e4m3 --lanes 4", "--a mx6 --accumulator fp32 --rounding sr:8 --lanes 4",
-        "--a bm8 --lanes 3 --output bf16 --tech osu018 --clock-ns 8",
+        "--a bm8 --lanes 3 --output bf16 --tech osu018 --clock-ns 20",
         "--a mxint8 --lanes 4 --unit block-dot --combinational"}) {
     Outcome outcome = blockdot(std::string("gen ") + options + " --out u");
     ASSERT_EQ(outcome.code, 0) << outcome.err;

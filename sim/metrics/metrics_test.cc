@@ -101,11 +101,11 @@ TEST(OperandStats, ANanInABlockMakesTheBlockNanAndIsCounted) {
 
 TEST(OperandStats, SecondLevelScalesCountIntoSaturation) {
   // sm2 (magnitude 0..3, unit 1/2) in blocks of 4, pairs of 2: E = 0, tau = 0 and 1.
-  const float x[] = {1.0f, 1.75f, 0.5f, 0.75f};
+  const float x[] = {1.0f, 1.75f, 0.5f, 0.875f};
   auto view = formats::row_major(x, 1, 4);
   OperandStats s =
       operand_stats(view, formats::quantize(formats::parse_block_format("sm2@e8m0/4+u1/2"), view));
-  EXPECT_EQ(s.saturated, 1);  // 1.75 > 1.5; 0.75 = 3/2 * 2^-1 fits
+  EXPECT_EQ(s.saturated, 2);  // 1.75 > 3/2, and 0.875 > 3/2 * 2^-1
 }
 
 TEST(Histogram, CountsOctavesOfFloat32Subnormals) {

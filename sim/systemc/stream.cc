@@ -221,7 +221,8 @@ void check_share(const char* name, double share) {
 
 /// SystemC elaborates once a context; a used one cannot be deleted, so all are kept.
 void fresh_context() {
-  static std::vector<sc_core::sc_simcontext*> contexts;
+  // Never destroyed either: leak checkers run after static objects are gone.
+  static auto& contexts = *new std::vector<sc_core::sc_simcontext*>;
   contexts.push_back(new sc_core::sc_simcontext());
   sc_core::sc_curr_simcontext = contexts.back();
 }
