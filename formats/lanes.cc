@@ -254,6 +254,60 @@ std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_
   return blocks;
 }
 
+template <LaneFormat::Way kWay>
+void decode_way(const LaneDecoder& d, const std::uint8_t* codes, std::int64_t n, float scale,
+                float* out) {
+  const F f;
+  const I i;
+  const B b;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  const VF by = hn::Set(f, scale), unit = hn::Set(f, d.unit), factor = hn::Set(f, d.factor);
+  const VI magnitude_mask = hn::Set(i, (1 << (d.width - 1)) - 1);
+  const VI sign_bit = hn::Set(i, INT32_MIN), man_mask = hn::Set(i, d.man_mask);
+  const VI first_special = hn::Set(i, d.first_special), inf = hn::Set(i, d.inf);
+  auto value = [&](VI code) HWY_ATTR {
+    const VI at_top = hn::ShiftLeftSame(code, 32 - d.width);
+    if constexpr (kWay == LaneFormat::Way::kInteger)
+      return hn::Mul(hn::Mul(hn::ConvertTo(f, hn::ShiftRightSame(at_top, 32 - d.width)), unit), by);
+    const VI magnitude = hn::And(code, magnitude_mask);
+    VF small = hn::Mul(hn::ConvertTo(f, magnitude), unit);
+    if constexpr (kWay == LaneFormat::Way::kMinifloat) {
+      // A subnormal code goes by its whole number: as binary32 bits it would be a slow subnormal.
+      const auto normal = hn::Gt(magnitude, man_mask);
+      const VI place = hn::IfThenElseZero(normal, hn::ShiftLeftSame(magnitude, d.shift));
+      small =
+          hn::IfThenElse(hn::RebindMask(f, normal), hn::Mul(hn::BitCast(f, place), factor), small);
+      VI special =
+          hn::IfThenElse(hn::Eq(magnitude, inf), hn::Set(i, 0x7F800000), hn::Set(i, 0x7FC00000));
+      small = hn::BitCast(
+          f, hn::IfThenElse(hn::Lt(magnitude, first_special), hn::BitCast(i, small), special));
+    }
+    return hn::Mul(hn::BitCast(f, hn::Or(hn::BitCast(i, small), hn::And(at_top, sign_bit))), by);
+  };
+  std::int64_t at = 0;
+  for (; at + lanes <= n; at += lanes)
+    hn::StoreU(value(hn::PromoteTo(i, hn::LoadU(b, codes + at))), f, out + at);
+  if (at == n) return;
+  HWY_ALIGN std::uint8_t tail_codes[hn::MaxLanes(f)] = {};
+  HWY_ALIGN float tail[hn::MaxLanes(f)];
+  const auto count = static_cast<size_t>(n - at);
+  std::memcpy(tail_codes, codes + at, count);
+  hn::Store(value(hn::PromoteTo(i, hn::LoadU(b, tail_codes))), f, tail);
+  std::memcpy(out + at, tail, count * sizeof(float));
+}
+
+void decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n, float scale,
+            float* out) {
+  switch (decoder.way) {
+    case LaneFormat::Way::kMinifloat:
+      return decode_way<LaneFormat::Way::kMinifloat>(decoder, codes, n, scale, out);
+    case LaneFormat::Way::kInteger:
+      return decode_way<LaneFormat::Way::kInteger>(decoder, codes, n, scale, out);
+    case LaneFormat::Way::kSignMagnitude:
+      return decode_way<LaneFormat::Way::kSignMagnitude>(decoder, codes, n, scale, out);
+  }
+}
+
 // One instance a kind of element.
 #define BLOCKDOT_WAYS(function, ...)                                         \
   switch (format.way) {                                                      \
@@ -294,6 +348,12 @@ HWY_EXPORT(encode_quotient);
 HWY_EXPORT(encode_amax);
 HWY_EXPORT(encode_book);
 HWY_EXPORT(rows_pow2);
+HWY_EXPORT(decode);
+
+void lanes_decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n,
+                  float scale, float* out) {
+  HWY_DYNAMIC_DISPATCH(decode)(decoder, codes, n, scale, out);
+}
 
 std::uint32_t lanes_max_bits(const float* x, std::int64_t n) {
   return HWY_DYNAMIC_DISPATCH(max_bits)(x, n);

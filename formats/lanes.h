@@ -52,4 +52,20 @@ std::int64_t lanes_rows_pow2(const LaneFormat& format, const float* x, std::int6
                              std::int64_t first, std::int64_t blocks, int emax,
                              std::uint32_t* scales, std::uint8_t* codes);
 
+/// How codes of at most 8 bits become values, by lane.
+struct LaneDecoder {
+  LaneFormat::Way way = LaneFormat::Way::kMinifloat;
+  int width = 8;
+  int shift = 0;            // minifloat: of the magnitude to a binary32's place
+  float factor = 1;         // minifloat: 2^(127 - bias), what that place is worth
+  int man_mask = 0;         // minifloat: the largest subnormal magnitude
+  float unit = 1;           // value of magnitude 1: the smallest subnormal, an integer's step
+  int first_special = 256;  // minifloat: magnitudes from here on are NaN, but `inf`
+  int inf = -1;
+};
+
+/// out[i] = value(codes[i]) * scale in binary32; the value is exact.
+void lanes_decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n,
+                  float scale, float* out);
+
 }  // namespace blockdot::formats

@@ -243,58 +243,28 @@ void scale_codes(const std::uint8_t* codes, std::int64_t n, const float* table, 
   for (std::int64_t i = 0; i < n; ++i) out[i] = table[codes[i]] * scale;
 }
 
-/// Codes of at most 8 bits to values without a table: for vectors. Minifloats: the code's magnitude
-/// put in a binary32's place is the value times 2^(bias - 127), subnormals too.
-struct Decoder {
-  explicit Decoder(const ElementFormat& f) : integer(f.kind == ElementKind::kInteger) {
-    int width = f.width();
-    sign_shift = 32 - width;
-    if (f.kind == ElementKind::kMinifloat) {
-      shift = 23 - f.man_bits;
-      // In two exact steps where 2^(127 - bias) alone is beyond binary32.
-      factor = power_of_two(std::min(127 - f.bias, 127));
-      auto most = max_finite_code(f);
-      first_special = static_cast<int>(most) + 1;
-      inf = has_inf(f) ? static_cast<int>(inf_code(f)) : -1;
-      man_mask = (1 << f.man_bits) - 1;
-      least = std::ldexp(1.0f, lsb_exponent(f));
-      takes = f.special != Special::kFnuz && f.bias >= 0 && f.bias <= 60;
-    } else {
-      factor = std::ldexp(1.0f, -f.frac_bits);
-      takes = f.kind == ElementKind::kInteger;
-    }
-    magnitude_mask = (1 << (width - 1)) - 1;
-  }
+LaneDecoder lane_decoder(const ElementFormat& f) {
+  LaneDecoder decoder;
+  decoder.width = f.width();
+  decoder.unit = std::ldexp(1.0f, lsb_exponent(f));
+  decoder.way = f.kind == ElementKind::kInteger     ? LaneFormat::Way::kInteger
+                : f.kind == ElementKind::kMinifloat ? LaneFormat::Way::kMinifloat
+                                                    : LaneFormat::Way::kSignMagnitude;
+  if (f.kind != ElementKind::kMinifloat) return decoder;
+  decoder.shift = 23 - f.man_bits;
+  decoder.factor = power_of_two(127 - f.bias);
+  decoder.man_mask = (1 << f.man_bits) - 1;
+  decoder.first_special = static_cast<int>(max_finite_code(f)) + 1;
+  decoder.inf = has_inf(f) ? static_cast<int>(inf_code(f)) : -1;
+  return decoder;
+}
 
-  [[gnu::always_inline]] void run(const std::uint8_t* codes, std::int64_t n, float scale,
-                                  float* out) const {
-    if (integer) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        int code =
-            static_cast<int>(static_cast<std::uint32_t>(codes[i]) << sign_shift) >> sign_shift;
-        out[i] = static_cast<float>(code) * factor * scale;
-      }
-      return;
-    }
-    for (std::int64_t i = 0; i < n; ++i) {
-      int magnitude = codes[i] & magnitude_mask;
-      std::uint32_t sign = static_cast<std::uint32_t>(codes[i]) << sign_shift & kSignBit;
-      // A subnormal code would be a slow subnormal binary32: it goes by its whole number instead.
-      float normal = std::bit_cast<float>(magnitude << shift) * factor;
-      float subnormal = static_cast<float>(magnitude) * least;
-      std::uint32_t bits = bits_of(magnitude > man_mask ? normal : subnormal);
-      std::uint32_t special = magnitude == inf ? kInfBits : 0x7FC00000u;
-      bits = magnitude >= first_special ? special : bits;
-      out[i] = std::bit_cast<float>(bits | sign) * scale;
-    }
-  }
-
-  bool takes = false;
-  bool integer;
-  int shift = 0, sign_shift = 0, magnitude_mask = 0, first_special = 256, inf = -1;
-  int man_mask = 0;
-  float factor = 1, least = 1;
-};
+bool fits_decoder(const ElementFormat& f) {
+  if (f.kind == ElementKind::kCodeBook || f.width() < 2) return false;
+  // fnuz has its NaN at the code of -0.
+  return f.kind != ElementKind::kMinifloat ||
+         (f.special != Special::kFnuz && f.bias >= 0 && f.bias <= 60);
+}
 
 }  // namespace
 
@@ -312,7 +282,8 @@ bool dequantize_fast(const QuantizedMatrix& matrix, float* values) {
     table[code] = static_cast<float>(wide[code]);
     if (table[code] != wide[code] && !std::isnan(wide[code])) return false;
   }
-  Decoder decoder(format.element);
+  bool by_lanes = fits_decoder(format.element);
+  LaneDecoder decoder = by_lanes ? lane_decoder(format.element) : LaneDecoder{};
   double max = max_value(format.element);
   bool fp32 =
       format.scale.kind == ScaleKind::kMinifloat && format.scale.minifloat == minifloat(8, 23);
@@ -347,14 +318,10 @@ bool dequantize_fast(const QuantizedMatrix& matrix, float* values) {
       } else if (static_cast<double>(scale) != exact && !std::isnan(exact)) {
         for (std::int64_t k = k0; k < k0 + n; ++k)  // a scale format beyond binary32
           row[k] = static_cast<float>(wide[codes[k]] * exact);
-      } else if (!decoder.takes) {
+      } else if (!by_lanes) {
         scale_codes(codes + k0, n, table.data(), scale, row + k0);
-      } else if (n == 32) {
-        decoder.run(codes + k0, 32, scale, row + k0);
-      } else if (n == 16) {
-        decoder.run(codes + k0, 16, scale, row + k0);
       } else {
-        decoder.run(codes + k0, n, scale, row + k0);
+        lanes_decode(decoder, codes + k0, n, scale, row + k0);
       }
     }
   }
