@@ -29,7 +29,7 @@ void run(const GemmArguments& arguments, const Context& context) {
               arguments.spec.find('=') > arguments.spec.find(':');
   DotSpec spec = parse_dot_spec(bare ? "a=" + arguments.spec : arguments.spec);
   QuantizeOptions options;
-  options.scale_rule = parse_scale_rule(arguments.scale_rule);
+  options.scale_rule = parse_operand_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.element_rounding);
   options.seed = arguments.seed;
   sim::Matrix a = sim::read_matrix(arguments.a, {arguments.a_tensor, arguments.a_columns});

@@ -8,6 +8,8 @@
 
 #include "cli/command.h"
 #include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/pack.h"
 #include "sim/trace/matrix_file.h"
 
 namespace blockdot::cli {
@@ -16,6 +18,8 @@ namespace {
 
 struct QuantizeArguments {
   std::string format, in, out, codes, scales, axis = "row", scale_rule = "floor", rounding = "rne";
+  std::string specials = "nan-block", overflow, compat, packed;
+  bool flush_subnormals = false, drop_negative_zero = false;
   sim::MatrixFileOptions file;
   std::uint64_t seed = 1;
 };
@@ -27,6 +31,13 @@ void run(const QuantizeArguments& arguments, const Context& context) {
   options.scale_rule = parse_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.rounding);
   options.seed = arguments.seed;
+  options.specials = parse_block_specials(arguments.specials);
+  options.flush_subnormals = arguments.flush_subnormals;
+  options.keep_negative_zero = !arguments.drop_negative_zero;
+  if (arguments.overflow == "saturate") options.overflow = Overflow::kSaturate;
+  if (arguments.overflow == "inf") options.overflow = Overflow::kToSpecial;
+  if (arguments.overflow == "nan") options.overflow = Overflow::kToNan;
+  if (!arguments.compat.empty()) apply_compat(arguments.compat, format, options);
 
   // Raw float32 has no shape: rows of one block, unless --columns says otherwise.
   sim::MatrixFileOptions file = arguments.file;
@@ -59,6 +70,16 @@ void run(const QuantizeArguments& arguments, const Context& context) {
   sim::write_matrix(arguments.out, y);
   if (!arguments.codes.empty()) sim::write_codes(arguments.codes, sim::element_codes(q));
   if (!arguments.scales.empty()) sim::write_codes(arguments.scales, sim::scale_codes(q), "scales");
+
+  if (!arguments.packed.empty()) {
+    PackedMatrix packed = pack(q);
+    std::string bytes;
+    for (const auto* part : {&packed.elements, &packed.scales, &packed.micros, &packed.outers})
+      bytes.append(part->begin(), part->end());
+    if (format.outer.mean)
+      bytes.append(reinterpret_cast<const char*>(&packed.mean), sizeof packed.mean);
+    write_file_atomic(arguments.packed, bytes);
+  }
 
   double qsnr =
       noise > 0 ? 10 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
@@ -97,10 +118,27 @@ void add_quantize(CLI::App& program, Context& context) {
   command->add_option("--columns", arguments->file.columns,
                       "Row length of a raw .f32 (default: one block)");
   command->add_option("--tensor", arguments->file.tensor, "Which tensor of a .safetensors");
-  command->add_option("--scale-rule", arguments->scale_rule, "floor (OCP) or ceil")
+  command
+      ->add_option("--scale-rule", arguments->scale_rule,
+                   "floor (OCP), ceil, even, rceil, amax, three-quarters, optimal, shift")
       ->capture_default_str();
-  command->add_option("--rounding", arguments->rounding, "rne, rna, rtz or sr:R")
+  command->add_option("--rounding", arguments->rounding, "rne, rna, rtz, sr:R, srf:R or src:R")
       ->capture_default_str();
+  command
+      ->add_option("--specials", arguments->specials,
+                   "NaN and Inf in a block: nan-block, per-element or saturate")
+      ->capture_default_str();
+  command
+      ->add_option("--overflow", arguments->overflow,
+                   "Values beyond the largest (default: saturate under a scale, inf without)")
+      ->check(CLI::IsMember({"saturate", "inf", "nan"}));
+  command->add_flag("--flush-subnormals", arguments->flush_subnormals,
+                    "Elements that round to subnormals become zero");
+  command->add_flag("--drop-negative-zero", arguments->drop_negative_zero, "-0 becomes +0");
+  command->add_option("--packed", arguments->packed,
+                      "Write the bit-packed storage here: elements, scales, taus, outer scales");
+  command->add_option("--compat", arguments->compat,
+                      "Reproduce a library: microxcaling, torchao or gfloat");
   command->add_option("--seed", arguments->seed, "Seed of stochastic rounding")
       ->capture_default_str();
   command->footer(examples({"blockdot quantize mxfp4_e2m1 x.npy y.npy",

@@ -143,7 +143,7 @@ DesignPoint Parser::make_point(const std::map<std::string, std::string>& fields,
         formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"), text("output"),
                           text("rounding"), text("specials"), text("max-k")});
     if (!text("scale-rule").empty())
-      point.quantize.scale_rule = formats::parse_scale_rule(text("scale-rule"));
+      point.quantize.scale_rule = formats::parse_operand_scale_rule(text("scale-rule"));
     if (!text("quantize").empty())
       point.quantize.rounding = formats::parse_rounding(text("quantize"));
     point.quantize.seed = whole("seed", 1, point.quantize.seed);

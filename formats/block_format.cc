@@ -1,5 +1,9 @@
 #include "formats/block_format.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
 #include "formats/error.h"
 #include "formats/text.h"
 
@@ -12,6 +16,15 @@ const std::vector<CatalogueEntry>& catalogue() {
   static const char* msfp_paper =
       "Rouhani et al., Pushing the Limits of Narrow Precision..., NeurIPS 2020";
   static const char* ieee = "IEEE 754-2019";
+  static const char* ofp8 = "OCP 8-bit Floating Point (OFP8) v1.0, 2023";
+  static const char* nvfp4 = "NVIDIA, Pretraining LLMs with NVFP4, 2025";
+  static const char* vsq = "Dai et al., VS-Quant, MLSys 2021";
+  static const char* abfp = "Basumallik et al., Adaptive Block Floating-Point..., 2022";
+  static const char* qlora = "Dettmers et al., QLoRA, NeurIPS 2023";
+  static const char* optim8 = "Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022";
+  static const char* switchback = "Wortsman et al., Stable and low-precision training..., 2023";
+  static const char* wage = "Wu et al., Training and Inference with Integers..., ICLR 2018";
+  static const char* fnuz = "Noune et al., 8-bit Numerical Formats for Deep Neural Networks, 2022";
   static const std::vector<CatalogueEntry> entries = {
       {"mxfp8_e4m3", "e4m3@e8m0/32", "OCP MX", ocp},
       {"mxfp8_e5m2", "e5m2@e8m0/32", "OCP MX", ocp},
@@ -34,71 +47,177 @@ const std::vector<CatalogueEntry>& catalogue() {
       {"bm5_e3m1", "e3m1:bias=4@e8m0/48x48", "block minifloat", bm_paper},
       {"bm4", "e2m1:bias=2@e8m0/48x48", "block minifloat", bm_paper},
       {"bm4_e3m0", "e3m0:bias=4@e8m0/48x48", "block minifloat", bm_paper},
+      {"nvfp4", "e2m1@e4m3/16*fp32/tensor", "two-level scale", nvfp4},
+      {"nvfp4_tile", "e2m1@e4m3/16x16*fp32/tensor", "two-level scale", nvfp4},
+      {"vsq8", "int8:frac=0@u6/16*fp32/row", "two-level scale", vsq},
+      {"vsq4", "int4:frac=0@u4/16*fp32/row", "two-level scale", vsq},
+      {"nvfp4_ue5m3", "e2m1@ue5m3/16", "unsigned block scale",
+       "Hu et al., Elucidating the Design Space of FP4 Training, 2025"},
+      {"abfp8", "int8:frac=0@bf16:amax/128", "adaptive block floating point", abfp},
+      {"abfp8_32", "int8:frac=0@bf16:amax/32", "adaptive block floating point", abfp},
+      {"abfp8_8", "int8:frac=0@bf16:amax/8", "adaptive block floating point", abfp},
+      {"nf4", "nf4@fp32/64", "code book", qlora},
+      {"nf4_dq", "nf4@dynamic8/64*fp32/256:mean", "code book", qlora},
+      {"dynamic8_256", "dynamic8@fp32/256", "code book", optim8},
+      {"dynamic8_2048", "dynamic8@fp32/2048", "code book", optim8},
+      {"udynamic8_256", "udynamic8@fp32/256", "code book", optim8},
+      {"fp8_e4m3_tensor", "e4m3@fp32/tensor", "per tensor", ofp8},
+      {"fp8_e5m2_tensor", "e5m2@fp32/tensor", "per tensor", ofp8},
+      {"fp8_e4m3_row", "e4m3@fp32/row", "per row", ofp8},
+      {"fp8_e4m3_128", "e4m3@fp32/128", "fine-grained FP8",
+       "DeepSeek-AI, DeepSeek-V3 Technical Report, 2024, 3.3"},
+      {"fp8_e4m3_128x128", "e4m3@fp32/128x128", "fine-grained FP8",
+       "DeepSeek-AI, DeepSeek-V3 Technical Report, 2024, 3.3"},
+      {"int8_row", "int8:frac=0@fp32:amax/row", "SwitchBack", switchback},
+      {"int8_tensor", "int8:frac=0@fp32:amax/tensor", "SwitchBack", switchback},
+      {"wage_w2", "int2:frac=1", "WAGE", wage},
+      {"wage_a8", "int8:frac=7", "WAGE", wage},
+      {"wage_e8", "int8:frac=7@e8m0/tensor", "WAGE", wage},
+      {"fp8_e4m3", "e4m3", "scalar", ofp8},
+      {"fp8_e5m2", "e5m2", "scalar", ofp8},
+      {"fp8_e4m3fnuz", "e4m3:fnuz", "scalar", fnuz},
+      {"fp8_e5m2fnuz", "e5m2:fnuz", "scalar", fnuz},
+      {"binary", "binary", "scalar", "Courbariaux et al., BinaryNet, 2016"},
+      {"ternary", "int2", "scalar", "Li et al., Ternary Weight Networks, 2016"},
       {"bf16", "bf16", "scalar", "Google brain float, the upper half of binary32"},
       {"fp16", "fp16", "scalar", ieee},
+      {"tf32", "tf32", "scalar", "NVIDIA A100 Tensor Core GPU Architecture, 2020"},
       {"fp32", "fp32", "scalar", ieee},
   };
   return entries;
 }
 
+const std::vector<CatalogueAlias>& catalogue_aliases() {
+  static const std::vector<CatalogueAlias> aliases = {
+      {"mxfp4", "mxfp4_e2m1"},
+      {"mxfp8", "mxfp8_e4m3"},
+      {"bm8_e2m5", "bm8"},
+      {"bm7_e2m4", "bm7"},
+      {"bm6_e2m3", "bm6"},
+      {"bm5_e2m2", "bm5"},
+      {"bm4_e2m1", "bm4"},
+      {"vsq", "vsq4"},
+      {"abfp", "abfp8"},
+      {"switchback_x", "int8_row"},
+      {"switchback_w", "int8_tensor"},
+      {"float8_e4m3fn", "fp8_e4m3"},
+      {"float8_e5m2", "fp8_e5m2"},
+      {"float8_e4m3fnuz", "fp8_e4m3fnuz"},
+      {"float8_e5m2fnuz", "fp8_e5m2fnuz"},
+  };
+  return aliases;
+}
+
 namespace {
+
+const CatalogueEntry* find_entry(std::string_view name) {
+  for (const CatalogueAlias& alias : catalogue_aliases())
+    if (name == alias.name) name = alias.entry;
+  for (const CatalogueEntry& entry : catalogue())
+    if (name == entry.name) return &entry;
+  return nullptr;
+}
 
 std::vector<std::string> known_names() {
   std::vector<std::string> names;
   for (const CatalogueEntry& entry : catalogue()) names.push_back(entry.name);
-  for (const char* name : {"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "mxfp4"})
+  for (const CatalogueAlias& alias : catalogue_aliases()) names.push_back(alias.name);
+  for (const char* name : {"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8"})
     names.emplace_back(name);
   return names;
 }
 
-BlockFormat parse_structural(std::string_view text, std::string_view whole) {
+// `row`, `channel`, `tensor`, or a number that the caller reads.
+bool span_word(std::string_view word, Span& span) {
+  if (word == "row" || word == "channel")
+    span = Span::kRow;
+  else if (word == "tensor")
+    span = Span::kTensor;
+  else
+    return false;
+  return true;
+}
+
+void parse_span(Reader& reader, BlockFormat& format) {
+  size_t at = reader.at();
+  std::string_view shape = reader.take_until("+*");
+  if (span_word(shape, format.span)) return;
+  if (!shape.empty() && (shape[0] < '0' || shape[0] > '9'))
+    reader.fail(at, "'{}' is no span; must be a block length, LENGTHxROWS, row or tensor{}",
+                shown(shape), did_you_mean(shape, {"row", "channel", "tensor", "32"}));
+  size_t cross = shape.find('x');
+  format.block = reader.whole("block", at, shape.substr(0, cross), 1, 65536);
+  if (cross != std::string_view::npos)
+    format.tile_rows = reader.whole("tile rows", at + cross + 1, shape.substr(cross + 1), 1, 65536);
+}
+
+void parse_micro(Reader& reader, BlockFormat& format) {
+  size_t at = reader.at();
+  std::string_view bits = reader.take_until("/+*");
+  if (!bits.starts_with("u") || !reader.take('/'))
+    reader.fail(at, "the second level is +uBITS/BLOCK, as in sm7@e8m0/16+u1/2");
+  format.micro.bits = reader.whole("micro bits", at + 1, bits.substr(1), 1, 4);
+  at = reader.at();
+  format.micro.block = reader.whole("micro block", at, reader.take_until("+*"), 1, 65536);
+}
+
+void parse_outer(Reader& reader, BlockFormat& format) {
+  format.outer.scale = parse_scale(reader);
+  if (!reader.take('/'))
+    reader.fail(reader.at(), "a span must follow the outer scale, as in *fp32/tensor");
+  size_t at = reader.at();
+  std::string_view word = reader.take_until(":+*");
+  if (!span_word(word, format.outer.span)) {
+    format.outer.span = Span::kBlock;
+    format.outer.blocks = reader.whole("outer blocks (or row, tensor)", at, word, 1, 1 << 20);
+  }
+  if (reader.take(':')) {
+    at = reader.at();
+    std::string_view option = reader.take_until("+*");
+    if (option != "mean")
+      reader.fail(at, "unknown option '{}'; an outer scale takes :mean", shown(option));
+    format.outer.mean = true;
+  }
+}
+
+BlockFormat parse_structural(Reader& reader) {
   BlockFormat format;
-  size_t at = text.find('@');
+  std::string_view text = reader.text();
+  std::string_view word = text.substr(0, text.find_first_of(":@/+*"));
   try {
-    format.element = parse_element(text.substr(0, at));
+    format.element = parse_element(reader);
   } catch (const ConfigError& error) {
-    if (at != std::string_view::npos) throw;
     // A single word was perhaps meant as a catalogue name: say the nearest of both kinds.
-    std::string_view word = text.substr(0, text.find(':'));
-    if (word.size() == text.size() && word.find_first_of("0123456789") != 1 &&
-        !word.starts_with("int"))
-      throw ConfigError(
-          "format = {}: unknown{} `blockdot formats` lists the names; ELEMENT@SCALE/BLOCK, as in "
-          "e4m3@e8m0/32, describes any other",
-          whole, did_you_mean(whole, known_names()));
+    if (word.size() == text.size() &&
+        std::string_view(error.what()).find("unknown element") != std::string_view::npos)
+      reader.fail(0,
+                  "unknown{} `blockdot formats` lists the names; ELEMENT@SCALE/BLOCK, as in "
+                  "e4m3@e8m0/32, describes any other",
+                  did_you_mean(word, known_names()));
     throw;
   }
-  if (at == std::string_view::npos) return format;
-
-  std::string_view rest = text.substr(at + 1);
-  size_t plus = rest.find('+');
-  std::string_view first = rest.substr(0, plus);
-  size_t slash = first.find('/');
-  format.scale = parse_scale(first.substr(0, slash));
-  if (format.scale.kind == ScaleKind::kNone) {
-    if (slash != std::string_view::npos || plus != std::string_view::npos)
-      throw ConfigError("format = {}: scale none takes no block length", whole);
+  if (reader.done()) return format;
+  if (!reader.take('@'))
+    reader.fail(reader.at(), "'{}' must be '@' and a scale, as in e4m3@e8m0/32", reader.peek());
+  size_t at_scale = reader.at();
+  format.scale = parse_scale(reader);
+  if (!format.has_scale()) {
+    if (!reader.done())
+      reader.fail(reader.at(), "scale none takes no block length and no further level");
     return format;
   }
-  if (slash == std::string_view::npos)
-    throw ConfigError("format = {}: a block length must follow the scale, as in e4m3@e8m0/32",
-                      whole);
-  std::string_view shape = first.substr(slash + 1);
-  size_t cross = shape.find('x');
-  format.block = static_cast<int>(parse_int("format block", shape.substr(0, cross), 1, 65536));
-  if (cross != std::string_view::npos)
-    format.tile_rows =
-        static_cast<int>(parse_int("format tile rows", shape.substr(cross + 1), 1, 65536));
-  if (plus != std::string_view::npos) {
-    std::string_view micro = rest.substr(plus + 1);
-    size_t divide = micro.find('/');
-    if (!micro.starts_with("u") || divide == std::string_view::npos)
-      throw ConfigError("format = {}: the second level is +uBITS/BLOCK, as in sm7@e8m0/16+u1/2",
-                        whole);
-    format.micro.bits =
-        static_cast<int>(parse_int("format micro bits", micro.substr(1, divide - 1), 1, 4));
-    format.micro.block =
-        static_cast<int>(parse_int("format micro block", micro.substr(divide + 1), 1, 65536));
+  if (!reader.take('/'))
+    reader.fail(reader.at(),
+                "a block length must follow the scale, as in e4m3@e8m0/32 (or row, tensor)");
+  parse_span(reader, format);
+  size_t at_levels = reader.at();
+  if (reader.take('+')) parse_micro(reader, format);
+  if (reader.take('*')) parse_outer(reader, format);
+  if (!reader.done()) reader.fail(reader.at(), "'{}' after the format's end", reader.peek());
+  try {
+    validate(format);
+  } catch (const ConfigError& error) {
+    reader.fail(at_levels < text.size() ? at_levels : at_scale, "{}", error.what());
   }
   return format;
 }
@@ -108,10 +227,13 @@ BlockFormat parse_structural(std::string_view text, std::string_view whole) {
 void validate(const BlockFormat& format) {
   validate(format.element);
   validate(format.scale);
-  bool scaled = format.scale.kind != ScaleKind::kNone;
-  if (scaled && (format.block < 1 || format.block > 65536))
+  bool whole = format.span != Span::kBlock;
+  if (format.has_scale() && !whole && (format.block < 1 || format.block > 65536))
     throw ConfigError("format block = {}: must be in [1, 65536]", format.block);
-  if (!scaled && (format.block != 0 || format.tile_rows != 1 || format.micro.bits != 0))
+  if ((!format.has_scale() || whole) && (format.block != 0 || format.tile_rows != 1))
+    throw ConfigError("format {}: {} takes no block length and no tile", to_text(format.element),
+                      whole ? "a scale of a row or a tensor" : "scale none");
+  if (!format.has_scale() && (whole || format.micro.bits != 0 || format.has_outer()))
     throw ConfigError("format {}: scale none takes no block length, tile or second level",
                       to_text(format.element));
   if (format.tile_rows < 1 || format.tile_rows > 65536)
@@ -119,6 +241,9 @@ void validate(const BlockFormat& format) {
   if (format.micro.bits < 0 || format.micro.bits > 4)
     throw ConfigError("format micro bits = {}: must be in [0, 4]", format.micro.bits);
   if (format.micro.bits > 0) {
+    if (whole)
+      throw ConfigError("format micro block = {}: a second level of shared exponents needs blocks",
+                        format.micro.block);
     if (format.micro.block < 1 || format.block % format.micro.block != 0)
       throw ConfigError("format micro block = {}: must divide the block length {}",
                         format.micro.block, format.block);
@@ -128,31 +253,77 @@ void validate(const BlockFormat& format) {
     if (format.scale.kind != ScaleKind::kE8M0)
       throw ConfigError("format scale = {}: a second level of shared exponents needs scale e8m0",
                         to_text(format.scale));
+    if (format.element.kind == ElementKind::kCodeBook)
+      throw ConfigError(
+          "format element = {}: a second level of shared exponents needs a minifloat "
+          "or an integer",
+          to_text(format.element));
   }
+  bool needs_outer =
+      format.scale.kind == ScaleKind::kInteger || format.scale.kind == ScaleKind::kCodeBook;
+  if (!format.has_outer()) {
+    if (needs_outer)
+      throw ConfigError("format scale = {}: needs a scale above it, as in int4@u4/16*fp32/row",
+                        to_text(format.scale));
+    if (format.outer != OuterScale{})
+      throw ConfigError("format outer: span, blocks and mean need an outer scale");
+    return;
+  }
+  validate(format.outer.scale);
+  if (whole)
+    throw ConfigError("format outer scale = {}: its inner scale must be one of blocks",
+                      to_text(format.outer.scale));
+  if (format.scale.kind == ScaleKind::kE8M0)
+    throw ConfigError(
+        "format outer scale = {}: scale e8m0 spans every binary32 already and takes "
+        "none; try e4m3, uN or dynamic8 below it",
+        to_text(format.outer.scale));
+  if (format.outer.scale.kind != ScaleKind::kMinifloat &&
+      format.outer.scale.kind != ScaleKind::kE8M0)
+    throw ConfigError("format outer scale = {}: must be e8m0 or a minifloat such as fp32",
+                      to_text(format.outer.scale));
+  if (format.outer.scale.of_maximum || format.scale.of_maximum)
+    throw ConfigError("format outer scale = {}: :amax takes a single level of scales",
+                      to_text(format.outer.scale));
+  bool grouped = format.outer.span == Span::kBlock;
+  if (grouped ? format.outer.blocks < 1 || format.outer.blocks > 1 << 20 : format.outer.blocks != 0)
+    throw ConfigError(
+        "format outer blocks = {}: must be in [1, {}] for groups of blocks, 0 for a "
+        "row or a tensor",
+        format.outer.blocks, 1 << 20);
+  if (format.outer.span != Span::kTensor && format.tile_rows != 1)
+    throw ConfigError("format tile rows = {}: an outer scale above tiles is one of the tensor",
+                      format.tile_rows);
 }
 
 BlockFormat parse_block_format(std::string_view text) {
-  std::string lower = to_lower(text);
-  if (lower == "mxfp4") lower = "mxfp4_e2m1";
-  BlockFormat format;
-  bool named = false;
-  for (const CatalogueEntry& entry : catalogue()) {
-    if (lower == entry.name) {
-      format = parse_structural(entry.text, text);
-      named = true;
-    }
+  if (const CatalogueEntry* entry = find_entry(to_lower(text))) {
+    Reader reader("format", entry->text);
+    return parse_structural(reader);
   }
-  if (!named) format = parse_structural(lower, text);
-  validate(format);
-  return format;
+  Reader reader("format", text);
+  return parse_structural(reader);
 }
 
 std::string to_text(const BlockFormat& format) {
   std::string text = to_text(format.element);
-  if (format.scale.kind == ScaleKind::kNone) return text;
-  text += fmt::format("@{}/{}", to_text(format.scale), format.block);
+  if (!format.has_scale()) {
+    // The bare word may name a block format: `nf4` is nf4@fp32/64.
+    const CatalogueEntry* entry = find_entry(text);
+    return entry == nullptr || entry->text == text ? text : text + "@none";
+  }
+  auto span_text = [](Span span, int blocks) {
+    return span == Span::kRow      ? std::string("row")
+           : span == Span::kTensor ? std::string("tensor")
+                                   : fmt::format("{}", blocks);
+  };
+  text += fmt::format("@{}/{}", to_text(format.scale), span_text(format.span, format.block));
   if (format.tile_rows != 1) text += fmt::format("x{}", format.tile_rows);
   if (format.micro.bits > 0) text += fmt::format("+u{}/{}", format.micro.bits, format.micro.block);
+  if (format.has_outer())
+    text += fmt::format("*{}/{}{}", to_text(format.outer.scale),
+                        span_text(format.outer.span, format.outer.blocks),
+                        format.outer.mean ? ":mean" : "");
   return text;
 }
 
@@ -166,16 +337,42 @@ std::string display_name(const BlockFormat& format) {
 double bits_per_element(const BlockFormat& format) {
   double bits = format.element.width();
   if (format.block > 0) {
-    // In memory a minifloat scale keeps its sign bit (NVFP4 stores whole E4M3 bytes).
-    int scale_bits = format.scale.width() + (format.scale.kind == ScaleKind::kMinifloat ? 1 : 0);
-    bits += static_cast<double>(scale_bits) / (format.block * format.tile_rows);
+    double elements = static_cast<double>(format.block) * format.tile_rows;
+    bits += format.scale.storage_width() / elements;
+    if (format.has_outer() && format.outer.span == Span::kBlock)
+      bits += format.outer.scale.storage_width() / (elements * format.outer.blocks);
   }
   if (format.micro.bits > 0) bits += static_cast<double>(format.micro.bits) / format.micro.block;
   return bits;
 }
 
 bool always_finite(const BlockFormat& format) {
-  return !has_nan(format.element) && !has_nan(format.scale);
+  return !has_nan(format.element) && !has_nan(format.scale) &&
+         (!format.has_outer() || !has_nan(format.outer.scale));
+}
+
+namespace {
+__extension__ typedef unsigned __int128 Uint128;
+}  // namespace
+
+int kulisch_width(const BlockFormat& a, const BlockFormat& b, std::int64_t terms) {
+  // |a|max |b|max terms = m 2^e with m below 2^(24+24+33): exact.
+  Uint128 product = static_cast<Uint128>(terms);
+  int exponent = 0;
+  for (const BlockFormat* side : {&a, &b}) {
+    const ElementFormat& element = side->element;
+    double most = max_value(element);
+    if (element.kind == ElementKind::kInteger && !element.symmetric)
+      most += std::ldexp(1.0, lsb_exponent(element));
+    if (element.kind == ElementKind::kCodeBook) most = std::max(most, -decode(element, 0));
+    int e;
+    product *= static_cast<std::uint64_t>(std::ldexp(std::frexp(most, &e), 24));
+    exponent += e - 24 - lsb_exponent(element) + ((1 << side->micro.bits) - 1);
+  }
+  auto high = static_cast<std::uint64_t>(product >> 64);
+  int bits =
+      high != 0 ? 64 + std::bit_width(high) : std::bit_width(static_cast<std::uint64_t>(product));
+  return bits + exponent + 1;
 }
 
 }  // namespace blockdot::formats

@@ -94,6 +94,33 @@ void validate(const DotSpec& spec) {
     throw ConfigError("lanes = {}: must be in [1, 1024]", spec.lanes);
   for (const BlockFormat* operand : {&spec.a, &spec.b}) {
     const char* which = operand == &spec.a ? "a" : "b";
+    if (operand->element.kind == ElementKind::kCodeBook)
+      throw ConfigError(
+          "{} = {}: a unit takes minifloat, integer and sign-magnitude elements; a code book is "
+          "for "
+          "storage: decode it to bf16 or int8 first",
+          which, to_text(*operand));
+    if (operand->span != Span::kBlock)
+      throw ConfigError(
+          "{} = {}: a unit takes scales of blocks; the scale of a row or tensor multiplies its "
+          "result, "
+          "try {} = {}",
+          which, to_text(*operand), which, to_text(operand->element));
+    if (operand->has_outer()) {
+      BlockFormat inner = *operand;
+      inner.outer = {};
+      throw ConfigError(
+          "{} = {}: a unit takes one scale a block; the outer scale multiplies its result{}", which,
+          to_text(*operand),
+          inner.scale.kind == ScaleKind::kMinifloat
+              ? fmt::format(", try {} = {}", which, to_text(inner))
+              : "");
+    }
+    if (operand->scale.of_maximum)
+      throw ConfigError(
+          "{} = {}: a unit takes a scale that is the factor; :amax is divided by the element's "
+          "maximum, try the same without :amax",
+          which, to_text(*operand));
     if (operand->element.width() > 16)
       throw ConfigError("{} = {}: element of {} bits; a unit takes at most 16 (bf16, fp16)", which,
                         to_text(*operand), operand->element.width());
@@ -135,6 +162,9 @@ void validate(const DotSpec& spec) {
     if (!right)
       throw ConfigError("{} random bits = {}: must be in [1, 32] for sr, 0 else", field,
                         rounding.random_bits);
+    if (rounding.variant != SrVariant::kSrff)
+      throw ConfigError("{} = {}: a unit rounds stochastically by sr:R (SRFF) only", field,
+                        to_text(rounding));
   };
   check_rounding("rounding", spec.rounding);
   switch (spec.accumulator.kind) {

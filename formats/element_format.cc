@@ -4,6 +4,7 @@
 // hidden one adds the exponent's last step, and a carry out of the mantissa runs into the exponent.
 #include "formats/element_format.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -43,10 +44,14 @@ std::string_view special_name(Special special) {
 
 struct Alias {
   std::string_view name;
+  std::string_view other;  // a second name that is understood and never printed
   int exp_bits;
   int man_bits;
 };
-constexpr Alias kAliases[] = {{"fp32", 8, 23}, {"bf16", 8, 7}, {"fp16", 5, 10}, {"tf32", 8, 10}};
+constexpr Alias kAliases[] = {{"fp32", "float", 8, 23},
+                              {"bf16", "bfloat16", 8, 7},
+                              {"fp16", "half", 5, 10},
+                              {"tf32", "tf32", 8, 10}};
 
 // base + m * 2^e in units of 2^q, rounded. `base` is the code below the first unit, so that a tie
 // goes to the even code also where the mantissa has no bits. m < 2^53.
@@ -76,6 +81,8 @@ int ElementFormat::width() const {
       return int_bits;
     case ElementKind::kSignMagnitude:
       return 1 + int_bits;
+    case ElementKind::kCodeBook:
+      return code_book_width(book);
   }
   BLOCKDOT_CHECK(false, "element kind");
 }
@@ -112,6 +119,13 @@ ElementFormat sign_magnitude(int magnitude_bits) {
   return format;
 }
 
+ElementFormat code_book(CodeBook book) {
+  ElementFormat format;
+  format.kind = ElementKind::kCodeBook;
+  format.book = book;
+  return format;
+}
+
 void validate(const ElementFormat& format) {
   auto in_range = [](std::string_view field, int value, int low, int high) {
     if (value < low || value > high)
@@ -139,20 +153,21 @@ void validate(const ElementFormat& format) {
       in_range("magnitude bits", format.int_bits, 1, 15);
       in_range("frac", format.frac_bits, 0, 16);
       break;
+    case ElementKind::kCodeBook:
+      break;
   }
 }
 
 ElementFormat parse_element(std::string_view text) {
-  std::vector<std::string> parts = split(to_lower(text), ':');
-  const std::string& head = parts[0];
-  auto unknown = [&]() {
-    return ConfigError(
-        "element = {}: unknown; must be eXmY (1 <= X <= 8, 0 <= Y <= 23), intK, smM, fp32, bf16, "
-        "fp16 or tf32{}",
-        text,
-        did_you_mean(head, {"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "sm7", "fp32",
-                            "bf16", "fp16", "tf32"}));
-  };
+  Reader reader("element", text);
+  ElementFormat format = parse_element(reader);
+  if (!reader.done()) reader.fail(reader.at(), "'{}' after the element's end", reader.peek());
+  return format;
+}
+
+ElementFormat parse_element(Reader& reader) {
+  size_t start = reader.at();
+  std::string_view head = reader.take_until(":@/+*");
   auto digits = [](std::string_view s) {
     return !s.empty() && s.size() <= 3 &&
            s.find_first_not_of("0123456789") == std::string_view::npos;
@@ -161,31 +176,47 @@ ElementFormat parse_element(std::string_view text) {
   ElementFormat format;
   bool found = false;
   for (const Alias& alias : kAliases) {
-    if (head == alias.name) {
+    if (head == alias.name || head == alias.other) {
       format = minifloat(alias.exp_bits, alias.man_bits);
       found = true;
     }
   }
-  if (!found && head.size() >= 2 && head[0] == 'e') {
-    size_t m = head.find('m');
-    if (m == std::string::npos || !digits(head.substr(1, m - 1)) || !digits(head.substr(m + 1)))
-      throw unknown();
-    int exp_bits = static_cast<int>(parse_int("element exp_bits", head.substr(1, m - 1), 1, 8));
-    int man_bits = static_cast<int>(parse_int("element man_bits", head.substr(m + 1), 0, 23));
+  for (CodeBook book : kCodeBooks) {
+    if (head == code_book_name(book)) {
+      format = code_book(book);
+      found = true;
+    }
+  }
+  size_t m = head.find('m');
+  if (found) {
+  } else if (head == "ternary") {
+    format = integer(2);
+  } else if (head.starts_with("e") && m != std::string_view::npos &&
+             digits(head.substr(1, m - 1)) && digits(head.substr(m + 1))) {
+    int exp_bits = reader.whole("exp_bits", start + 1, head.substr(1, m - 1), 1, 8);
+    int man_bits = reader.whole("man_bits", start + m + 1, head.substr(m + 1), 0, 23);
     format = minifloat(exp_bits, man_bits);
-  } else if (!found && head.starts_with("int") && digits(head.substr(3))) {
-    format = integer(static_cast<int>(parse_int("element int bits", head.substr(3), 2, 16)));
-  } else if (!found && head.starts_with("sm") && digits(head.substr(2))) {
-    format = sign_magnitude(
-        static_cast<int>(parse_int("element sm magnitude bits", head.substr(2), 1, 15)));
-  } else if (!found) {
-    throw unknown();
+  } else if (head.starts_with("int") && digits(head.substr(3))) {
+    format = integer(reader.whole("int bits", start + 3, head.substr(3), 2, 16));
+  } else if (head.starts_with("sm") && digits(head.substr(2))) {
+    format = sign_magnitude(reader.whole("sm magnitude bits", start + 2, head.substr(2), 1, 15));
+  } else {
+    reader.fail(
+        start,
+        "unknown element '{}'; must be eXmY (1 <= X <= 8, 0 <= Y <= 23), intK, smM, fp32, "
+        "bf16, fp16, tf32, nf4, dynamic8, udynamic8, binary or ternary{}",
+        shown(head),
+        did_you_mean(head, {"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "sm7", "fp32",
+                            "bf16", "fp16", "tf32", "nf4", "dynamic8", "binary", "ternary"}));
   }
 
   bool bias_given = false;
-  for (size_t i = 1; i < parts.size(); ++i) {
-    const std::string& option = parts[i];
+  while (!reader.done() && reader.peek() == ':') {
+    reader.take(':');
+    size_t at = reader.at();
+    std::string_view option = reader.take_until(":@/+*");
     bool floating = format.kind == ElementKind::kMinifloat;
+    bool whole = format.kind == ElementKind::kInteger;
     bool special_given = false;
     for (Special special : {Special::kFinite, Special::kFn, Special::kFnuz, Special::kIeee}) {
       if (floating && option == special_name(special)) {
@@ -196,19 +227,29 @@ ElementFormat parse_element(std::string_view text) {
     }
     if (special_given) continue;
     if (floating && option.starts_with("bias=")) {
-      format.bias = static_cast<int>(parse_int("element bias", option.substr(5), -128, 256));
+      format.bias = reader.whole("bias", at + 5, option.substr(5), -128, 256);
       bias_given = true;
-    } else if (!floating && option.starts_with("frac=")) {
-      format.frac_bits = static_cast<int>(parse_int("element frac", option.substr(5), 0, 16));
-    } else if (format.kind == ElementKind::kInteger && option == "full") {
+    } else if ((whole || format.kind == ElementKind::kSignMagnitude) &&
+               option.starts_with("frac=")) {
+      format.frac_bits = reader.whole("frac", at + 5, option.substr(5), 0, 16);
+    } else if (whole && option == "full") {
       format.symmetric = false;
+    } else if (option == "amax") {
+      reader.back(at - 1);  // an option of the scale that this element stands in
+      break;
     } else {
-      throw ConfigError("element {}: unknown option '{}'; {}", text, option,
-                        floating ? "a minifloat takes :finite, :fn, :fnuz, :ieee and :bias=N"
-                                 : "an integer takes :full and :frac=N, sm takes :frac=N");
+      reader.fail(at, "unknown option '{}'; {}", shown(option),
+                  floating ? "a minifloat takes :finite, :fn, :fnuz, :ieee and :bias=N"
+                  : whole  ? "an integer takes :full and :frac=N"
+                  : format.kind == ElementKind::kSignMagnitude ? "smM takes :frac=N"
+                                                               : "a code book takes none");
     }
   }
-  validate(format);
+  try {
+    validate(format);
+  } catch (const ConfigError& error) {
+    reader.fail(start, "{}", error.what());
+  }
   return format;
 }
 
@@ -237,6 +278,8 @@ std::string to_text(const ElementFormat& format) {
       if (format.frac_bits != format.int_bits - 1)
         text += fmt::format(":frac={}", format.frac_bits);
       return text;
+    case ElementKind::kCodeBook:
+      return std::string(code_book_name(format.book));
   }
   BLOCKDOT_CHECK(false, "element kind");
 }
@@ -255,6 +298,8 @@ std::uint32_t max_finite_code(const ElementFormat& format) {
       return low_mask(format.int_bits - 1);
     case ElementKind::kSignMagnitude:
       return low_mask(format.int_bits);
+    case ElementKind::kCodeBook:
+      return low_mask(code_book_width(format.book));
     case ElementKind::kMinifloat:
       break;
   }
@@ -302,6 +347,8 @@ double decode(const ElementFormat& format, std::uint32_t code) {
       double magnitude = std::ldexp(code & low_mask(format.int_bits), -format.frac_bits);
       return (code >> format.int_bits) & 1 ? -magnitude : magnitude;
     }
+    case ElementKind::kCodeBook:
+      return code_book_values(format.book)[code & low_mask(code_book_width(format.book))];
     case ElementKind::kMinifloat:
       break;
   }
@@ -325,6 +372,8 @@ double decode(const ElementFormat& format, std::uint32_t code) {
 
 std::uint32_t encode(const ElementFormat& format, double x, const Rounding& rounding,
                      std::uint32_t random, Overflow overflow) {
+  if (format.kind == ElementKind::kCodeBook)
+    return encode_code_book(format.book, x, rounding, random);
   bool floating = format.kind == ElementKind::kMinifloat;
   if (std::isnan(x)) return has_nan(format) ? nan_code(format) : 0;
   bool negative = std::signbit(x);
@@ -362,7 +411,7 @@ std::uint32_t encode(const ElementFormat& format, double x, const Rounding& roun
                         (rounding.mode == RoundingMode::kRtz && !std::isinf(x));
     if (stays_finite) {
       magnitude = max_code;
-    } else if (has_inf(format)) {
+    } else if (has_inf(format) && overflow == Overflow::kToSpecial) {
       magnitude = inf_code(format);
     } else {
       return nan_code(format);
@@ -375,13 +424,73 @@ std::uint32_t encode(const ElementFormat& format, double x, const Rounding& roun
 
 double max_value(const ElementFormat& format) { return decode(format, max_finite_code(format)); }
 
-double min_positive(const ElementFormat& format) { return decode(format, 1); }
+double min_positive(const ElementFormat& format) {
+  if (format.kind != ElementKind::kCodeBook) return decode(format, 1);
+  std::span<const float> values = code_book_values(format.book);
+  return *std::upper_bound(values.begin(), values.end(), 0.0f);
+}
+
+double min_normal(const ElementFormat& format) {
+  return format.kind == ElementKind::kMinifloat ? std::ldexp(1.0, 1 - format.bias)
+                                                : min_positive(format);
+}
+
+double epsilon(const ElementFormat& format) {
+  switch (format.kind) {
+    case ElementKind::kMinifloat:
+      return std::ldexp(1.0, -format.man_bits);
+    case ElementKind::kInteger:
+    case ElementKind::kSignMagnitude:
+      return std::ldexp(1.0, -format.frac_bits);
+    case ElementKind::kCodeBook:
+      break;
+  }
+  std::span<const float> values = code_book_values(format.book);
+  double widest = 0;
+  for (size_t i = 1; i < values.size(); ++i)
+    widest = std::max(widest, static_cast<double>(values[i]) - values[i - 1]);
+  return widest;
+}
+
+std::uint32_t zero_code(const ElementFormat& format) {
+  return format.kind == ElementKind::kCodeBook ? encode_code_book(format.book, std::nan(""), {}, 0)
+                                               : 0;
+}
+
+bool sign_symmetric(const ElementFormat& format) {
+  switch (format.kind) {
+    case ElementKind::kMinifloat:
+    case ElementKind::kSignMagnitude:
+      return true;
+    case ElementKind::kInteger:
+      return format.symmetric;
+    case ElementKind::kCodeBook:
+      return format.book == CodeBook::kBinary;
+  }
+  BLOCKDOT_CHECK(false, "element kind");
+}
 
 int max_exponent(const ElementFormat& format) { return std::ilogb(max_value(format)); }
 
 int lsb_exponent(const ElementFormat& format) {
-  return format.kind == ElementKind::kMinifloat ? 1 - format.bias - format.man_bits
-                                                : -format.frac_bits;
+  switch (format.kind) {
+    case ElementKind::kMinifloat:
+      return 1 - format.bias - format.man_bits;
+    case ElementKind::kInteger:
+    case ElementKind::kSignMagnitude:
+      return -format.frac_bits;
+    case ElementKind::kCodeBook:
+      break;
+  }
+  int least = 0;
+  for (float value : code_book_values(format.book)) {
+    if (value == 0) continue;
+    int exponent;
+    auto significand =
+        static_cast<std::uint32_t>(std::ldexp(std::frexp(std::fabs(value), &exponent), 24));
+    least = std::min(least, exponent - 24 + std::countr_zero(significand));
+  }
+  return least;
 }
 
 }  // namespace blockdot::formats

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "formats/error.h"
 
 namespace blockdot::formats {
@@ -35,6 +37,35 @@ TEST(RoundingText, PrintsWhatItParsesAndNamesTheModes) {
   EXPECT_THROW(parse_rounding("sr:33"), ConfigError);
   EXPECT_THROW(parse_rounding("sr"), ConfigError);
   EXPECT_THROW(parse_rounding("up"), ConfigError);
+}
+
+TEST(StochasticVariants, HaveTheirPublishedBiasOverAllTailsAndDraws) {
+  // Fitzgibbon and Felix, ARITH 2025, for uniform tails of D bits: SRFF 2^-(D+1) - 2^-(r+1),
+  // SRF 2^-(D+1), SRC 0, in units of the last place. All 2^D tails and 2^r draws: exact counts.
+  for (int d : {4, 6, 9}) {
+    for (int r : {1, 2, 3}) {
+      for (auto [variant, bias] :
+           {std::pair{SrVariant::kSrff, std::ldexp(1.0, -d - 1) - std::ldexp(1.0, -r - 1)},
+            {SrVariant::kSrf, std::ldexp(1.0, -d - 1)},
+            {SrVariant::kSrc, 0.0}}) {
+        Rounding rounding = stochastic_rounding(r);
+        rounding.variant = variant;
+        double sum = 0;
+        // Even and odd places below: a tie of SRC goes both ways equally over all tails.
+        for (std::uint64_t tail = 0; tail < (1u << d); ++tail)
+          for (std::uint32_t random = 0; random < (1u << r); ++random)
+            sum += static_cast<double>(round_tail(2, tail, d, rounding, random)) - 2 -
+                   std::ldexp(static_cast<double>(tail), -d);
+        EXPECT_EQ(std::ldexp(sum, -d - r), bias) << "D " << d << " r " << r;
+      }
+    }
+  }
+}
+
+TEST(StochasticVariants, PrintWhatTheyParse) {
+  for (const char* text : {"sr:8", "srf:8", "src:32"})
+    EXPECT_EQ(to_text(parse_rounding(text)), text);
+  EXPECT_THROW(parse_rounding("srx:8"), ConfigError);
 }
 
 }  // namespace

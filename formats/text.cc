@@ -33,7 +33,7 @@ std::int64_t parse_int(std::string_view what, std::string_view text, std::int64_
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
     throw ConfigError("{} = {}: must be a whole number in [{}, {}]", what,
-                      text.empty() ? "(nothing)" : text, low, high);
+                      shown(text), low, high);
   return value;
 }
 
@@ -70,6 +70,24 @@ std::vector<std::string> nearest_names(std::string_view name, const std::vector<
   std::vector<std::string> nearest;
   for (size_t i = 0; i < std::min(most, ranked.size()); ++i) nearest.push_back(ranked[i].second);
   return nearest;
+}
+
+std::string shown(std::string_view text) {
+  constexpr size_t kMost = 48;
+  std::string line(text.substr(0, kMost));
+  for (char& c : line)
+    if (c < 0x20 || c > 0x7E) c = '?';
+  if (text.size() > kMost) line += "...";
+  return line.empty() ? "(nothing)" : line;
+}
+
+int Reader::whole(std::string_view field, size_t at, std::string_view part, int low,
+                  int high) const {
+  int value = 0;
+  auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+  if (error != std::errc() || end != part.data() + part.size() || value < low || value > high)
+    fail(at, "{} = {}: must be a whole number in [{}, {}]", field, shown(part), low, high);
+  return value;
 }
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {

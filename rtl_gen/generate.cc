@@ -49,6 +49,8 @@ std::string element_meaning(const formats::BlockFormat& f, int lanes) {
 std::string scale_meaning(const formats::ScaleFormat& f) {
   switch (f.kind) {
     case formats::ScaleKind::kNone:
+    case formats::ScaleKind::kInteger:  // no unit takes these two
+    case formats::ScaleKind::kCodeBook:
       return "";
     case formats::ScaleKind::kE8M0:
       return "e8m0 code of the beat's block: 2^(code-127), 255 is NaN";

@@ -69,6 +69,8 @@ int clamped_exponent(const ElementFormat& format, int exponent) {
 std::uint32_t scale_near(const ScaleFormat& scale, int exponent, double significand = 1) {
   switch (scale.kind) {
     case ScaleKind::kNone:
+    case ScaleKind::kInteger:  // no unit takes these two
+    case ScaleKind::kCodeBook:
       return 0;
     case ScaleKind::kE8M0:
       return static_cast<std::uint32_t>(std::clamp(exponent + formats::kE8M0Bias, 0, 254));
@@ -84,6 +86,8 @@ std::uint32_t scale_near(const ScaleFormat& scale, int exponent, double signific
 std::vector<std::uint32_t> scale_corners(const ScaleFormat& scale) {
   switch (scale.kind) {
     case ScaleKind::kNone:
+    case ScaleKind::kInteger:  // no unit takes these two
+    case ScaleKind::kCodeBook:
       return {};
     case ScaleKind::kE8M0:
       return {0, 254, formats::kE8M0Nan};
@@ -297,6 +301,8 @@ class Maker {
   static std::uint32_t highest(const ScaleFormat& scale) {
     switch (scale.kind) {
       case ScaleKind::kNone:
+      case ScaleKind::kInteger:  // no unit takes these two
+      case ScaleKind::kCodeBook:
         return 0;
       case ScaleKind::kE8M0:
         return 254;

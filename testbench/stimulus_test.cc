@@ -42,6 +42,8 @@ int differences(const DotSpec& one, const DotSpec& other, const Stimulus& stimul
 int reach(const formats::BlockFormat& format) {
   switch (format.scale.kind) {
     case formats::ScaleKind::kNone:
+    case formats::ScaleKind::kInteger:  // no unit takes these two
+    case formats::ScaleKind::kCodeBook:
       return max_exponent(format.element);
     case formats::ScaleKind::kE8M0:
       return max_exponent(format.element) + 127;

@@ -91,6 +91,8 @@ Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::st
     case ElementKind::kSignMagnitude:
       e.significand = bits(code, 0, f.int_bits);
       break;
+    case ElementKind::kCodeBook:
+      BLOCKDOT_CHECK(false, "validate(DotSpec) refuses {}", formats::to_text(f));
     case ElementKind::kMinifloat: {
       const Fields fields = split(g, f, bits(code, 0, f.exp_bits + f.man_bits), name);
       e.significand = fields.significand;
@@ -124,6 +126,9 @@ Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std:
   switch (f.kind) {
     case formats::ScaleKind::kNone:
       break;
+    case formats::ScaleKind::kInteger:
+    case formats::ScaleKind::kCodeBook:
+      BLOCKDOT_CHECK(false, "validate(DotSpec) refuses {}", formats::to_text(f));
     case formats::ScaleKind::kE8M0:
       s.shift = code;
       s.weight = -formats::kE8M0Bias;

@@ -211,6 +211,8 @@ BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
   const auto most = [](const formats::ScaleFormat& f) -> Int {
     switch (f.kind) {
       case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kInteger:  // no unit takes these two
+      case formats::ScaleKind::kCodeBook:
         return 1;
       case formats::ScaleKind::kE8M0:
         return pow2(static_cast<int>(formats::kE8M0Nan) - 1);

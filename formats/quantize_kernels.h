@@ -1,0 +1,93 @@
+// The fast inner loops of quantise and dequantise: plain loops that the compiler turns into vector
+// code. Each gives the bits of the definition (encode of the exact quotient, value) or declines.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+#include "formats/block_format.h"
+
+namespace blockdot::formats {
+
+struct QuantizedMatrix;
+
+inline constexpr std::uint32_t kInfBits = 0x7F800000u;
+
+inline float magnitude_of(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+
+/// The largest magnitude of x[0..n) as binary32 bits; kInfBits or more when one is Inf or NaN.
+std::uint32_t max_magnitude_bits(const float* x, std::int64_t n);
+
+/// Encodes runs of finite values that share a divisor: RNE, saturating, elements of at most 8 bits.
+class ElementKernel {
+ public:
+  ElementKernel() = default;  // declines everything
+  ElementKernel(const ElementFormat& element, bool keep_negative_zero);
+
+  /// codes[i] = encode(element, x[i] * multiplier / divisor) for i in [0, n), or false and nothing
+  /// written. `multiplier` is 1 or a number of at most 8 bits.
+  bool encode(const float* x, std::int64_t n, double divisor, double multiplier,
+              std::uint8_t* codes) const;
+
+ private:
+  friend class RowKernel;
+  enum class Way { kNone, kMinifloat, kInteger, kSignMagnitude, kSmallBook, kLargeBook };
+
+  bool encode_book(const float* x, std::int64_t n, double divisor, double multiplier,
+                   std::uint8_t* codes) const;
+
+  Way way_ = Way::kNone;
+  ElementFormat element_;
+  int lsb_ = 0;  // lsb_exponent
+  // Of the lanes, see quantize_kernels.cc.
+  int sign_shift_ = 0, max_code_ = 0, shift_ = 1, rebias_ = 0, mask_ = 0;
+  std::uint32_t least_normal_ = 0;
+  float magic_ = 0, scale_ = 0, high_ = 0, low_ = 0;
+  bool drop_zero_sign_ = false;
+  std::vector<std::uint8_t> start_;  // kLargeBook: by the upper 16 bits of x / divisor
+  friend struct Lanes;
+};
+
+/// Whole rows of one-row blocks under the rule floor: scales and codes in one pass. The caller
+/// gives each block that it declines (NaN, Inf, subnormal maxima, odd scales) to the definition.
+class RowKernel {
+ public:
+  RowKernel(const BlockFormat& format, const ElementKernel& element, bool floor_rule);
+  bool takes() const { return scale_ != Scale::kNone; }
+
+  /// One row of `blocks` whole blocks. declined(block) is called for the blocks left undone.
+  template <typename Declined>
+  void encode(const float* x, std::int64_t blocks, std::uint32_t* scales, std::uint8_t* codes,
+              Declined declined) const {
+    std::int64_t block = 0;
+    while (true) {
+      block = encode_until(x, block, blocks, scales, codes);
+      if (block == blocks) return;
+      declined(block++);
+    }
+  }
+
+ private:
+  enum class Scale { kNone, kE8M0, kFp32, kBf16 };
+  /// From block `first` on; the first block declined, or `blocks`.
+  std::int64_t encode_until(const float* x, std::int64_t first, std::int64_t blocks,
+                            std::uint32_t* scales, std::uint8_t* codes) const;
+  template <int kBlock>
+  std::int64_t encode_pow2(const float* x, std::int64_t first, std::int64_t blocks,
+                           std::uint32_t* scales, std::uint8_t* codes) const;
+  template <int kBlock>
+  std::int64_t encode_float(const float* x, std::int64_t first, std::int64_t blocks,
+                            std::uint32_t* scales, std::uint8_t* codes) const;
+
+  const ElementKernel& element_;
+  Scale scale_ = Scale::kNone;
+  int block_ = 0;
+  int emax_ = 0;
+  double max_ = 1;
+};
+
+/// Values of a matrix of at most 8 bits an element with one level of scales; false: declined.
+bool dequantize_fast(const QuantizedMatrix& matrix, float* values);
+
+}  // namespace blockdot::formats
