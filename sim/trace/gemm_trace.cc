@@ -1,6 +1,7 @@
 #include "sim/trace/gemm_trace.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "formats/error.h"
@@ -270,6 +271,20 @@ std::int64_t TraceReader::verify() {
         total += static_cast<std::int64_t>(bytes.size());
     }
   return total;
+}
+
+NotFinite TraceReader::not_finite() {
+  NotFinite found;
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const GemmInfo& gemm : gemms())
+    for (const OperandInfo* operand : {&gemm.a, &gemm.b}) {
+      if (!seen.emplace(operand->file, operand->tensor).second) continue;
+      for (float x : load_operand(gemm, *operand)->data) {
+        found.nan += std::isnan(x);
+        found.inf += std::isinf(x);
+      }
+    }
+  return found;
 }
 
 TraceWriter::TraceWriter(std::filesystem::path folder, std::string created_by,

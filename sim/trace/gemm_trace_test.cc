@@ -150,6 +150,17 @@ TEST_F(TraceFolder, RefusesContradictions) {
   EXPECT_EQ(refusal(with("/gemms/0/added_later", 1)), "");  // unknown fields are ignored
 }
 
+TEST_F(TraceFolder, CountsNanAndInfOfASharedTensorOnce) {
+  // X, with its one NaN, is an operand of both products of write_layer.
+  EXPECT_EQ(TraceReader(folder_.path()).not_finite(), (NotFinite{.nan = 1, .inf = 0}));
+
+  TemporaryFolder other;
+  TraceWriter writer(other.path());
+  writer.add(make_gemm("p", {2, 2, {INFINITY, 1, -INFINITY, NAN}}, {2, 1, {INFINITY, 0}}));
+  writer.write();
+  EXPECT_EQ(TraceReader(other.path()).not_finite(), (NotFinite{.nan = 1, .inf = 3}));
+}
+
 TEST_F(TraceFolder, SuggestsNearGemmNames) {
   TraceReader reader(folder_.path());
   try {
