@@ -106,7 +106,12 @@ GemmInfo parse_gemm(const json& object, const std::string& manifest, std::size_t
   gemm.model = fields.text("model");
   gemm.step = fields.integer("step", 0);
   gemm.layer = fields.text("layer");
-  gemm.role = parse_role(fields.text("role"));
+  auto role = fields.text("role");
+  try {
+    gemm.role = parse_role(role);
+  } catch (const ConfigError& error) {
+    throw ConfigError("{}: {}", where, error.what());
+  }
   gemm.m = fields.integer("M", 1);
   gemm.n = fields.integer("N", 1);
   gemm.k = fields.integer("K", 1);
@@ -115,7 +120,11 @@ GemmInfo parse_gemm(const json& object, const std::string& manifest, std::size_t
   if (auto axis = fields.text("block_axis"); axis != "k")
     throw ConfigError("{}: block_axis = \"{}\": must be \"k\"", where, axis);
   gemm.source_dtype = fields.text("source_dtype");
-  if (const json* slice = fields.optional("slice")) gemm.slice_json = slice->dump();
+  if (const json* slice = fields.optional("slice")) {
+    if (!slice->is_object())
+      throw ConfigError("{}: \"slice\" must be a JSON object or null", where);
+    gemm.slice_json = slice->dump();
+  }
   if (const json* loss = fields.optional("loss")) {
     if (!loss->is_number()) throw ConfigError("{}: \"loss\" must be a number or null", where);
     gemm.loss = loss->get<double>();
@@ -279,7 +288,8 @@ NotFinite TraceReader::not_finite() {
   for (const GemmInfo& gemm : gemms())
     for (const OperandInfo* operand : {&gemm.a, &gemm.b}) {
       if (!seen.emplace(operand->file, operand->tensor).second) continue;
-      for (float x : load_operand(gemm, *operand)->data) {
+      auto matrix = load_operand(gemm, *operand);
+      for (float x : matrix->data) {
         found.nan += std::isnan(x);
         found.inf += std::isinf(x);
       }
