@@ -12,7 +12,9 @@
 namespace blockdot::sim {
 namespace {
 
-/// Signal to noise in dB of sums of squares: +Inf without noise, also for an empty signal.
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+/// Signal to noise in dB of sums of squares: +Inf without noise, also for a signal of zeros.
 double decibel(double signal, double noise) {
   if (noise == 0) return std::numeric_limits<double>::infinity();
   return 10 * std::log10(signal / noise);
@@ -52,7 +54,7 @@ OperandStats operand_stats(const formats::MatrixView& x, const formats::Quantize
   const bool scaled = q.format.block > 0;
   OctaveCounter values;
   double noise = 0, signal = 0;
-  std::int64_t finite = 0;
+  std::int64_t finite = 0, compared = 0;
   for (std::int64_t r = 0; r < x.rows; ++r) {
     double block_max = element_max;
     for (std::int64_t k = 0; k < x.length; ++k) {
@@ -78,12 +80,13 @@ OperandStats operand_stats(const formats::MatrixView& x, const formats::Quantize
       stats.saturated += std::fabs(value) > most;
       stats.flushed += value != 0 && out == 0;
       if (!std::isfinite(out)) continue;
+      ++compared;
       noise += (out - value) * (out - value);
       signal += value * value;
     }
   }
   stats.rms = finite == 0 ? 0 : std::sqrt(stats.rms / static_cast<double>(finite));
-  stats.qsnr_db = decibel(signal, noise);
+  stats.qsnr_db = compared == 0 ? kNan : decibel(signal, noise);
   stats.values = values.histogram();
   return stats;
 }
@@ -128,6 +131,11 @@ ErrorStats error_stats(std::span<const float> y, std::span<const double> referen
     stats.max_ulp_output = std::max(stats.max_ulp_output, error / ulp(output, want));
     stats.max_ulp_fp32 = std::max(stats.max_ulp_fp32, error / ulp(kFp32, want));
   }
+  if (stats.compared == 0) {  // nothing is known, which is not a perfect result
+    stats.snr_db = stats.rel_frobenius = stats.max_abs = stats.max_rel = kNan;
+    stats.cosine = stats.max_ulp_output = stats.max_ulp_fp32 = kNan;
+    return stats;
+  }
   stats.snr_db = decibel(rr, noise);
   stats.rel_frobenius = noise == 0 ? 0 : std::sqrt(noise / rr);
   stats.cosine = yy == 0 && rr == 0   ? 1
@@ -147,7 +155,7 @@ double number_from_json(const nlohmann::json& json) {
   auto text = json.get<std::string>();
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
-  if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
+  if (text == "nan") return kNan;
   throw ConfigError("\"{}\" is not a number, inf, -inf or nan", text);
 }
 

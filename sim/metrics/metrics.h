@@ -14,10 +14,10 @@ namespace blockdot::sim {
 /// An operand before and after quantisation. x: the float32 element, q: its quantised value.
 struct OperandStats {
   std::int64_t count = 0;
-  double qsnr_db =
-      0;            // -10 log10(sum (q - x)^2 / sum x^2), over pairs that are finite; +Inf: exact
-  double amax = 0;  // largest finite |x|
-  double rms = 0;   // of the finite x
+  /// -10 log10(sum (q - x)^2 / sum x^2), over pairs that are finite; +Inf: exact; NaN: no such pair
+  double qsnr_db = 0;
+  double amax = 0;             // largest finite |x|
+  double rms = 0;              // of the finite x
   std::int64_t zeros = 0;      // x = 0
   std::int64_t saturated = 0;  // |x| finite and above the largest magnitude its block can hold
   std::int64_t flushed = 0;    // x != 0 became 0
@@ -33,7 +33,8 @@ struct OperandStats {
 OperandStats operand_stats(const formats::MatrixView& x, const formats::QuantizedMatrix& q);
 
 /// A result y against a reference r. Elements where either is not finite are counted, and left out
-/// of everything else.
+/// of everything else. Where none is left to compare, every measure from snr_db to max_ulp_fp32 is
+/// NaN.
 struct ErrorStats {
   std::int64_t count = 0;      // all elements
   std::int64_t compared = 0;   // both finite

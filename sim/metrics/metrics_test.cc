@@ -49,6 +49,26 @@ TEST(ErrorStats, CountsWhatIsNotFiniteAndLeavesItOut) {
   EXPECT_EQ(s.cosine, 1);
 }
 
+TEST(ErrorStats, WithoutAComparableResultNoMeasureIsKnown) {
+  const float y[] = {kNanF, kInfF, 1};
+  const double r[] = {1, 2, -kInf};
+  for (std::size_t size : {3, 0}) {
+    ErrorStats s = error_stats({y, size}, {r, size}, kFp32);
+    EXPECT_EQ(s.compared, 0);
+    for (double measure : {s.snr_db, s.rel_frobenius, s.max_abs, s.max_rel, s.cosine,
+                           s.max_ulp_output, s.max_ulp_fp32})
+      EXPECT_TRUE(std::isnan(measure)) << measure;
+    auto json = to_json(s);
+    EXPECT_EQ(json["snr_db"], "nan");
+    EXPECT_EQ(json["cosine"], "nan");
+    EXPECT_EQ(to_json(error_stats_from_json(nlohmann::json::parse(json.dump()))), json);
+  }
+  // Zeros are comparable, and right.
+  const float zero[] = {0};
+  const double zero_reference[] = {0};
+  EXPECT_EQ(error_stats(zero, zero_reference, kFp32).snr_db, kInf);
+}
+
 TEST(ErrorStats, SaturationAtTheLargestValueIsAnOverflow) {
   auto e4m3 = formats::parse_element("e4m3");
   const float y[] = {448, 448, -448};
@@ -97,6 +117,18 @@ TEST(OperandStats, ANanInABlockMakesTheBlockNanAndIsCounted) {
   EXPECT_EQ(s.scales.nans, 1);
   EXPECT_EQ(s.saturated, 0);
   EXPECT_EQ(s.qsnr_db, kInf);  // 1 2 3 4 are E2M1 values
+}
+
+TEST(OperandStats, WithoutAFinitePairTheQsnrIsNotKnown) {
+  const float x[] = {8, kNanF, 1, 2};  // the NaN takes its whole block
+  auto view = formats::row_major(x, 1, 4);
+  OperandStats s =
+      operand_stats(view, formats::quantize(formats::parse_block_format("e2m1@e8m0/4"), view));
+  EXPECT_EQ(s.nan_out, 4);
+  EXPECT_TRUE(std::isnan(s.qsnr_db)) << s.qsnr_db;
+  auto json = to_json(s);
+  EXPECT_EQ(json["qsnr_db"], "nan");
+  EXPECT_EQ(to_json(operand_stats_from_json(nlohmann::json::parse(json.dump()))), json);
 }
 
 TEST(OperandStats, SecondLevelScalesCountIntoSaturation) {

@@ -1,6 +1,7 @@
 #include "sim/trace/gemm_trace.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "formats/error.h"
@@ -105,7 +106,12 @@ GemmInfo parse_gemm(const json& object, const std::string& manifest, std::size_t
   gemm.model = fields.text("model");
   gemm.step = fields.integer("step", 0);
   gemm.layer = fields.text("layer");
-  gemm.role = parse_role(fields.text("role"));
+  auto role = fields.text("role");
+  try {
+    gemm.role = parse_role(role);
+  } catch (const ConfigError& error) {
+    throw ConfigError("{}: {}", where, error.what());
+  }
   gemm.m = fields.integer("M", 1);
   gemm.n = fields.integer("N", 1);
   gemm.k = fields.integer("K", 1);
@@ -114,7 +120,11 @@ GemmInfo parse_gemm(const json& object, const std::string& manifest, std::size_t
   if (auto axis = fields.text("block_axis"); axis != "k")
     throw ConfigError("{}: block_axis = \"{}\": must be \"k\"", where, axis);
   gemm.source_dtype = fields.text("source_dtype");
-  if (const json* slice = fields.optional("slice")) gemm.slice_json = slice->dump();
+  if (const json* slice = fields.optional("slice")) {
+    if (!slice->is_object())
+      throw ConfigError("{}: \"slice\" must be a JSON object or null", where);
+    gemm.slice_json = slice->dump();
+  }
   if (const json* loss = fields.optional("loss")) {
     if (!loss->is_number()) throw ConfigError("{}: \"loss\" must be a number or null", where);
     gemm.loss = loss->get<double>();
@@ -270,6 +280,21 @@ std::int64_t TraceReader::verify() {
         total += static_cast<std::int64_t>(bytes.size());
     }
   return total;
+}
+
+NotFinite TraceReader::not_finite() {
+  NotFinite found;
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const GemmInfo& gemm : gemms())
+    for (const OperandInfo* operand : {&gemm.a, &gemm.b}) {
+      if (!seen.emplace(operand->file, operand->tensor).second) continue;
+      auto matrix = load_operand(gemm, *operand);
+      for (float x : matrix->data) {
+        found.nan += std::isnan(x);
+        found.inf += std::isinf(x);
+      }
+    }
+  return found;
 }
 
 TraceWriter::TraceWriter(std::filesystem::path folder, std::string created_by,

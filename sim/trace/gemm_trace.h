@@ -79,6 +79,13 @@ struct GemmTrace {
 /// A product from matrices at hand: a is [m,k] and b [k,n], both row-major, not transposed.
 GemmTrace make_gemm(std::string name, Matrix a, Matrix b);
 
+/// Elements that are no finite number. They are data, not errors: a run can diverge.
+struct NotFinite {
+  std::int64_t nan = 0, inf = 0;
+
+  bool operator==(const NotFinite&) const = default;
+};
+
 /// Opens a trace folder. All errors are ConfigError: no manifest, not JSON, another schema, missing
 /// or contradictory fields, shapes that do not give M, N, K, files or tensors that do not match.
 class TraceReader {
@@ -95,6 +102,9 @@ class TraceReader {
   std::size_t find(std::string_view name) const;
   /// Checks every tensor of the trace; bytes checked.
   std::int64_t verify();
+  /// NaN and Inf (of either sign) in the tensors of the trace, each checked, and counted once
+  /// however many products read it.
+  NotFinite not_finite();
 
  private:
   std::shared_ptr<const Matrix> load_operand(const GemmInfo& gemm, const OperandInfo& operand);

@@ -137,7 +137,11 @@ TEST_F(TraceFolder, RefusesContradictions) {
   EXPECT_REFUSED(with("/gemms/0/M", 0), "whole number");
   EXPECT_REFUSED(with("/gemms/0/M", "2"), "whole number");
   EXPECT_REFUSED(with("/gemms/0/M", 1e30), "whole number");
-  EXPECT_REFUSED(with("/gemms/0/role", "forward"), "fprop, dgrad or wgrad");
+  EXPECT_REFUSED(with("/gemms/0/role", "forward"),
+                 "manifest.json: m/step0000/l/fprop: role = \"forward\": must be fprop, dgrad or");
+  EXPECT_REFUSED(with("/gemms/1/slice", "bad"),
+                 "manifest.json: m/step0000/l/wgrad: \"slice\" must be a JSON object");
+  EXPECT_REFUSED(with("/gemms/1/slice", nlohmann::json::array({0, 4})), "\"slice\"");
   EXPECT_REFUSED(with("/gemms/0/block_axis", "m"), "block_axis");
   EXPECT_REFUSED(with("/gemms/0/a/dtype", "F16"), "in the file");
   EXPECT_REFUSED(with("/gemms/0/a/dtype", "I8"), "must be F32");
@@ -147,7 +151,20 @@ TEST_F(TraceFolder, RefusesContradictions) {
   EXPECT_REFUSED(with("/gemms/0/a/sha256", "12"), "64 lower-case hex");
   EXPECT_REFUSED(with("/gemms/1/name", good["gemms"][0]["name"]), "twice");
   EXPECT_REFUSED(with("/gemms/0/loss", "low"), "loss");
+  EXPECT_EQ(refusal(with("/gemms/0/slice", {{"rows", 2}})), "");
+  EXPECT_EQ(refusal(with("/gemms/0/slice", nullptr)), "");
   EXPECT_EQ(refusal(with("/gemms/0/added_later", 1)), "");  // unknown fields are ignored
+}
+
+TEST_F(TraceFolder, CountsNanAndInfOfASharedTensorOnce) {
+  // X, with its one NaN, is an operand of both products of write_layer.
+  EXPECT_EQ(TraceReader(folder_.path()).not_finite(), (NotFinite{.nan = 1, .inf = 0}));
+
+  TemporaryFolder other;
+  TraceWriter writer(other.path());
+  writer.add(make_gemm("p", {2, 2, {INFINITY, 1, -INFINITY, NAN}}, {2, 1, {INFINITY, 0}}));
+  writer.write();
+  EXPECT_EQ(TraceReader(other.path()).not_finite(), (NotFinite{.nan = 1, .inf = 3}));
 }
 
 TEST_F(TraceFolder, SuggestsNearGemmNames) {
