@@ -15,6 +15,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -156,76 +157,156 @@ void encode_pow2_way(const LaneFormat& format, const float* x, std::int64_t n, f
   run(x, n, codes, [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
 }
 
+/// The code of v / divisor.
 template <LaneFormat::Way kWay>
-void encode_quotient_way(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
-                         std::uint8_t* codes) {
-  const Encoder<kWay> encoder(format);
-  const F f;
-  const I i;
-  const VF d = hn::Set(f, divisor), y = hn::Set(f, 1.0f / divisor);
-  run(x, n, codes, [&](VF v) HWY_ATTR {
+struct QuotientLane {
+  QuotientLane(const Encoder<kWay>& lanes, float divisor)
+      : encoder(lanes), d(hn::Set(F(), divisor)), y(hn::Set(F(), 1.0f / divisor)) {}
+
+  HWY_INLINE VI operator()(VF v) const {
+    const F f;
+    const I i;
     VF q = hn::Mul(v, y);
-    // q + r y in one rounding: r y is tiny, but q must end as a neighbour of the quotient.
     q = negated_product_plus(hn::Neg(negated_product_plus(q, d, v)), y, q);
     q = hn::CopySign(q, v);  // a quotient of 0 keeps the sign
     const VF r = negated_product_plus(q, d, v);
     VI bits = hn::BitCast(i, q);
     // Remainder and value of one sign: the exact quotient lies outward.
-    VI step = hn::Or(hn::ShiftRight<31>(hn::BitCast(i, hn::Xor(r, v))), hn::Set(i, 1));
-    auto even = hn::Eq(hn::And(bits, hn::Set(i, 1)), hn::Zero(i));
-    auto inexact = hn::RebindMask(i, hn::Ne(r, hn::Zero(f)));
+    const VI step = hn::Or(hn::ShiftRight<31>(hn::BitCast(i, hn::Xor(r, v))), hn::Set(i, 1));
+    const auto even = hn::Eq(hn::And(bits, hn::Set(i, 1)), hn::Zero(i));
+    const auto inexact = hn::RebindMask(i, hn::Ne(r, hn::Zero(f)));
     bits = hn::Add(bits, hn::IfThenElseZero(hn::And(even, inexact), step));
     return encoder.code(hn::BitCast(f, bits));
-  });
+  }
+
+  const Encoder<kWay>& encoder;
+  VF d, y;
+};
+
+template <LaneFormat::Way kWay>
+void encode_quotient_way(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
+                         std::uint8_t* codes) {
+  const Encoder<kWay> encoder(format);
+  run(x, n, codes, QuotientLane<kWay>(encoder, divisor));
 }
+
+/// Integers: the code of v * high / divisor.
+struct AmaxLane {
+  AmaxLane(const LaneFormat& format, float divisor)
+      : d(hn::Set(F(), divisor)),
+        most(hn::Set(F(), format.high)),
+        low(hn::Set(F(), format.low)),
+        estimate(hn::Set(F(), format.high / divisor)),
+        mask(hn::Set(I(), format.mask)) {}
+
+  HWY_INLINE VI operator()(VF v) const {
+    const F f;
+    const I i;
+    const VF whole = hn::Set(f, kWhole), half = hn::Set(f, 0.5f), zero = hn::Zero(f);
+    const VF e = hn::Mul(v, estimate);
+    const VF near = hn::Sub(hn::Add(e, whole), whole);
+    // The half-integer next to the estimate on its side; the whole numbers around it are the
+    // candidates.
+    const VF h = hn::Add(near, hn::CopySign(half, hn::Sub(e, near)));
+    // The fma gives p - v * most, exactly: what p has too much.
+    const VF p = hn::Mul(v, most), p_over = negated_product_plus(v, most, p);
+    const VF c = hn::Mul(h, d), c_over = negated_product_plus(h, d, c);
+    const VF side = hn::Add(hn::Sub(p, c), hn::Sub(c_over, p_over));
+    const VF below = hn::Sub(h, half), above = hn::Add(h, half);
+    const auto below_odd =
+        hn::Ne(hn::And(hn::BitCast(i, hn::Add(below, whole)), hn::Set(i, 1)), hn::Zero(i));
+    const auto up =
+        hn::Or(hn::Gt(side, zero), hn::And(hn::Eq(side, zero), hn::RebindMask(f, below_odd)));
+    const VF number = hn::Min(hn::Max(hn::IfThenElse(up, above, below), low), most);
+    return hn::And(hn::Sub(hn::BitCast(i, hn::Add(number, whole)), hn::BitCast(i, whole)), mask);
+  }
+
+  VF d, most, low, estimate;
+  VI mask;
+};
 
 void encode_amax(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
                  std::uint8_t* codes) {
-  const F f;
-  const I i;
-  const VF d = hn::Set(f, divisor), most = hn::Set(f, format.high);
-  const VF estimate = hn::Set(f, format.high / divisor), whole = hn::Set(f, kWhole);
-  const VF half = hn::Set(f, 0.5f), zero = hn::Zero(f), low = hn::Set(f, format.low);
-  const VI mask = hn::Set(i, format.mask);
-  run(x, n, codes, [&](VF v) HWY_ATTR {
-    VF e = hn::Mul(v, estimate);
-    VF near = hn::Sub(hn::Add(e, whole), whole);
-    // The half-integer next to the estimate on its side; one unit below and above it are the
-    // candidates.
-    VF h = hn::Add(near, hn::CopySign(half, hn::Sub(e, near)));
-    // The fma gives p - v * most, exactly: what p has too much.
-    VF p = hn::Mul(v, most), p_over = negated_product_plus(v, most, p);
-    VF c = hn::Mul(h, d), c_over = negated_product_plus(h, d, c);
-    VF side = hn::Add(hn::Sub(p, c), hn::Sub(c_over, p_over));
-    VF below = hn::Sub(h, half), above = hn::Add(h, half);
-    VI below_bits = hn::BitCast(i, hn::Add(below, whole));
-    auto below_odd = hn::Ne(hn::And(below_bits, hn::Set(i, 1)), hn::Zero(i));
-    auto up = hn::Or(hn::Gt(side, zero), hn::And(hn::Eq(side, zero), hn::RebindMask(f, below_odd)));
-    VF number = hn::Min(hn::Max(hn::IfThenElse(up, above, below), low), most);
-    return hn::And(hn::Sub(hn::BitCast(i, hn::Add(number, whole)), hn::BitCast(i, whole)), mask);
-  });
+  run(x, n, codes, AmaxLane(format, divisor));
 }
 
-void encode_book(const double* middles, int count, const float* x, std::int64_t n, double divisor,
-                 std::uint8_t* codes) {
-  HWY_ALIGN float threshold[16];
-  for (int c = 0; c < count; ++c) {
-    double exact = middles[c] * divisor;
-    auto rounded = static_cast<float>(exact);
-    std::int32_t bits;
-    std::memcpy(&bits, &rounded, sizeof bits);
-    int lower = (rounded > exact) | ((rounded == exact) & c & 1);
-    // One step down: outward for negative values; from either zero to the least negative value.
-    bits = rounded == 0 ? (lower ? INT32_MIN + 1 : bits) : bits + (bits < 0 ? lower : -lower);
-    std::memcpy(&threshold[c], &bits, sizeof bits);
+// middle[c] * divisor rounded down, see the header; `count` is a multiple of 16.
+HWY_INLINE void thresholds_inline(const double* middle, int count, double divisor,
+                                  float* threshold) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, hn::ScalableTag<double>> f;
+  const hn::RebindToSigned<decltype(f)> i;
+  const hn::RebindToSigned<decltype(d)> wide;
+  const auto by = hn::Set(d, divisor);
+  const auto odd =
+      hn::Iota(wide, 0);  // the parity of c, as lanes of a full vector are even in count
+  const auto is_odd = hn::Ne(hn::And(odd, hn::Set(wide, 1)), hn::Zero(wide));
+  const auto lanes = static_cast<int>(hn::Lanes(d));
+  for (int c = 0; c < count; c += lanes) {
+    const auto exact = hn::Mul(hn::LoadU(d, middle + c), by);
+    const auto rounded = hn::DemoteTo(f, exact);
+    const auto back = hn::PromoteTo(d, rounded);
+    const auto equal_odd = lanes == 1 ? (c % 2 == 1 ? hn::Eq(back, exact) : hn::Lt(back, back))
+                                      : hn::And(hn::Eq(back, exact), hn::RebindMask(d, is_odd));
+    const auto lower = hn::DemoteTo(
+        i, hn::IfThenElseZero(hn::Or(hn::Gt(back, exact), equal_odd), hn::Set(d, -1.0)));
+    // One step down (lower = -1): outward for negative values; from either zero to the least
+    // negative value.
+    const auto bits = hn::BitCast(i, rounded);
+    const auto step = hn::IfThenElse(hn::Lt(bits, hn::Zero(i)), hn::Neg(lower), lower);
+    const auto is_zero = hn::Eq(hn::And(bits, hn::Set(i, 0x7FFFFFFF)), hn::Zero(i));
+    const auto from_zero = hn::And(lower, hn::Set(i, INT32_MIN + 1));
+    hn::StoreU(hn::BitCast(f, hn::IfThenElse(is_zero, from_zero, hn::Add(bits, step))), f,
+               threshold + c);
   }
+}
+
+void thresholds(const double* middle, double divisor, float* threshold) {
+  thresholds_inline(middle, 256, divisor, threshold);
+}
+
+/// The number of thresholds below v.
+struct BookLane {
+  BookLane(const BookLanes& book, double divisor) {
+    thresholds_inline(book.middle, 16, divisor, threshold);
+  }
+
+  HWY_INLINE VI operator()(VF v) const {
+    const I i;
+    VI code = hn::Zero(i), other = hn::Zero(i);
+    for (int c = 0; c < 14; c += 2) {
+      code = hn::Add(code, below(v, threshold[c]));
+      other = hn::Add(other, below(v, threshold[c + 1]));
+    }
+    code = hn::Add(code, below(v, threshold[14]));
+    return hn::Neg(hn::Add(code, other));
+  }
+
+  HWY_INLINE static VI below(VF v, float t) {  // -1 where t < v
+    return hn::VecFromMask(I(), hn::RebindMask(I(), hn::Gt(v, hn::Set(F(), t))));
+  }
+
+  HWY_ALIGN float threshold[16];
+};
+
+void encode_book(const BookLanes& book, const float* x, std::int64_t n, double divisor,
+                 std::uint8_t* codes) {
+  run(x, n, codes, BookLane(book, divisor));
+}
+
+void encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
+                       std::int64_t n, float reciprocal, std::uint8_t* codes) {
   const F f;
   const I i;
+  const U u;
+  const VF by = hn::Set(f, reciprocal);
   run(x, n, codes, [&](VF v) HWY_ATTR {
-    VI code = hn::Zero(i);
-    for (int c = 0; c < count; ++c)
-      code =
-          hn::Sub(code, hn::VecFromMask(i, hn::RebindMask(i, hn::Gt(v, hn::Set(f, threshold[c])))));
+    const VI high = hn::BitCast(i, hn::ShiftRight<16>(hn::BitCast(u, hn::Mul(v, by))));
+    VI code = hn::GatherIndex(i, start, high);
+    for (int step = 0; step < 2; ++step) {
+      const VF t = hn::GatherIndex(f, threshold, code);
+      code = hn::Sub(code, hn::VecFromMask(i, hn::RebindMask(i, hn::Gt(v, t))));
+    }
     return code;
   });
 }
@@ -250,6 +331,60 @@ std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_
     std::memcpy(&factor, &bits, sizeof factor);
     const VF by = hn::Set(f, factor);
     run(at, block, codes + b * block, [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
+  }
+  return blocks;
+}
+
+// The scale of a largest magnitude and its code; false: declined.
+HWY_INLINE bool row_scale(const RowScale& rule, std::uint32_t most, float& scale,
+                          std::uint32_t& code) {
+  if (most >= 0x7F800000u || most == 0) return false;
+  const double quotient = static_cast<double>(std::bit_cast<float>(most)) / rule.amax_divisor;
+  if (!(quotient >= rule.least && quotient <= 0x1p100)) return false;
+  auto wide = std::bit_cast<std::uint64_t>(quotient);
+  switch (rule.kind) {
+    case RowScale::Kind::kFp32:
+      scale = static_cast<float>(quotient);
+      code = std::bit_cast<std::uint32_t>(scale);
+      break;
+    case RowScale::Kind::kBf16:
+      // RNE to 8 significand bits on the bits of the double; a carry runs into the exponent.
+      wide += (std::uint64_t{1} << 44) - 1 + ((wide >> 45) & 1);
+      scale = static_cast<float>(std::bit_cast<double>(wide >> 45 << 45));
+      code = std::bit_cast<std::uint32_t>(scale) >> 16;
+      break;
+    case RowScale::Kind::kSmall: {
+      // An encoder's lane on the double's bits.
+      const int shift = 29 + rule.small_shift;
+      const auto rebiased =
+          static_cast<std::int64_t>(wide) - ((std::int64_t{rule.small_rebias >> 23} + 896) << 52);
+      if (rebiased < std::int64_t{1} << 52) return false;  // subnormal
+      const std::int64_t half = (std::int64_t{1} << (shift - 1)) - 1;
+      std::int64_t rounded = (rebiased + half + ((rebiased >> shift) & 1)) >> shift;
+      rounded = rounded < rule.small_max ? rounded : rule.small_max;
+      code = static_cast<std::uint32_t>(rounded);
+      scale = rule.small_values[rounded];
+      break;
+    }
+  }
+  return scale >= rule.least && scale <= 0x1p100f;
+}
+
+template <LaneFormat::Way kWay>
+std::int64_t rows_float_way(const LaneFormat& format, const BookLanes* book, const RowScale& rule,
+                            const float* x, std::int64_t block, std::int64_t first,
+                            std::int64_t blocks, std::uint32_t* scales, std::uint8_t* codes) {
+  const Encoder<kWay> encoder(format);
+  for (std::int64_t b = first; b < blocks; ++b) {
+    const float* at = x + b * block;
+    float scale = 1;
+    if (!row_scale(rule, max_bits_inline(at, block), scale, scales[b])) return b;
+    if (book != nullptr)
+      run(at, block, codes + b * block, BookLane(*book, scale));
+    else if (rule.of_maximum)
+      run(at, block, codes + b * block, AmaxLane(format, scale));
+    else
+      run(at, block, codes + b * block, QuotientLane<kWay>(encoder, scale));
   }
   return blocks;
 }
@@ -333,6 +468,13 @@ std::int64_t
   BLOCKDOT_WAYS(rows_pow2_way, x, block, first, blocks, emax, scales, codes)
   return first;
 }
+
+std::int64_t rows_float(const LaneFormat& format, const BookLanes* book, const RowScale& scale,
+                        const float* x, std::int64_t block, std::int64_t first, std::int64_t blocks,
+                        std::uint32_t* scales, std::uint8_t* codes) {
+  BLOCKDOT_WAYS(rows_float_way, book, scale, x, block, first, blocks, scales, codes)
+  return first;
+}
 #undef BLOCKDOT_WAYS
 
 }  // namespace HWY_NAMESPACE
@@ -347,7 +489,10 @@ HWY_EXPORT(encode_pow2);
 HWY_EXPORT(encode_quotient);
 HWY_EXPORT(encode_amax);
 HWY_EXPORT(encode_book);
+HWY_EXPORT(encode_large_book);
+HWY_EXPORT(thresholds);
 HWY_EXPORT(rows_pow2);
+HWY_EXPORT(rows_float);
 HWY_EXPORT(decode);
 
 void lanes_decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n,
@@ -374,9 +519,26 @@ void lanes_encode_amax(const LaneFormat& format, const float* x, std::int64_t n,
   HWY_DYNAMIC_DISPATCH(encode_amax)(format, x, n, divisor, codes);
 }
 
-void lanes_encode_book(const double* middles, int count, const float* x, std::int64_t n,
-                       double divisor, std::uint8_t* codes) {
-  HWY_DYNAMIC_DISPATCH(encode_book)(middles, count, x, n, divisor, codes);
+void lanes_encode_book(const BookLanes& book, const float* x, std::int64_t n, double divisor,
+                       std::uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(encode_book)(book, x, n, divisor, codes);
+}
+
+void lanes_encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
+                             std::int64_t n, float reciprocal, std::uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(encode_large_book)(start, threshold, x, n, reciprocal, codes);
+}
+
+void lanes_thresholds(const double* middle, double divisor, float* threshold) {
+  HWY_DYNAMIC_DISPATCH(thresholds)(middle, divisor, threshold);
+}
+
+std::int64_t lanes_rows_float(const LaneFormat& format, const BookLanes* book,
+                              const RowScale& scale, const float* x, std::int64_t block,
+                              std::int64_t first, std::int64_t blocks, std::uint32_t* scales,
+                              std::uint8_t* codes) {
+  return HWY_DYNAMIC_DISPATCH(rows_float)(format, book, scale, x, block, first, blocks, scales,
+                                          codes);
 }
 
 std::int64_t lanes_rows_pow2(const LaneFormat& format, const float* x, std::int64_t block,

@@ -41,16 +41,49 @@ void lanes_encode_quotient(const LaneFormat& format, const float* x, std::int64_
 void lanes_encode_amax(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
                        std::uint8_t* codes);
 
-/// codes[i] = number of thresholds below x[i]; `count` of them, rising, at most 15. A threshold is
-/// middles[c] * divisor rounded down to binary32, one lower yet where it is exact and c is odd.
-void lanes_encode_book(const double* middles, int count, const float* x, std::int64_t n,
-                       double divisor, std::uint8_t* codes);
+/// A code book of at most 16 values: the middles between each value and the next, then +Inf.
+struct BookLanes {
+  double middle[16];
+};
+
+/// codes[i] = number of thresholds below x[i]. A threshold is middle[c] * divisor (exact in double)
+/// rounded down to binary32, one lower yet where that is exact and c is odd: a tie goes up from
+/// odd.
+void lanes_encode_book(const BookLanes& book, const float* x, std::int64_t n, double divisor,
+                       std::uint8_t* codes);
+
+/// A code book of 256 values: code = start[upper 16 bits of x * reciprocal], then up to two steps
+/// past thresholds below x. threshold[255] = +Inf.
+void lanes_encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
+                             std::int64_t n, float reciprocal, std::uint8_t* codes);
+
+/// Thresholds of a large book: middle[c] * divisor as above, c in [0, 256).
+void lanes_thresholds(const double* middle, double divisor, float* threshold);
 
 /// Blocks first .. blocks-1 of a row under e8m0 and the rule floor: scale codes and element codes.
 /// Stops at a block with NaN, Inf or a subnormal maximum and returns its number, else `blocks`.
 std::int64_t lanes_rows_pow2(const LaneFormat& format, const float* x, std::int64_t block,
                              std::int64_t first, std::int64_t blocks, int emax,
                              std::uint32_t* scales, std::uint8_t* codes);
+
+/// How a block's scale follows from its largest magnitude, where it is a minifloat.
+struct RowScale {
+  enum class Kind { kFp32, kBf16, kSmall };
+  Kind kind = Kind::kFp32;
+  double amax_divisor = 1;  // max of the element, 1 where the scale is the maximum itself
+  bool of_maximum = false;  // integers: codes are x * high / scale
+  double least = 0;         // smaller scales are declined, and so are those above 2^100
+  // kSmall: the scale format, as a minifloat's lane, and its values.
+  int small_shift = 0, small_rebias = 0;
+  std::int64_t small_max = 0;
+  const float* small_values = nullptr;
+};
+
+/// The same under such a scale. `book`: of small code books, else null.
+std::int64_t lanes_rows_float(const LaneFormat& format, const BookLanes* book,
+                              const RowScale& scale, const float* x, std::int64_t block,
+                              std::int64_t first, std::int64_t blocks, std::uint32_t* scales,
+                              std::uint8_t* codes);
 
 /// How codes of at most 8 bits become values, by lane.
 struct LaneDecoder {

@@ -122,7 +122,8 @@ class Quantizer {
         options_(options),
         q_(q),
         stream_(options.seed),
-        max_(max_value(format.element)) {
+        max_(max_value(format.element)),
+        zero_code_(zero_code(format.element)) {
     overflow_ =
         options.overflow.value_or(format.has_scale() ? Overflow::kSaturate : Overflow::kToSpecial);
     by_stored_ = options.divide_by_stored.value_or(!format.outer.mean);
@@ -154,6 +155,10 @@ class Quantizer {
                     q_.codes.data() + r * q_.padded_length, by_group);
         if (whole < columns) by_group(whole);
       }
+      return;
+    }
+    if (format_.tile_rows > 1 && !format_.has_outer() && !options_.rounding.stochastic()) {
+      run_bands();
       return;
     }
     size_t index = 0;
@@ -210,7 +215,7 @@ class Quantizer {
     q_.outer_scales.clear();
     for (std::int64_t r = 0; r < q_.rows; ++r)
       for (std::int64_t k = q_.length; k < q_.padded_length; ++k)
-        store(q_, r * q_.padded_length + k, zero_code(element_));
+        store(q_, r * q_.padded_length + k, zero_code_);
     scratch_.resize(static_cast<size_t>(std::max<std::int64_t>(block_, 1)));
   }
 
@@ -416,36 +421,88 @@ class Quantizer {
     return best;
   }
 
-  void quantize_group(const Group& group, const Stats& stats) {
+  // A band of tiles row by row, as memory lies: first all maxima, then all codes. Stochastic
+  // rounding draws tile by tile and does not come here.
+  void run_bands() {
     std::int64_t columns = q_.blocks_per_row();
-    std::int64_t column = format_.block > 0 ? group.k0 / block_ : 0;
-    double unit = outer_value(static_cast<size_t>(group.row0 * columns + column), group.row0);
-    Shared shared = choose_scale(group, stats, unit);
-    group_finite_ = stats.finite();
-    double divisor = by_stored_ ? shared.value : stats.amax > 0 ? wanted(stats) : 1.0;
+    std::vector<Stats> stats(static_cast<size_t>(columns));
+    std::vector<GroupCode> codes(static_cast<size_t>(columns));
+    for (std::int64_t row0 = 0; row0 < x_.rows; row0 += format_.tile_rows) {
+      std::int64_t row1 = std::min<std::int64_t>(row0 + format_.tile_rows, x_.rows);
+      auto group_of = [&](std::int64_t column) {
+        return Group{row0, row1, column * block_, std::min((column + 1) * block_, x_.length)};
+      };
+      std::fill(stats.begin(), stats.end(), Stats{});
+      for (std::int64_t r = row0; r < row1; ++r)
+        for (std::int64_t column = 0; column < columns; ++column) {
+          Group part = group_of(column);
+          part.row0 = r;
+          part.row1 = r + 1;
+          Stats row = measure(part);
+          Stats& all = stats[static_cast<size_t>(column)];
+          all.amax = std::max(all.amax, row.amax);
+          all.nan |= row.nan;
+          all.inf |= row.inf;
+        }
+      for (std::int64_t column = 0; column < columns; ++column)
+        codes[static_cast<size_t>(column)] =
+            prepare_group(group_of(column), stats[static_cast<size_t>(column)]);
+      for (std::int64_t r = row0; r < row1; ++r)
+        for (std::int64_t column = 0; column < columns; ++column)
+          encode_row(group_of(column), r, codes[static_cast<size_t>(column)]);
+    }
+  }
+
+  /// What the rows of a group need: its shared scale and the divisor of its elements.
+  struct GroupCode {
+    Shared shared;
+    double divisor = 1;
+    bool no_elements = false;
+    bool finite = true;
+  };
+
+  std::int64_t column_of(const Group& group) const {
+    return format_.block > 0 ? group.k0 / block_ : 0;
+  }
+
+  GroupCode prepare_group(const Group& group, const Stats& stats) {
+    auto index = static_cast<size_t>(group.row0 * q_.blocks_per_row() + column_of(group));
+    double unit = outer_value(index, group.row0);
+    GroupCode code;
+    code.shared = choose_scale(group, stats, unit);
+    code.finite = stats.finite();
+    code.divisor = by_stored_ ? code.shared.value : stats.amax > 0 ? wanted(stats) : 1.0;
     // An outer NaN makes all factors NaN, a mean may leave a factor of 0 or less.
-    bool no_elements = shared.is_nan || !(divisor > 0) || std::isnan(unit);
-    for (std::int64_t r = group.row0; r < group.row1; ++r) {
-      q_.scales[static_cast<size_t>(r * columns + column)] = shared.code;
-      if (no_elements) {
-        for (std::int64_t k = group.k0; k < group.k1; ++k)
-          store(q_, r * q_.padded_length + k, zero_code(element_));
-        continue;
-      }
-      if (format_.micro.bits == 0) {
-        encode_run(r, group.k0, group.k1, divisor);
-        continue;
-      }
-      int tau_max = (1 << format_.micro.bits) - 1;
-      for (std::int64_t s0 = group.k0; s0 < group.k1; s0 += format_.micro.block) {
-        std::int64_t s1 = std::min(s0 + format_.micro.block, group.k1);
-        float largest = magnitude_of(max_magnitude_bits(run_of(r, s0, s1), s1 - s0));
-        int tau =
-            largest > 0 ? std::clamp(shared.exponent - floor_log2(largest), 0, tau_max) : tau_max;
-        q_.micros[static_cast<size_t>((r * q_.padded_length + s0) / format_.micro.block)] =
-            static_cast<std::uint8_t>(tau);
-        encode_run(r, s0, s1, std::ldexp(divisor, -tau));
-      }
+    code.no_elements = code.shared.is_nan || !(code.divisor > 0) || std::isnan(unit);
+    return code;
+  }
+
+  void quantize_group(const Group& group, const Stats& stats) {
+    GroupCode code = prepare_group(group, stats);
+    for (std::int64_t r = group.row0; r < group.row1; ++r) encode_row(group, r, code);
+  }
+
+  void encode_row(const Group& group, std::int64_t r, const GroupCode& code) {
+    group_finite_ = code.finite;
+    q_.scales[static_cast<size_t>(r * q_.blocks_per_row() + column_of(group))] = code.shared.code;
+    if (code.no_elements) {
+      for (std::int64_t k = group.k0; k < group.k1; ++k)
+        store(q_, r * q_.padded_length + k, zero_code_);
+      return;
+    }
+    if (format_.micro.bits == 0) {
+      encode_run(r, group.k0, group.k1, code.divisor);
+      return;
+    }
+    int tau_max = (1 << format_.micro.bits) - 1;
+    for (std::int64_t s0 = group.k0; s0 < group.k1; s0 += format_.micro.block) {
+      std::int64_t s1 = std::min(s0 + format_.micro.block, group.k1);
+      float largest = magnitude_of(max_magnitude_bits(run_of(r, s0, s1), s1 - s0));
+      int tau = largest > 0 ? std::clamp(code.shared.exponent - floor_log2(largest), 0, tau_max)
+                            : tau_max;
+      q_.micros[static_cast<size_t>((r * q_.padded_length + s0) / format_.micro.block)] =
+          static_cast<std::uint8_t>(tau);
+      encode_run(r, s0, s1, std::ldexp(code.divisor, -tau));
     }
   }
 
@@ -493,6 +550,7 @@ class Quantizer {
   QuantizedMatrix& q_;
   Lfsr stream_;
   double max_;
+  std::uint32_t zero_code_;
   Overflow overflow_;
   bool by_stored_;
   double prescale_;

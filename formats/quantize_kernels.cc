@@ -61,18 +61,6 @@ bool exact_remainder(double divisor, int lsb) {
 
 bool is_float(double x) { return static_cast<double>(static_cast<float>(x)) == x; }
 
-// Largest binary32 that is not above `value`; one lower where `step_down` and it is equal.
-float round_down(double value, bool step_down) {
-  auto f = static_cast<float>(value);
-  bool lower = f > value || (step_down && f == value);
-  std::uint32_t bits = bits_of(f);
-  // The next below: outward for negative values, the least negative one for +0 and -0.
-  std::uint32_t next = (bits & ~kSignBit) == 0 ? kSignBit + 1
-                       : bits >> 31 != 0       ? bits + 1
-                                               : bits - 1;
-  return std::bit_cast<float>(lower ? next : bits);
-}
-
 }  // namespace
 
 std::uint32_t max_magnitude_bits(const float* x, std::int64_t n) {
@@ -96,7 +84,11 @@ ElementKernel::ElementKernel(const ElementFormat& element, bool keep_negative_ze
   for (size_t c = 0; c + 1 < values.size(); ++c)
     middles_.push_back((static_cast<double>(values[c]) + values[c + 1]) / 2);
   way_ = values.size() <= 16 ? Way::kSmallBook : Way::kLargeBook;
-  if (way_ == Way::kSmallBook) return;
+  middles_.resize(way_ == Way::kSmallBook ? 16 : 256, std::numeric_limits<double>::infinity());
+  if (way_ == Way::kSmallBook) {
+    std::copy(middles_.begin(), middles_.end(), book_.middle);
+    return;
+  }
   // A bucket of the upper 16 bits spans 2^-7 of its value; with a margin of 2^-20 it holds at most
   // one midpoint of the dynamic maps, whose neighbours differ by 2^-7.2 or more.
   start_.resize(65536);
@@ -107,7 +99,7 @@ ElementKernel::ElementKernel(const ElementFormat& element, bool keep_negative_ze
     double least = std::min(edge, far);
     least -= std::fabs(least) * 0x1p-20;
     std::uint32_t code = encode_code_book(element.book, least, {}, 0);
-    start_[high] = static_cast<std::uint8_t>(std::min(code, 254u));
+    start_[high] = static_cast<std::int32_t>(std::min(code, 254u));
   }
 }
 
@@ -115,28 +107,16 @@ bool ElementKernel::encode_book(const float* x, std::int64_t n, double divisor, 
                                 std::uint8_t* codes) const {
   // Thresholds are 25 bits times the divisor's: exact in double for one binary32 scale.
   if (multiplier != 1.0 || !is_float(divisor)) return false;
-  auto count = static_cast<int>(middles_.size());
   if (way_ == Way::kSmallBook) {
-    lanes_encode_book(middles_.data(), count, x, n, divisor, codes);
+    lanes_encode_book(book_, x, n, divisor, codes);
     return true;
   }
   // The estimate x * (1 / divisor) is within 2^-22 of the quotient where nothing underflows.
   if (divisor < 0x1p-60 || divisor > 0x1p60) return false;
   std::array<float, 256> threshold;
-  for (int c = 0; c < count; ++c)
-    threshold[static_cast<size_t>(c)] =
-        round_down(middles_[static_cast<size_t>(c)] * divisor, c % 2 == 1);
-  threshold[255] = std::numeric_limits<float>::infinity();
-  auto reciprocal = static_cast<float>(1 / divisor);
-  const std::uint8_t* start = start_.data();
-  for (std::int64_t i = 0; i < n; ++i) {
-    float v = x[i];
-    std::uint32_t code = start[bits_of(v * reciprocal) >> 16];
-    // Two steps at most, as sums: which one is taken no branch predictor can know.
-    code += static_cast<std::uint32_t>(v > threshold[code]);
-    code += static_cast<std::uint32_t>(v > threshold[code]);
-    codes[i] = static_cast<std::uint8_t>(code);
-  }
+  lanes_thresholds(middles_.data(), divisor, threshold.data());
+  lanes_encode_large_book(start_.data(), threshold.data(), x, n, static_cast<float>(1 / divisor),
+                          codes);
   return true;
 }
 
@@ -165,74 +145,46 @@ bool ElementKernel::encode(const float* x, std::int64_t n, double divisor, doubl
 }
 
 RowKernel::RowKernel(const BlockFormat& format, const ElementKernel& element, bool floor_rule)
-    : element_(element),
-      of_maximum_(format.scale.of_maximum),
-      block_(format.block),
-      emax_(max_exponent(format.element)),
-      max_(max_value(format.element)) {
-  if (element.way_ == ElementKernel::Way::kNone || !floor_rule || format.block < 1 ||
-      format.tile_rows != 1 || format.micro.bits > 0 || format.has_outer())
+    : element_(element), block_(format.block), emax_(max_exponent(format.element)) {
+  bool lanes = element.way_ == ElementKernel::Way::kLanes;
+  bool book = element.way_ == ElementKernel::Way::kSmallBook;
+  if (!(lanes || book) || !floor_rule || format.block < 1 || format.tile_rows != 1 ||
+      format.micro.bits > 0 || format.has_outer())
     return;
-  if (format.scale.kind == ScaleKind::kE8M0 && element.way_ == ElementKernel::Way::kLanes)
-    scale_ = Scale::kE8M0;
+  if (format.scale.kind == ScaleKind::kE8M0 && lanes) scale_ = Scale::kE8M0;
   if (format.scale.kind != ScaleKind::kMinifloat) return;
+  rule_.of_maximum = format.scale.of_maximum;
+  rule_.amax_divisor = rule_.of_maximum ? 1.0 : max_value(format.element);
+  if (rule_.of_maximum && element.lanes_.way != LaneFormat::Way::kInteger) return;
+  rule_.least = std::max(std::ldexp(1.0, -97 - element.lsb_), 0x1p-100);
   const ElementFormat& scale = format.scale.minifloat;
   if (scale == minifloat(8, 23)) {
-    scale_ = Scale::kFp32;
+    rule_.kind = RowScale::Kind::kFp32;
   } else if (scale == minifloat(8, 7)) {
-    scale_ = Scale::kBf16;
+    rule_.kind = RowScale::Kind::kBf16;
   } else if (scale.width() <= 9 && fits_lanes(scale)) {
-    scale_ = Scale::kSmall;
-    scale_lanes_ = lane_format(scale, true);
+    rule_.kind = RowScale::Kind::kSmall;
+    LaneFormat small = lane_format(scale, true);
+    rule_.small_shift = small.shift;
+    rule_.small_rebias = small.rebias;
+    rule_.small_max = small.max_code;
     for (std::uint32_t code = 0; code <= max_finite_code(scale); ++code)
-      scale_table_.push_back(static_cast<float>(decode(scale, code)));
+      scale_values_.push_back(static_cast<float>(decode(scale, code)));
+  } else {
+    return;
   }
+  scale_ = Scale::kFloat;
 }
 
 std::int64_t RowKernel::encode_until(const float* x, std::int64_t first, std::int64_t blocks,
                                      std::uint32_t* scales, std::uint8_t* codes) const {
   if (scale_ == Scale::kE8M0)
     return lanes_rows_pow2(element_.lanes_, x, block_, first, blocks, emax_, scales, codes);
-  double divisor_of_amax = of_maximum_ ? 1.0 : max_, multiplier = of_maximum_ ? max_ : 1.0;
-  for (std::int64_t b = first; b < blocks; ++b) {
-    const float* run = x + b * block_;
-    std::uint32_t most = max_magnitude_bits(run, block_);
-    if (most >= kInfBits || most == 0) return b;
-    // RNE of the double quotient to the scale's bits; what leaves its normal range is declined.
-    double quotient = static_cast<double>(magnitude_of(most)) / divisor_of_amax;
-    if (!(quotient >= 0x1p-100 && quotient <= 0x1p100)) return b;
-    auto wide = std::bit_cast<std::uint64_t>(quotient);
-    float scale = 0;
-    switch (scale_) {
-      case Scale::kNone:
-      case Scale::kE8M0:
-        return b;
-      case Scale::kFp32:
-        scale = static_cast<float>(quotient);
-        scales[b] = bits_of(scale);
-        break;
-      case Scale::kBf16:
-        wide += (std::uint64_t{1} << 44) - 1 + ((wide >> 45) & 1);
-        scale = static_cast<float>(std::bit_cast<double>(wide >> 45 << 45));
-        scales[b] = bits_of(scale) >> 16;
-        break;
-      case Scale::kSmall: {
-        // The lane's arithmetic on the double's bits.
-        int shift = 52 - (23 - scale_lanes_.shift);
-        auto rebiased = static_cast<std::int64_t>(wide) -
-                        (static_cast<std::int64_t>(scale_lanes_.rebias >> 23) + 896) * (1ll << 52);
-        if (rebiased < 1ll << 52) return b;  // subnormal
-        std::int64_t code =
-            (rebiased + (1ll << (shift - 1)) - 1 + ((rebiased >> shift) & 1)) >> shift;
-        code = std::min<std::int64_t>(code, scale_lanes_.max_code);
-        scale = scale_table_[static_cast<size_t>(code)];
-        scales[b] = static_cast<std::uint32_t>(code);
-        break;
-      }
-    }
-    if (!element_.encode(run, block_, scale, multiplier, codes + b * block_)) return b;
-  }
-  return blocks;
+  RowScale rule = rule_;
+  rule.small_values = scale_values_.data();
+  const BookLanes* book =
+      element_.way_ == ElementKernel::Way::kSmallBook ? &element_.book_ : nullptr;
+  return lanes_rows_float(element_.lanes_, book, rule, x, block_, first, blocks, scales, codes);
 }
 
 namespace {

@@ -42,8 +42,9 @@ class ElementKernel {
   ElementFormat element_;
   int lsb_ = 0;  // lsb_exponent
   LaneFormat lanes_;
-  std::vector<double> middles_;      // code books: between each value and the next
-  std::vector<std::uint8_t> start_;  // kLargeBook: by the upper 16 bits of x / divisor
+  BookLanes book_{};                 // kSmallBook
+  std::vector<double> middles_;      // kLargeBook: between each value and the next, then +Inf
+  std::vector<std::int32_t> start_;  // kLargeBook: code by the upper 16 bits of x / divisor
 };
 
 /// Whole rows of one-row blocks under the rule floor: scales and codes in one pass. The caller
@@ -66,19 +67,17 @@ class RowKernel {
   }
 
  private:
-  enum class Scale { kNone, kE8M0, kFp32, kBf16, kSmall };
+  enum class Scale { kNone, kE8M0, kFloat };
   /// From block `first` on; the first block declined, or `blocks`.
   std::int64_t encode_until(const float* x, std::int64_t first, std::int64_t blocks,
                             std::uint32_t* scales, std::uint8_t* codes) const;
 
   const ElementKernel& element_;
   Scale scale_ = Scale::kNone;
-  bool of_maximum_ = false;
   std::int64_t block_ = 0;
   int emax_ = 0;
-  double max_ = 1;
-  LaneFormat scale_lanes_;          // kSmall: the scale format as a lane
-  std::vector<float> scale_table_;  // kSmall: its values
+  RowScale rule_;
+  std::vector<float> scale_values_;  // of a small scale format
 };
 
 /// Values of a matrix of at most 8 bits an element with one level of scales; false: declined.
