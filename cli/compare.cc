@@ -56,6 +56,7 @@ void print_table(const explore::ResultTable& table) {
 }
 
 void run(const CompareArguments& arguments, Context& context) {
+  if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   explore::DesignFile designs = explore::read_design_file(arguments.designs);
   explore::CompareOptions options;
   options.engine = sim::parse_engine(arguments.engine);
@@ -70,6 +71,7 @@ void run(const CompareArguments& arguments, Context& context) {
     for (const std::string& name : arguments.gemms) options.gemms.push_back(trace.find(name));
   }
   fs::path out = arguments.out;
+  check_writable(out / "report.html");  // said before the work, not after it
   Progress bar("comparing", context.quiet);
   options.progress = [&](const explore::CompareProgress& progress) {
     bar.update(progress.done, progress.total, progress.what);
