@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/block_format.h"
+#include "formats/lanes.h"
 
 namespace blockdot::formats {
 
@@ -32,7 +33,7 @@ class ElementKernel {
 
  private:
   friend class RowKernel;
-  enum class Way { kNone, kMinifloat, kInteger, kSignMagnitude, kSmallBook, kLargeBook };
+  enum class Way { kNone, kLanes, kSmallBook, kLargeBook };
 
   bool encode_book(const float* x, std::int64_t n, double divisor, double multiplier,
                    std::uint8_t* codes) const;
@@ -40,13 +41,9 @@ class ElementKernel {
   Way way_ = Way::kNone;
   ElementFormat element_;
   int lsb_ = 0;  // lsb_exponent
-  // Of the lanes, see quantize_kernels.cc.
-  int sign_shift_ = 0, max_code_ = 0, shift_ = 1, rebias_ = 0, mask_ = 0;
-  std::uint32_t least_normal_ = 0;
-  float magic_ = 0, scale_ = 0, high_ = 0, low_ = 0;
-  bool drop_zero_sign_ = false;
+  LaneFormat lanes_;
+  std::vector<double> middles_;      // code books: between each value and the next
   std::vector<std::uint8_t> start_;  // kLargeBook: by the upper 16 bits of x / divisor
-  friend struct Lanes;
 };
 
 /// Whole rows of one-row blocks under the rule floor: scales and codes in one pass. The caller
@@ -69,22 +66,19 @@ class RowKernel {
   }
 
  private:
-  enum class Scale { kNone, kE8M0, kFp32, kBf16 };
+  enum class Scale { kNone, kE8M0, kFp32, kBf16, kSmall };
   /// From block `first` on; the first block declined, or `blocks`.
   std::int64_t encode_until(const float* x, std::int64_t first, std::int64_t blocks,
-                            std::uint32_t* scales, std::uint8_t* codes) const;
-  template <int kBlock>
-  std::int64_t encode_pow2(const float* x, std::int64_t first, std::int64_t blocks,
-                           std::uint32_t* scales, std::uint8_t* codes) const;
-  template <int kBlock>
-  std::int64_t encode_float(const float* x, std::int64_t first, std::int64_t blocks,
                             std::uint32_t* scales, std::uint8_t* codes) const;
 
   const ElementKernel& element_;
   Scale scale_ = Scale::kNone;
-  int block_ = 0;
+  bool of_maximum_ = false;
+  std::int64_t block_ = 0;
   int emax_ = 0;
   double max_ = 1;
+  LaneFormat scale_lanes_;          // kSmall: the scale format as a lane
+  std::vector<float> scale_table_;  // kSmall: its values
 };
 
 /// Values of a matrix of at most 8 bits an element with one level of scales; false: declined.
