@@ -2,9 +2,15 @@
 
 #include <fmt/core.h>
 
+#include "formats/error.h"
+
 namespace blockdot::cli {
 
 void print_json(const nlohmann::json& document) { fmt::print("{}\n", document.dump(2)); }
+
+void check_seed(std::uint64_t seed) {
+  if (seed == 0) throw ConfigError("seed = 0: must be at least 1, since an LFSR stays at zero");
+}
 
 std::string examples(std::initializer_list<std::string_view> lines) {
   std::string text = "Examples:";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -33,6 +34,9 @@ void add_man(CLI::App& program, Context& context);
 
 /// Prints a JSON document, two spaces a level, with a line end.
 void print_json(const nlohmann::json& document);
+
+/// ConfigError for a seed of 0, which an LFSR cannot leave.
+void check_seed(std::uint64_t seed);
 
 /// The common end of a command's --help: "Examples:" and the given lines, indented.
 std::string examples(std::initializer_list<std::string_view> lines);

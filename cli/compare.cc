@@ -36,9 +36,14 @@ std::string folder_name(const std::string& point) {
   return name;
 }
 
+// Where no result was comparable there is no figure.
+std::string decibel(double value) {
+  return std::isfinite(value) ? fmt::format("{:.2f}", value) : "-";
+}
+
 void print_table(const explore::ResultTable& table) {
   std::vector<explore::Aggregate> totals = explore::aggregate(table, explore::GroupBy::kAll);
-  fmt::print("{:<24} {:>9} {:>14} {:>14} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
+  fmt::print("{:<24} {:>9} {:>18} {:>18} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
              "area est.", "area synth.", "SNR dB", "min dB", "GMAC/s", "checked", "mismatches");
   for (const explore::Aggregate& total : totals) {
     const explore::PointRow& point = table.points[total.point];
@@ -48,14 +53,15 @@ void print_table(const explore::ResultTable& table) {
                  ? std::string("-")
                  : fmt::format("{:.0f} {}", found->second.value, found->second.unit);
     };
-    fmt::print("{:<24} {:>9.3f} {:>14} {:>14} {:>9.2f} {:>9.2f} {:>8.3f} {:>9} {:>10}\n",
-               point.name, point.bits_per_element, figure(point.estimated),
-               figure(point.synthesised), total.snr_mean_db, total.snr_min_db, total.gmac_per_s,
+    fmt::print("{:<24} {:>9.3f} {:>18} {:>18} {:>9} {:>9} {:>8.3f} {:>9} {:>10}\n", point.name,
+               point.bits_per_element, figure(point.estimated), figure(point.synthesised),
+               decibel(total.snr_mean_db), decibel(total.snr_min_db), total.gmac_per_s,
                total.checked, total.mismatches);
   }
 }
 
 void run(const CompareArguments& arguments, Context& context) {
+  if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   explore::DesignFile designs = explore::read_design_file(arguments.designs);
   explore::CompareOptions options;
   options.engine = sim::parse_engine(arguments.engine);
@@ -70,6 +76,7 @@ void run(const CompareArguments& arguments, Context& context) {
     for (const std::string& name : arguments.gemms) options.gemms.push_back(trace.find(name));
   }
   fs::path out = arguments.out;
+  check_writable(out / "report.html");  // said before the work, not after it
   Progress bar("comparing", context.quiet);
   options.progress = [&](const explore::CompareProgress& progress) {
     bar.update(progress.done, progress.total, progress.what);

@@ -142,7 +142,7 @@ void show(const std::string& name, const Context& context) {
         if (std::isfinite(value)) {
           values.push_back(value);
         } else {
-          values.push_back(fmt::format("{}", value));
+          values.push_back(std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
         }
       }
       j["values"] = values;

@@ -28,6 +28,7 @@ void run(const GemmArguments& arguments, const Context& context) {
   bool bare = arguments.spec.find('=') == std::string::npos ||
               arguments.spec.find('=') > arguments.spec.find(':');
   DotSpec spec = parse_dot_spec(bare ? "a=" + arguments.spec : arguments.spec);
+  check_seed(arguments.seed);
   QuantizeOptions options;
   options.scale_rule = parse_operand_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.element_rounding);

@@ -25,6 +25,7 @@ struct GenArguments {
 };
 
 void run(const GenArguments& arguments, const Context& context) {
+  if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   formats::DotSpec spec = formats::resolve(arguments.spec.text);
   rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec,
                                          resolve(arguments.arch), arguments.top);

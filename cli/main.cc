@@ -3,10 +3,14 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "formats/error.h"
+#include "formats/text.h"
 
 namespace blockdot::cli {
 namespace {
@@ -16,6 +20,21 @@ void start_logging(bool verbose) {
   logger->set_pattern("%^%l%$: %v");
   logger->set_level(verbose ? spdlog::level::debug : spdlog::level::warn);
   spdlog::set_default_logger(logger);
+}
+
+// The first word must be a command: said with the nearest, which the parser would not.
+void check_command(const CLI::App& program, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    if (word.starts_with("-")) continue;
+    std::vector<std::string> names;
+    for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(command->get_name());
+    if (std::find(names.begin(), names.end(), word) == names.end())
+      throw ConfigError("'{}' is no command; `blockdot --help` lists them{}", word,
+                        formats::did_you_mean(word, names));
+    return;
+  }
 }
 
 int run(int argc, char** argv) {
@@ -51,11 +70,14 @@ int run(int argc, char** argv) {
       "\n\nExit status: 0 done, 1 a check failed, 2 bad input.\n"
       "`blockdot COMMAND --help` shows a command's options and examples.");
   try {
+    check_command(program, argc, argv);
     program.parse(argc, argv);
   } catch (const CLI::Success& success) {
     return program.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "blockdot: {}; see `blockdot --help`\n", error.what());
+    std::string command = "blockdot";
+    for (const CLI::App* chosen : program.get_subcommands()) command += " " + chosen->get_name();
+    fmt::print(stderr, "blockdot: {}; see `{} --help`\n", error.what(), command);
     return kBadInput;
   }
   return context.exit_code;

@@ -24,9 +24,24 @@ struct QuantizeArguments {
   std::uint64_t seed = 1;
 };
 
+bool is_raw(const std::string& file) {
+  std::string extension = std::filesystem::path(file).extension().string();
+  return extension == ".f32" || extension == ".bin";
+}
+
 void run(const QuantizeArguments& arguments, const Context& context) {
   using namespace formats;
   BlockFormat format = parse_block_format(arguments.format);
+  const std::string* outputs[] = {&arguments.out, &arguments.codes, &arguments.scales,
+                                  &arguments.packed};
+  for (const std::string* x : outputs)
+    for (const std::string* y : outputs)
+      if (x < y && !x->empty() && *x == *y)
+        throw ConfigError("{}: is named for two outputs; give each its own file", *x);
+  if (arguments.file.columns != 0 && !is_raw(arguments.in))
+    throw ConfigError("columns = {}: is for raw .f32 input; {} says its own shape",
+                      arguments.file.columns, arguments.in);
+  check_seed(arguments.seed);
   QuantizeOptions options;
   options.scale_rule = parse_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.rounding);

@@ -35,6 +35,23 @@ std::string decibel(double value) {
   return std::isfinite(value) ? fmt::format("{:.2f}", value) : (value > 0 ? "exact" : "-");
 }
 
+/// What was compared with what: an engine alone proves nothing.
+std::string verdict(const sim::SimReport& report) {
+  if (!report.agree())
+    return fmt::format("{} MISMATCHES: the engines do not agree", report.mismatches());
+  switch (report.engine) {
+    case sim::Engine::kFast:
+      return "nothing compared; --engine all does";
+    case sim::Engine::kSystemc:
+      return "cycles as the closed form says; --engine all compares values";
+    case sim::Engine::kRtl:
+      return "0 mismatches between the RTL and the model";
+    case sim::Engine::kAll:
+      return "0 mismatches, all engines agree in every bit and cycle";
+  }
+  BLOCKDOT_CHECK(false, "engine");
+}
+
 void print_report(const explore::DesignPoint& point, const sim::SimReport& report) {
   fmt::print("{}: {}\n  {} latency {} interval {}, clock {:.3g} ns, engine {}\n", point.name,
              report.spec, report.top, report.latency, report.interval, report.clock_ns,
@@ -48,13 +65,16 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
     fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>5.1f}% {:>8.3f} {:>8} {:>10.7f} {:>9}\n",
                gemm.name, gemm.m, gemm.n, gemm.k, gemm.cycles, 100 * gemm.utilisation,
                gemm.gmac_per_s, decibel(gemm.fp64.snr_db), gemm.fp64.cosine, checked);
+    std::int64_t results = gemm.m * gemm.n;
+    if (gemm.fp64.compared < results)
+      fmt::print(
+          "    {} of {} results are NaN or Inf, or their reference is: left out of SNR and "
+          "cosine\n",
+          results - gemm.fp64.compared, results);
     if (!gemm.first_mismatch.empty()) fmt::print("    MISMATCH {}\n", gemm.first_mismatch);
   }
-  fmt::print(
-      "  {} products: {}\n\n", report.gemms.size(),
-      report.agree()
-          ? fmt::format("{} mismatches, engines agree in every bit and cycle", report.mismatches())
-          : fmt::format("{} MISMATCHES: the engines do not agree", report.mismatches()));
+  fmt::print("  {} {}: {}\n\n", report.gemms.size(),
+             report.gemms.size() == 1 ? "product" : "products", verdict(report));
 }
 
 void run(const SimArguments& arguments, Context& context) {
@@ -75,9 +95,18 @@ void run(const SimArguments& arguments, Context& context) {
     designs.points = named;
   }
 
+  bool to_stdout = context.json || arguments.json_file == "-";
+  bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
+  // What cannot be written in the end is said before the work.
+  if (to_file) check_writable(arguments.json_file);
   nlohmann::ordered_json reports = nlohmann::ordered_json::array();
   for (const explore::DesignPoint& point : designs.points) {
-    rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+    rtl_gen::Unit unit;
+    try {
+      unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+    } catch (const ConfigError& error) {
+      throw ConfigError("{}: design point '{}': {}", arguments.design, point.name, error.what());
+    }
     sim::ReplayOptions options;
     options.quantize = point.quantize;
     options.seed = point.quantize.seed;
@@ -99,11 +128,11 @@ void run(const SimArguments& arguments, Context& context) {
     nlohmann::ordered_json json = sim::to_json(report);
     json["name"] = point.name;
     reports.push_back(json);
-    if (!context.json && !context.quiet && arguments.json_file != "-") print_report(point, report);
+    if (!to_stdout && !context.quiet) print_report(point, report);
   }
   nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
-  if (!arguments.json_file.empty()) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
-  if (context.json) print_json(document);
+  if (to_file) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
+  if (to_stdout) print_json(document);
 }
 
 }  // namespace
@@ -127,7 +156,8 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("NAME");
   command
       ->add_option("--json", arguments->json_file,
-                   "Write the reports to this file as JSON; - is standard output")
+                   "Write the reports to this file as JSON; - is standard output, as is `blockdot "
+                   "--json sim`")
       ->type_name("FILE");
   command->add_option("--jobs", arguments->jobs, "Products at a time (default: all cores)")
       ->check(CLI::Range(1, 1024))

@@ -11,6 +11,7 @@ namespace {
 void info(const std::string& folder, const Context& context) {
   sim::TraceReader reader(folder);
   std::int64_t bytes = reader.verify();
+  sim::NotFinite not_finite = reader.not_finite();
   std::int64_t macs = 0;
   for (const sim::GemmInfo& gemm : reader.gemms()) macs += gemm.m * gemm.n * gemm.k;
   if (context.json) {
@@ -34,6 +35,8 @@ void info(const std::string& folder, const Context& context) {
                 {"recipe", nlohmann::json::parse(reader.trace().recipe_json)},
                 {"bytes_checked", bytes},
                 {"macs", macs},
+                {"nan", not_finite.nan},
+                {"inf", not_finite.inf},
                 {"gemms", gemms}});
     return;
   }
@@ -45,6 +48,9 @@ void info(const std::string& folder, const Context& context) {
                gemm.loss ? fmt::format("{:.4f}", *gemm.loss) : "");
   fmt::print("{} products, {:.1f} M multiply-adds, {:.1f} MB of tensors: every sha256 is right\n",
              reader.size(), static_cast<double>(macs) / 1e6, static_cast<double>(bytes) / 1e6);
+  if (not_finite.nan + not_finite.inf > 0)
+    fmt::print("{} values are NaN and {} are Inf: they are replayed and counted\n", not_finite.nan,
+               not_finite.inf);
 }
 
 }  // namespace

@@ -106,6 +106,16 @@ class Reporter {
   double done_ = 0, total_ = 0;
 };
 
+// What `work` gives; a ConfigError that it throws names the design point.
+template <typename Work>
+auto in_point(const DesignPoint& point, Work work) {
+  try {
+    return work();
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
+}
+
 // Synthesises all units, options.jobs at a time; the first failure by order of the points is
 // thrown.
 void synthesise_all(const DesignFile& designs, const std::vector<rtl_gen::Unit>& units,
@@ -115,8 +125,9 @@ void synthesise_all(const DesignFile& designs, const std::vector<rtl_gen::Unit>&
   auto work = [&] {
     for (std::size_t i = next++; i < units.size(); i = next++) {
       try {
-        table.points[i].synthesised =
-            synthesise(units[i], designs.points[i].arch.technology, options.store);
+        table.points[i].synthesised = in_point(designs.points[i], [&] {
+          return synthesise(units[i], designs.points[i].arch.technology, options.store);
+        });
       } catch (...) {
         failures[i] = std::current_exception();
       }
@@ -248,7 +259,8 @@ ordered_json fronts_json(const ResultTable& table) {
   auto point_area = [&](const Aggregate& a) { return area[a.point]; };
   auto bits = [&](const Aggregate& a) { return table.points[a.point].bits_per_element; };
   auto snr = [](const Aggregate& a) { return a.snr_mean_db; };
-  auto throughput = [](const Aggregate& a) { return a.gmac_per_s; };
+  // Fast and wrong is no gain: a point of which no result could be compared is on no front.
+  auto throughput = [](const Aggregate& a) { return a.compared > 0 ? a.gmac_per_s : kNan; };
   return {{"snr_area", front(technology, point_area, snr)},
           {"snr_bits", front(together, bits, snr)},
           {"throughput_area", front(technology, point_area, throughput)}};
@@ -280,6 +292,10 @@ std::string point_fields(const PointRow& p) {
 }
 
 }  // namespace
+
+double snr_db(const sim::GemmReport& report) {
+  return report.fp64.compared > 0 ? report.fp64.snr_db : kNan;
+}
 
 std::int64_t check_count(const sim::GemmReport& report) {
   std::int64_t count = 0;
@@ -322,7 +338,8 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
     const sim::GemmReport& report = row.report;
     Sums& s = sums[row.point][key_of(table.gemms[row.gemm], group, many_models)];
     ++s.out.gemms;
-    if (double snr = report.fp64.snr_db; std::isfinite(snr)) {
+    s.out.compared += report.fp64.compared;
+    if (double snr = snr_db(report); std::isfinite(snr)) {
       s.out.snr_min_db = s.snr_count == 0 ? snr : std::min(s.out.snr_min_db, snr);
       s.out.snr_mean_db += snr;
       ++s.snr_count;
@@ -386,16 +403,10 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   }
   table.trace_sha256 = sim::sha256_hex(identities);
 
-  auto of_point = [](const DesignPoint& point, const ConfigError& error) {
-    return ConfigError("design '{}': {}", point.name, error.what());
-  };
   std::vector<rtl_gen::Unit> units;
   for (const DesignPoint& point : designs.points) {
-    try {
-      units.push_back(rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch));
-    } catch (const ConfigError& error) {
-      throw of_point(point, error);
-    }
+    units.push_back(in_point(
+        point, [&] { return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch); }));
     table.points.push_back(point_row(point, units.back()));
     if (options.on_unit) options.on_unit(point, units.back());
   }
@@ -405,14 +416,11 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   reporter.expect(points * macs + (options.synth ? points * kSynthesisMacs : 0));
   if (options.synth) synthesise_all(designs, units, options, reporter, table);
   for (std::size_t i = 0; i < units.size(); ++i) {
-    try {
-      std::vector<sim::GemmReport> reports =
-          replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
-      for (std::size_t j = 0; j < reports.size(); ++j)
-        table.results.push_back({i, j, std::move(reports[j])});
-    } catch (const ConfigError& error) {
-      throw of_point(designs.points[i], error);
-    }
+    std::vector<sim::GemmReport> reports = in_point(designs.points[i], [&] {
+      return replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
+    });
+    for (std::size_t j = 0; j < reports.size(); ++j)
+      table.results.push_back({i, j, std::move(reports[j])});
   }
   return table;
 }
@@ -539,7 +547,7 @@ std::string results_csv(const ResultTable& table) {
     const sim::GemmReport& r = row.report;
     out += fmt::format("{},{},{},{},{},{},{},{},{},", point_fields(table.points[row.point]),
                        csv(g.name), csv(g.model), g.step, csv(g.layer), g.role, g.m, g.n, g.k);
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},", csv(r.fp64.snr_db),
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},", csv(snr_db(r)),
                        csv(r.fp64.rel_frobenius), csv(r.fp64.cosine), csv(r.fp64.max_abs),
                        csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
                        r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));

@@ -59,7 +59,8 @@ struct Aggregate {
   std::size_t point = 0;
   std::string key;  // the layer, role, model or step; "all"
   std::int64_t gemms = 0;
-  double snr_mean_db = 0;  // mean and least of the dB values that are finite; NaN without one
+  std::int64_t compared = 0;  // results that are finite with a finite reference
+  double snr_mean_db = 0;     // mean and least of the dB values that are finite; NaN without one
   double snr_min_db = 0;
   double gmac_per_s = 0;  // all multiply-accumulates over all cycles, at the point's clock
   double utilisation = 0;
@@ -71,6 +72,10 @@ enum class GroupBy { kAll, kModel, kStep, kLayer, kRole };
 /// Point-major, keys in the order in which the trace meets them. Layers of different models are
 /// different: their key is `model/layer`.
 std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group);
+
+/// The SNR of a report against the FP64 product, dB: infinite where every result is exact, NaN
+/// where no result could be compared.
+double snr_db(const sim::GemmReport& report);
 
 /// Values of a report that were compared with another engine's: the results of its rtl run (against
 /// the model, in lock-step), and those of its systemc run where all engines ran.

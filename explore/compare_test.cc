@@ -25,6 +25,7 @@ const char* const kTrace = BLOCKDOT_SOURCE_DIR "/sim/trace/data";
 sim::GemmReport report_of(double snr_db, std::int64_t macs, std::int64_t cycles) {
   sim::GemmReport report;
   report.fp64.snr_db = snr_db;
+  report.fp64.compared = 6;
   report.macs = macs;
   report.cycles = cycles;
   return report;
@@ -115,6 +116,31 @@ TEST(TableJson, ThereAndBackIsTheSame) {
   EXPECT_EQ(json.at("pareto").at("snr_area"), (std::vector<int>{0, 1}));
   // Equal storage: only the more accurate point is on that front.
   EXPECT_EQ(json.at("pareto").at("snr_bits"), (std::vector<int>{1}));
+}
+
+// Where every result is NaN or Inf nothing is compared, and no noise is no exactness.
+TEST(TableJson, APointWithoutComparableResultsIsOnNoFront) {
+  ResultTable table = table_by_hand();
+  for (ResultRow& row : table.results)
+    if (row.point == 0) {
+      row.report = report_of(std::numeric_limits<double>::infinity(), 24, 12);
+      row.report.fp64.compared = 0;
+    }
+  nlohmann::json pareto = nlohmann::json::parse(to_json(table)).at("pareto");
+  for (const char* front : {"snr_area", "snr_bits", "throughput_area"})
+    EXPECT_EQ(pareto.at(front), (std::vector<int>{1})) << front;
+  EXPECT_TRUE(std::isnan(aggregate(table, GroupBy::kAll)[0].snr_mean_db));
+  EXPECT_TRUE(std::isnan(snr_db(table.results[0].report)));
+  EXPECT_THAT(results_csv(table), ::testing::Not(HasSubstr("2,3,4,inf")));
+  // A NaN as SNR is as good as none.
+  for (ResultRow& row : table.results)
+    if (row.point == 0) {
+      row.report.fp64.compared = 6;
+      row.report.fp64.snr_db = std::nan("");
+    }
+  pareto = nlohmann::json::parse(to_json(table)).at("pareto");
+  EXPECT_EQ(pareto.at("snr_area"), (std::vector<int>{1}));
+  EXPECT_EQ(pareto.at("snr_bits"), (std::vector<int>{1}));
 }
 
 TEST(TableJson, PointsOfTwoTechnologiesHaveTwoAreaFronts) {
@@ -269,7 +295,16 @@ TEST(Compare, ErrorsNameTheDesign) {
     compare(s.designs, kTrace, s.options);
     FAIL() << "K beyond max-k was taken";
   } catch (const ConfigError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("design 'short': "));
+    EXPECT_THAT(error.what(), HasSubstr("design point 'short': "));
+  }
+  // So does a clock that no unit meets, found only when the unit is generated.
+  s.designs =
+      parse_design_file("[[design]]\nname = \"hasty\"\na = \"mxint8\"\nclock-ns = 0.3\n", "x.toml");
+  try {
+    compare(s.designs, kTrace, s.options);
+    FAIL() << "a clock of 0.3 ns was taken";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith("design point 'hasty': clock-ns = 0.3: "));
   }
   EXPECT_THROW(compare(s.designs, "/nonexistent", s.options), ConfigError);
 }

@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -55,12 +56,22 @@ const char* describe(ValueType type) {
   BLOCKDOT_CHECK(false, "value type");
 }
 
-// The values of one key with the place of the first, for messages.
-struct Values {
-  std::vector<std::string> texts;
+// A value and where the file has it, for messages.
+struct Value {
+  std::string text;
   std::string place;
 };
-using Table = std::map<std::string, Values>;  // by key name
+using Table = std::map<std::string, std::vector<Value>>;  // by key name
+using Fields = std::map<std::string, Value>;              // one of each, for one point
+
+// A parser's message about a value, with the key in place of the parser's own name for it.
+std::string name_key(const std::string& key, const std::string& value, const std::string& message) {
+  if (message.starts_with(key + " ")) return message;
+  const std::string shown = " = " + formats::shown(value);
+  std::size_t at = message.find(shown);
+  if (at != std::string::npos && message.find(' ') == at) return key + message.substr(at);
+  return fmt::format("{}{}: {}", key, shown, message);
+}
 
 class Parser {
  public:
@@ -75,8 +86,7 @@ class Parser {
   std::string scalar(const Key& key, const toml::node& node) const;
   Table read_table(const toml::table& table, const char* what) const;
   void expand(const Table& table, const std::string& where, DesignFile& file);
-  DesignPoint make_point(const std::map<std::string, std::string>& fields, const Table& table,
-                         const std::string& where) const;
+  DesignPoint make_point(const Fields& fields, const std::string& where) const;
 
   std::string file_;
 };
@@ -111,92 +121,104 @@ Table Parser::read_table(const toml::table& table, const char* what) const {
       throw ConfigError("{}: unknown key '{}' in {}{}", place(name.source()), name.str(), what,
                         formats::did_you_mean(name.str(), known));
     }
-    Values values;
-    values.place = place(node.source());
+    std::vector<Value> values;
+    const auto take = [&](const toml::node& member) {
+      values.push_back({scalar(*key, member), place(member.source())});
+    };
     if (const toml::array* list = node.as_array()) {
       if (list->empty())
-        throw ConfigError("{}: {} is an empty list; it needs at least one value", values.place,
-                          key->name);
-      for (const toml::node& member : *list) values.texts.push_back(scalar(*key, member));
+        throw ConfigError("{}: {} is an empty list; it needs at least one value",
+                          place(node.source()), key->name);
+      for (const toml::node& member : *list) take(member);
     } else {
-      values.texts.push_back(scalar(*key, node));
+      take(node);
     }
     read.emplace(key->name, std::move(values));
   }
   return read;
 }
 
-DesignPoint Parser::make_point(const std::map<std::string, std::string>& fields, const Table& table,
-                               const std::string& where) const {
+DesignPoint Parser::make_point(const Fields& fields, const std::string& where) const {
   auto text = [&](const char* key) {
     auto found = fields.find(key);
-    return found == fields.end() ? std::string() : found->second;
+    return found == fields.end() ? std::string() : found->second.text;
   };
-  auto whole = [&](const char* key, std::int64_t low, std::uint64_t unset) {
-    return text(key).empty()
-               ? unset
-               : static_cast<std::uint64_t>(formats::parse_int(key, text(key), low, INT64_MAX));
+  // Reads one key where it is given.
+  auto read = [&](const char* key, auto take) {
+    auto found = fields.find(key);
+    if (found == fields.end()) return;
+    try {
+      take(found->second.text);
+    } catch (const ConfigError& error) {
+      throw ConfigError("{}: {}", found->second.place,
+                        name_key(key, found->second.text, error.what()));
+    }
   };
+  auto whole = [&](const char* key, std::int64_t low, std::uint64_t& to) {
+    read(key, [&](const std::string& value) {
+      to = static_cast<std::uint64_t>(formats::parse_int(key, value, low, INT64_MAX));
+    });
+  };
+  DesignPoint point;
+  for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
+  read("accumulator", formats::parse_accumulator);
+  read("rounding", formats::parse_rounding);
+  read("scale-rule", [&](const std::string& value) {
+    point.quantize.scale_rule = formats::parse_operand_scale_rule(value);
+  });
+  read("quantize",
+       [&](const std::string& value) { point.quantize.rounding = formats::parse_rounding(value); });
+  whole("seed", 1, point.quantize.seed);
+  read("technology",
+       [&](const std::string& value) { point.arch.technology = rtl_gen::parse_technology(value); });
+  read("schedule", [&](const std::string& value) {
+    point.arch.schedule = rtl_gen::parse_schedule_kind(value);
+  });
+  whole("schedule-seed", 0, point.arch.schedule_seed);
+  point.arch.combinational = text("combinational") == "true";
+  if (!text("clock-ns").empty())
+    point.arch.clock_ns = std::strtod(text("clock-ns").c_str(), nullptr);
+  // What remains are the rules between fields.
   try {
-    DesignPoint point;
+    rtl_gen::validate(point.arch);
     point.spec =
         formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"), text("output"),
                           text("rounding"), text("specials"), text("max-k")});
-    if (!text("scale-rule").empty())
-      point.quantize.scale_rule = formats::parse_operand_scale_rule(text("scale-rule"));
-    if (!text("quantize").empty())
-      point.quantize.rounding = formats::parse_rounding(text("quantize"));
-    point.quantize.seed = whole("seed", 1, point.quantize.seed);
-    if (!text("technology").empty())
-      point.arch.technology = rtl_gen::parse_technology(text("technology"));
-    if (!text("schedule").empty())
-      point.arch.schedule = rtl_gen::parse_schedule_kind(text("schedule"));
-    point.arch.schedule_seed = whole("schedule-seed", 0, point.arch.schedule_seed);
-    point.arch.combinational = text("combinational") == "true";
-    if (!text("clock-ns").empty()) {
-      double clock = std::stod(text("clock-ns"));
-      if (!(clock > 0 && clock <= 1000))
-        throw ConfigError("clock-ns = {}: must be in (0, 1000]", text("clock-ns"));
-      if (point.arch.combinational)
-        throw ConfigError("clock-ns = {}: a combinational unit has no clock; give one of the two",
-                          text("clock-ns"));
-      point.arch.clock_ns = clock;
-    }
     return point;
   } catch (const ConfigError& error) {
     // Messages begin with the field's name; the field's own place says more than the table's.
     std::string message = error.what();
-    auto found = table.find(message.substr(0, message.find(' ')));
-    throw ConfigError("{}: {}", found == table.end() ? where : found->second.place, message);
+    auto found = fields.find(message.substr(0, message.find(' ')));
+    throw ConfigError("{}: {}", found == fields.end() ? where : found->second.place, message);
   }
 }
 
 void Parser::expand(const Table& table, const std::string& where, DesignFile& file) {
   std::size_t combinations = 1;
   for (const auto& [key, values] : table) {
-    combinations *= values.texts.size();
+    combinations *= values.size();
     if (combinations + file.points.size() > kMaxPoints)
       throw ConfigError("{}: the lists give more than {} design points; shorten one of them", where,
                         kMaxPoints);
   }
   for (std::size_t i = 0; i < combinations; ++i) {
     // Mixed radix, the last key of kKeys being the lowest digit.
-    std::map<std::string, std::string> fields;
+    Fields fields;
     std::string varied;
     std::size_t rest = i;
     for (auto key = std::rbegin(kKeys); key != std::rend(kKeys); ++key) {
       auto found = table.find(key->name);
       if (found == table.end()) continue;
-      const std::vector<std::string>& texts = found->second.texts;
-      fields[key->name] = texts[rest % texts.size()];
-      rest /= texts.size();
+      const std::vector<Value>& values = found->second;
+      fields[key->name] = values[rest % values.size()];
+      rest /= values.size();
       // A list of names or formats already tells the points apart, where no name is given.
       bool in_name = std::string_view(key->name) == "name" ||
                      (std::string_view(key->name) == "a" && table.count("name") == 0);
-      if (texts.size() > 1 && !in_name) varied.insert(0, "-" + fields[key->name]);
+      if (values.size() > 1 && !in_name) varied.insert(0, "-" + fields[key->name].text);
     }
-    DesignPoint point = make_point(fields, table, where);
-    point.name = fields.count("name") > 0 ? fields["name"] : display_name(point.spec.a);
+    DesignPoint point = make_point(fields, where);
+    point.name = fields.count("name") > 0 ? fields["name"].text : display_name(point.spec.a);
     point.name += varied;
     file.points.push_back(std::move(point));
   }

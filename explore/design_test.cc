@@ -191,6 +191,22 @@ TEST(DesignFileErrors, RefusedValuesNameTheLineOfTheirKey) {
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nscale-rule = \"flor\"\n"), HasSubstr("floor"));
 }
 
+TEST(DesignFileErrors, AMemberOfAListIsNamedByItsKeyAndItsOwnPlace) {
+  EXPECT_THAT(error_of("[[design]]\nlanes = 8\na = [\"mxint8\", \"bogus\"]\n"),
+              StartsWith("x.toml:3:16: a = bogus"));
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nb = [\n  \"mxint8\",\n  \"bogus\"]\n"),
+              StartsWith("x.toml:5:3: b = bogus"));
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nquantize = [\"rne\", \"up\"]\n"),
+              StartsWith("x.toml:3:20: quantize = up"));
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nlanes = [8, 33]\n"),
+              StartsWith("x.toml:3:13: lanes = 33: must be in [1, 32]"));
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nclock-ns = [5, 1001]\n"),
+              StartsWith("x.toml:3:16: clock-ns = 1001: must be in (0, 1000]"));
+  EXPECT_THAT(error_of("[defaults]\ntechnology = [\"generic\", \"osu\"]\n[[design]]\na = "
+                       "\"mxint8\"\n"),
+              StartsWith("x.toml:2:26: technology = osu"));
+}
+
 TEST(DesignFileErrors, TooManyCombinationsAreRefusedBeforeTheyAreMade) {
   std::string seeds = "1";
   for (int i = 2; i <= 101; ++i) seeds += ", " + std::to_string(i);

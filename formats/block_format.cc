@@ -191,8 +191,8 @@ BlockFormat parse_structural(Reader& reader) {
     if (word.size() == text.size() &&
         std::string_view(error.what()).find("unknown element") != std::string_view::npos)
       reader.fail(0,
-                  "unknown{} `blockdot formats` lists the names; ELEMENT@SCALE/BLOCK, as in "
-                  "e4m3@e8m0/32, describes any other",
+                  "unknown; `blockdot formats` lists the names, and ELEMENT@SCALE/BLOCK, as in "
+                  "e4m3@e8m0/32, describes any other{}",
                   did_you_mean(word, known_names()));
     throw;
   }

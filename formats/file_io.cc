@@ -24,19 +24,40 @@ std::string read_file(const fs::path& path) {
   return bytes;
 }
 
-void write_file_atomic(const fs::path& path, std::string_view bytes) {
+namespace {
+
+/// Makes the parent folder and a temporary file beside `path`; `temporary` is its name.
+int open_temporary(const fs::path& path, std::string& temporary) {
+  if (path.empty() || !path.has_filename())
+    throw ConfigError("'{}': is no file name; name a file to write", path.string());
+  std::error_code error;
   if (path.has_parent_path()) {
-    std::error_code error;
     fs::create_directories(path.parent_path(), error);
     if (error)
       throw ConfigError("{}: the folder cannot be made: {}; choose a folder you may write to",
                         path.parent_path().string(), error.message());
   }
-  std::string temporary = path.string() + ".XXXXXX.tmp";
+  if (fs::is_directory(path, error))
+    throw ConfigError("{}: is a folder, not a file", path.string());
+  temporary = path.string() + ".XXXXXX.tmp";
   int fd = ::mkstemps(temporary.data(), 4);
   if (fd < 0)
     throw ConfigError("{}: cannot be written: {}; choose a folder you may write to", path.string(),
                       std::strerror(errno));
+  return fd;
+}
+
+}  // namespace
+
+void check_writable(const fs::path& path) {
+  std::string temporary;
+  ::close(open_temporary(path, temporary));
+  ::unlink(temporary.c_str());
+}
+
+void write_file_atomic(const fs::path& path, std::string_view bytes) {
+  std::string temporary;
+  int fd = open_temporary(path, temporary);
   size_t done = 0;
   while (done < bytes.size()) {
     ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);

@@ -15,4 +15,8 @@ std::string read_file(const std::filesystem::path& path);
 /// the folder or file cannot be written; nothing is left behind then.
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
 
+/// ConfigError where write_file_atomic(path, ...) would fail now: for outputs that come after long
+/// work. Makes missing parent folders, leaves no file.
+void check_writable(const std::filesystem::path& path);
+
 }  // namespace blockdot

@@ -34,6 +34,14 @@ TEST_F(FileIo, RefusesAFolderThatIsAFileAndLeavesTheOldFileAlone) {
   EXPECT_THROW(read_file(folder_), ConfigError);
 }
 
+TEST_F(FileIo, ChecksThatAFileCouldBeWrittenAndLeavesNone) {
+  check_writable(folder_ / "later");
+  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_THROW(check_writable(folder_), ConfigError);
+  EXPECT_THROW(check_writable("/proc/nowhere/x"), ConfigError);
+  EXPECT_THROW(check_writable(""), ConfigError);
+}
+
 TEST_F(FileIo, TwoWritersNeverMix) {
   std::string a(100'000, 'a'), b(100'000, 'b');
   write_file_atomic(folder_ / "x", a);

@@ -32,8 +32,7 @@ std::int64_t parse_int(std::string_view what, std::string_view text, std::int64_
   std::int64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
-    throw ConfigError("{} = {}: must be a whole number in [{}, {}]", what,
-                      shown(text), low, high);
+    throw ConfigError("{} = {}: must be a whole number in [{}, {}]", what, shown(text), low, high);
   return value;
 }
 
@@ -64,6 +63,8 @@ std::vector<std::string> nearest_names(std::string_view name, const std::vector<
   std::vector<std::pair<size_t, std::string>> ranked;
   for (const std::string& candidate : known) {
     size_t distance = edit_distance(to_lower(name), to_lower(candidate));
+    // Whoever stopped half-way through a name meant it.
+    if (!name.empty() && to_lower(candidate).starts_with(to_lower(name))) distance = 0;
     if (distance <= name.size() / 2 + 1) ranked.emplace_back(distance, candidate);
   }
   std::sort(ranked.begin(), ranked.end());

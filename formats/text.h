@@ -22,11 +22,12 @@ std::string to_lower(std::string_view text);
 std::int64_t parse_int(std::string_view what, std::string_view text, std::int64_t low,
                        std::int64_t high);
 
-/// Up to `most` names by rising edit distance from `name`, none farther than half its length + 1.
+/// Up to `most` names by rising edit distance from `name`, none farther than half its length + 1;
+/// those that begin with `name` come first.
 std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& known,
                                        std::size_t most = 3);
 
-/// "; did you mean a, b or c?" or "" when nothing is near.
+/// "; did you mean a, b or c?" or "" when nothing is near: the end of a message.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known);
 
 /// A user's text fit for a one-line message: at most 48 characters, control characters as `?`.

@@ -1,13 +1,10 @@
-// Rows of blockdot_bench: quantising each OCP format against memcpy, and the exact GEMM against
-// OpenBLAS sgemm, one thread each, measured in the same run. The counters say it as a ratio:
-//   of_memcpy  bytes of float32 input a second / bytes that memcpy moves a second
-//   of_sgemm   products a second / products a second of sgemm; 1 is as fast
+// Rows of blockdot_bench: the exact GEMM against OpenBLAS sgemm, one thread each, measured in the
+// same run. Counter of_sgemm: products a second / products a second of sgemm; 1 is as fast.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <map>
 #include <random>
@@ -97,37 +94,9 @@ void sgemm_row(benchmark::State& state) {
                          benchmark::Counter::kIsRate);
 }
 
-constexpr std::int64_t kQuantizeRows = 1024, kQuantizeLength = 1024;
-
-void quantize_row(benchmark::State& state, const std::string& name) {
-  formats::BlockFormat format = formats::parse_block_format(name);
-  std::vector<float> x = normal_values(kQuantizeRows * kQuantizeLength, 1), copy(x.size());
-  double bytes = static_cast<double>(x.size() * sizeof(float));
-  double memcpy_seconds = fastest([&] {
-    std::memcpy(copy.data(), x.data(), x.size() * sizeof(float));
-    benchmark::DoNotOptimize(copy.data());
-  });
-  double best = 1e30;
-  while (state.KeepRunning()) {
-    best = std::min(best, seconds_of([&] {
-                      QuantizedMatrix q =
-                          quantize(format, row_major(x.data(), kQuantizeRows, kQuantizeLength));
-                      benchmark::DoNotOptimize(q.codes.data());
-                    }));
-  }
-  state.SetBytesProcessed(static_cast<std::int64_t>(bytes) *
-                          static_cast<std::int64_t>(state.iterations()));
-  state.counters["of_memcpy"] = memcpy_seconds / best;
-}
-
 const bool kRegistered = [] {
   const char* ocp[] = {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",
                        "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"};
-  for (const char* name : ocp) {
-    benchmark::RegisterBenchmark(fmt::format("quantize/{}", name).c_str(),
-                                 [name](benchmark::State& state) { quantize_row(state, name); })
-        ->Unit(benchmark::kMillisecond);
-  }
   benchmark::RegisterBenchmark("sgemm/openblas", sgemm_row)
       ->Arg(512)
       ->Arg(1024)

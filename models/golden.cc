@@ -253,7 +253,7 @@ BlockDot golden_block_dot(const DotSpec& spec, const Beat& beat) {
         if (code == formats::kE8M0Nan) dot.scale_nan = true;
         return;
       case ScaleKind::kMinifloat:
-      case ScaleKind::kInteger:   // validate refused these two
+      case ScaleKind::kInteger:  // validate refused these two
       case ScaleKind::kCodeBook:
         throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none", side,
                           to_text(format));

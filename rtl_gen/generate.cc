@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "formats/error.h"
+#include "formats/text.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/emit/names.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -17,6 +20,37 @@ using formats::DotSpec;
 namespace {
 
 constexpr const char* kSchema = "blockdot.unit/1";
+constexpr std::string_view kDefaultTop = "unit";
+constexpr std::size_t kMaxTopLength = 64;
+
+void check_top(std::string_view top) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+  const auto legal = [&](char c) {
+    return kLetters.find(c) != std::string_view::npos || (c >= '0' && c <= '9');
+  };
+  if (top.empty() || top.size() > kMaxTopLength || !std::all_of(top.begin(), top.end(), legal) ||
+      kLetters.find(top[0]) == std::string_view::npos || is_keyword(top) || top == "unit_tb")
+    throw ConfigError(
+        "top = {}: must be a Verilog identifier ([A-Za-z_][A-Za-z0-9_]*) of at most {} characters, "
+        "no keyword of Verilog or SystemVerilog and not unit_tb, the testbench's name",
+        top.empty() ? "(nothing)" : formats::shown(top), kMaxTopLength);
+}
+
+// What the unit of this kind computes: a block dot neither accumulates nor rounds, and its nan_o
+// marks NaN and Inf alike.
+std::string spec_line(UnitKind kind, const DotSpec& spec) {
+  if (kind == UnitKind::kDot) return to_text(spec);
+  return fmt::format("a={} b={} lanes={}", to_text(spec.a), to_text(spec.b), spec.lanes);
+}
+
+// One argument for a shell: in single quotes where it holds more than plain characters.
+std::string shell_argument(const std::string& text) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("_-./:@=,+").find(c) != std::string_view::npos;
+  };
+  return std::all_of(text.begin(), text.end(), plain) ? text : "'" + text + "'";
+}
 
 SumStyle sum_style(Technology technology) {
   switch (technology) {
@@ -113,14 +147,17 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
   return "";
 }
 
-std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch) {
-  std::string text = fmt::format("blockdot gen --a {} --b {} --lanes {}", to_text(spec.a),
-                                 to_text(spec.b), spec.lanes);
+std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
+                         std::string_view top) {
+  std::string text =
+      fmt::format("blockdot gen --a {} --b {} --lanes {}", shell_argument(to_text(spec.a)),
+                  shell_argument(to_text(spec.b)), spec.lanes);
   if (kind == UnitKind::kBlockDot) {
     text += " --unit block-dot";
   } else {
-    text += fmt::format(" --accumulator {} --output {} --rounding {}", to_text(spec.accumulator),
-                        to_text(spec.output), to_text(spec.rounding));
+    text += fmt::format(" --accumulator {} --output {} --rounding {}",
+                        shell_argument(to_text(spec.accumulator)),
+                        shell_argument(to_text(spec.output)), to_text(spec.rounding));
     if (spec.specials == formats::SpecialsPolicy::kNan) text += " --specials nan";
     text += fmt::format(" --max-k {}", spec.max_k);
   }
@@ -130,6 +167,7 @@ std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch) {
     text += fmt::format(" --schedule {}", to_text(arch.schedule));
   if (arch.schedule == ScheduleKind::kRandom)
     text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
+  if (top != kDefaultTop) text += fmt::format(" --top {}", top);
   return text;
 }
 
@@ -168,21 +206,27 @@ std::string to_text(const Arch& arch) {
   return text;
 }
 
+void validate(const Arch& arch) {
+  if (!(arch.clock_ns >= 0 && arch.clock_ns <= kMaxClockNs))
+    throw ConfigError("clock-ns = {}: must be in (0, {}], or 0 for the default", arch.clock_ns,
+                      kMaxClockNs);
+  if (arch.combinational && arch.clock_ns != 0)
+    throw ConfigError("clock-ns = {}: a combinational unit has no clock; give one of the two",
+                      arch.clock_ns);
+}
+
 Graph build_graph(UnitKind kind, const DotSpec& spec) { return build(kind, spec, false, nullptr); }
 
 Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
-  if (!(wanted.clock_ns >= 0) || wanted.clock_ns > 1e6)
-    throw ConfigError("clock-ns = {}: must be in (0, 1000000], or 0 for the default",
-                      wanted.clock_ns);
+  validate(wanted);
+  check_top(top);
   Unit unit;
   UnitFacts facts;
   Arch arch = wanted;
   unit.graph = build(kind, spec, !arch.combinational, &facts);
   unit.lowered = lower(unit.graph, sum_style(arch.technology));
   const CostModel cost(arch.technology);
-  if (arch.combinational)
-    arch.clock_ns = 0;
-  else if (arch.clock_ns == 0)
+  if (!arch.combinational && arch.clock_ns == 0)
     arch.clock_ns = std::max(cost.default_clock_ns(),
                              std::ceil(fastest_clock_ns(unit.lowered, cost) * 100) / 100);
   unit.schedule = make_schedule(
@@ -191,7 +235,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   UnitReport& r = unit.report;
   r.top = top;
   r.kind = kind;
-  r.spec_text = to_text(spec);
+  r.spec_text = spec_line(kind, spec);
   r.arch_text = to_text(arch);
   r.clock_ns = arch.clock_ns;
   r.latency = unit.schedule.latency;
@@ -238,7 +282,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
       fmt::format("  exact  {}", r.exact_level),
       "",
       "Generated by blockdot. Do not edit; regenerate with:",
-      "  " + command_line(kind, spec, arch),
+      "  " + command_line(kind, spec, arch, r.top),
   };
   unit.verilog = emit_verilog(unit.lowered, unit.schedule, request);
   return unit;

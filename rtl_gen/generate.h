@@ -29,6 +29,12 @@ struct Arch {
   bool operator==(const Arch&) const = default;
 };
 
+/// The longest clock period that can be asked for.
+inline constexpr double kMaxClockNs = 1000;
+
+/// ConfigError where clock_ns is not in [0, kMaxClockNs], or is given for a combinational unit.
+void validate(const Arch& arch);
+
 /// "clock 1.5 ns, generic, min-register" or "combinational, generic".
 std::string to_text(const Arch& arch);
 
@@ -51,7 +57,7 @@ struct Figure {
 struct UnitReport {
   std::string top;  // module name
   UnitKind kind = UnitKind::kDot;
-  std::string spec_text;
+  std::string spec_text;  // of a block dot only what it has: a, b and lanes
   std::string arch_text;
   double clock_ns = 0;  // what it is scheduled for; 0: combinational
   int latency = 0;      // cycles from the inputs of a last beat to its outputs
@@ -83,9 +89,11 @@ struct Unit {
   std::string verilog;
 };
 
-/// Builds a unit. ConfigError when the spec is not valid, the clock cannot be met (names the node
-/// and the clock that would fit) or the kind does not take the spec. Verilator's -Wall asks that a
-/// file be named after its module: the module is `unit`, for unit.v, unless `top` says otherwise.
+/// Builds a unit. ConfigError when the spec or the arch is not valid, the clock cannot be met
+/// (names the node and the clock that would fit) or the kind does not take the spec. Verilator's
+/// -Wall asks that a file be named after its module: the module is `unit`, for unit.v, unless `top`
+/// says otherwise: an identifier of at most 64 characters, no keyword and not `unit_tb`, which is
+/// the testbench's.
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
 

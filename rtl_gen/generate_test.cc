@@ -165,6 +165,72 @@ TEST(Generate, ClockThatCannotBeMetIsAnError) {
   EXPECT_THROW(make(UnitKind::kBlockDot, "a=e4m3@fp32/32"), ConfigError);
 }
 
+std::string error_of(UnitKind kind, const std::string& spec, const Arch& arch,
+                     std::string_view top = "unit") {
+  try {
+    generate(kind, parse_dot_spec(spec), arch, top);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// Oracle: the rule for identifiers and the keywords of IEEE 1364-2005, annex B, by hand.
+TEST(Generate, TopMustBeAPlainIdentifier) {
+  const auto error = [](std::string_view top) {
+    return error_of(UnitKind::kBlockDot, "a=int8 lanes=2", {.combinational = true}, top);
+  };
+  for (const char* top : {"unit", "_x9", "Dot_32", "Module"}) EXPECT_EQ(error(top), "no error");
+  EXPECT_EQ(error(std::string(64, 'x')), "no error");
+  for (const char* top : {"9x", "a-b", "a b", "a;endmodule", "a$", "\\a ", "module", "reg", "logic",
+                          "unit_tb", "\xc3\xa4"})
+    EXPECT_TRUE(error(top).starts_with("top = ")) << top << ": " << error(top);
+  EXPECT_TRUE(error("").starts_with("top = (nothing): must be"));
+  EXPECT_TRUE(error("9x").starts_with("top = 9x: must be a Verilog identifier"));
+  EXPECT_TRUE(error(std::string(65, 'x')).starts_with("top = xxx"));
+}
+
+TEST(Generate, ACombinationalUnitHasNoClock) {
+  EXPECT_EQ(error_of(UnitKind::kDot, "a=mxint8", {.clock_ns = 5, .combinational = true}),
+            "clock-ns = 5: a combinational unit has no clock; give one of the two");
+}
+
+TEST(Generate, TheClockIsAtMostAThousandNs) {
+  EXPECT_EQ(error_of(UnitKind::kDot, "a=int8 lanes=2", {.clock_ns = 1000}), "no error");
+  for (double clock : {1000.5, -1.0, std::nan("")})
+    EXPECT_NE(error_of(UnitKind::kDot, "a=int8 lanes=2", {.clock_ns = clock})
+                  .find("must be in (0, 1000], or 0 for the default"),
+              std::string::npos)
+        << clock;
+}
+
+TEST(BlockDot, SaysOnlyWhatItHas) {
+  const Unit unit = make(UnitKind::kBlockDot, "a=mxfp8_e5m2 lanes=4", {.combinational = true});
+  EXPECT_EQ(unit.report.spec_text, "a=e5m2@e8m0/32 b=e5m2@e8m0/32 lanes=4");
+  for (const char* word : {"accumulator", "output=", "rounding", "max-k", "specials"})
+    EXPECT_EQ(unit.verilog.find(word), std::string::npos) << word;
+  // What is left out has no part in the unit.
+  EXPECT_EQ(unit.verilog,
+            make(UnitKind::kBlockDot,
+                 "a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=e4m3 specials=nan max-k=64",
+                 {.combinational = true})
+                .verilog);
+}
+
+TEST(Verilog, NamesTheCommandThatMakesItAgain) {
+  const auto has = [](const Unit& unit, const std::string& line) {
+    return unit.verilog.find("\n//   " + line + "\n") != std::string::npos;
+  };
+  const formats::DotSpec window = parse_dot_spec("a=mxint8 lanes=4 accumulator=kulisch[30:-40]");
+  EXPECT_TRUE(has(generate(UnitKind::kDot, window, {.clock_ns = 5}, "my_dot"),
+                  "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --accumulator "
+                  "'kulisch[30:-40]' --output fp32 --rounding rne --max-k 65536 --clock-ns 5 "
+                  "--tech generic --top my_dot"));
+  EXPECT_TRUE(has(make(UnitKind::kBlockDot, "a=mxint8 lanes=4", {.combinational = true}),
+                  "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --unit block-dot "
+                  "--combinational --tech generic"));
+}
+
 TEST(Report, SurvivesJson) {
   const Unit unit =
       make(UnitKind::kDot, "a=mx9 rounding=sr:16", {.technology = Technology::kXilinx});

@@ -22,12 +22,12 @@ done
 # One line a purpose: what it is for, then the packages.
 build="g++ cmake ninja-build ccache pkg-config git
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libspdlog-dev libssl-dev
-  libboost-dev libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev libsystemc-dev"
+  libboost-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev libsystemc-dev"
 style="clang-format clang-tidy"
 simulate="verilator iverilog"
 synthesise="yosys berkeley-abc opensta qflow-tech-osu018"
 recorder="python3-torch python3-numpy python3-pytest dataset-fashion-mnist bible-kjv bible-kjv-text"
-browser="chromium nodejs"
+browser="chromium python3"
 
 wanted="$build $style $simulate $synthesise"
 [ "$minimal" = 1 ] || wanted="$wanted $recorder $browser"
@@ -35,7 +35,6 @@ wanted="$build $style $simulate $synthesise"
 installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2> /dev/null | awk '/^ii/{print $2}')
 missing=""
 for package in $wanted; do
-  if [ "$package" = nodejs ] && command -v node > /dev/null; then continue; fi
   grep -qxF "$package" <<< "$installed" || missing="$missing $package"
 done
 if [ -z "$missing" ]; then

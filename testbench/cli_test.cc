@@ -189,6 +189,15 @@ TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   json report = json::parse(read_file(folder_ / "r.json"));
   EXPECT_EQ(report["schema"], "blockdot.sim/1");
+  Outcome piped =
+      blockdot("sim d.toml --trace " + trace_ + " --gemm cnn/step0800/fc2/fprop --json -");
+  EXPECT_EQ(json::parse(piped.out)["runs"][0]["gemms"][0]["cycles"],
+            report["runs"][0]["gemms"][0]["cycles"]);
+  EXPECT_FALSE(fs::exists(folder_ / "-"));
+  EXPECT_NE(blockdot("sim d.toml --trace " + trace_ + " --gemm cnn/step0800/fc2/fprop")
+                .out.find("nothing compared"),
+            std::string::npos);
+  expect_refused("sim d.toml --trace " + trace_ + " --json /proc/nowhere/x.json", "cannot be");
   json gemm = report["runs"][0]["gemms"][0];
   // 64 x 10 results of K = 100: three whole blocks of 4 beats and one beat of the last 4 elements.
   EXPECT_EQ(gemm["beats"], 64 * 10 * 13);
@@ -235,6 +244,13 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
   expect_refused("gen --lanes 4 --out u", "--a");
   expect_refused("formats mxfp9", "did you mean");
+  expect_refused("formta", "is no command; `blockdot --help` lists them; did you mean formats");
+  expect_refused("gen --a mxint8 --bogus --out u", "blockdot gen --help");
+  expect_refused("gen --a mxint8 --out ''", "out = (nothing)");
+  expect_refused("quantize mxint8 " + source_ + "/testbench/vectors/inputs.f32 o.f32 --codes o.f32",
+                 "named for two outputs");
+  expect_refused("quantize mxint8 " + source_ + "/testbench/vectors/inputs.f32 o.f32 --seed 0",
+                 "seed = 0");
   expect_refused("quantize mxint8 none.npy out.npy", "none.npy");
   expect_refused("sim none.toml --trace " + trace_, "none.toml");
   expect_refused("trace info none", "none");

@@ -31,7 +31,9 @@
   const unique = (values) => [...new Set(values)];
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
 
-  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: real(r.error.fp64.snr_db) }));
+  // Where no result could be compared there is no noise either: that is no exact product.
+  const snrOf = (r) => (r.error.fp64.compared > 0 ? real(r.error.fp64.snr_db) : NaN);
+  const rows = table.results.map((r) => ({ ...r, p: points[r.point], g: gemms[r.gemm], snr: snrOf(r) }));
 
   // ---- Aggregates ----
   const selected = () => rows.filter((r) =>
@@ -50,6 +52,8 @@
       snr: d3.mean(snr) ?? NaN,
       low: d3.min(snr) ?? NaN,
       high: d3.max(snr) ?? NaN,
+      exact: some.some((r) => r.snr === Infinity),
+      compared: d3.sum(some, (r) => r.error.fp64.compared),
       gmacs: ns > 0 ? macs / ns : NaN,
       utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
       cosine: d3.mean(some, (r) => r.error.fp64.cosine) ?? NaN,
@@ -227,8 +231,8 @@
       color: { type: "linear", domain: [low, low === high ? high + 1 : high], range: ["#20275e", "#2f6f9f", "#4bb59a", "#e8e27a"], interpolate: d3.interpolateLab },
       marks: [
         Plot.text(roles, { fx: (r) => r, text: (r) => roleTitle(r), frameAnchor: "top", dy: -22, fontWeight: 600, fontSize: 13 }),
-        Plot.cell(cells, { fx: "role", x, y, fill: (c) => (finite(c.snr) ? c.snr : high), rx: 3, className: "cells", inset: 0.5 }),
-        Plot.text(cells, { fx: "role", x, y, text: (c) => (finite(c.snr) ? fits(c.snr) : "exact"), fill: (c) => (c.snr > low + (high - low) * 0.55 || !finite(c.snr) ? "#10131c" : "#ffffff"), fontSize: cellWidth < 56 ? 11 : 12.5, pointerEvents: "none" }),
+        Plot.cell(cells.filter((c) => finite(c.snr) || c.exact), { fx: "role", x, y, fill: (c) => (finite(c.snr) ? c.snr : high), rx: 3, className: "cells", inset: 0.5 }),
+        Plot.text(cells, { fx: "role", x, y, text: (c) => (finite(c.snr) ? fits(c.snr) : c.exact ? "exact" : "–"), fill: (c) => (finite(c.snr) ? (c.snr > low + (high - low) * 0.55 ? "#10131c" : "#ffffff") : c.exact ? "#10131c" : "currentColor"), fontSize: cellWidth < 56 ? 11 : 12.5, pointerEvents: "none" }),
         Plot.tip(cells, Plot.pointer({ fx: "role", x, y, title: (c) => `${c.layer}, ${c.role}\n${c.name}\nSNR mean ${number(c.snr)} dB, min ${number(c.low)} dB\n${plural(c.count, "GEMM")}\ncosine ${number(c.cosine, 6)}` })),
       ] });
     plot.style.minWidth = `${Math.min(width, 30 * across.length * roles.length + marginLeft)}px`;
@@ -266,7 +270,7 @@
       }
     }
     if (row) cards.push({ id: "histogram-c-values", side: "c", h: row.results, title: "Result C: magnitudes", counted: "results",
-      note: [`${row.p.name}, ${g.M} × ${g.N}`, `SNR ${decibels(row.error.fp64.snr_db)}`, `${whole(row.error.fp64.overflow)} overflow, ${whole(row.error.fp64.underflow)} underflow`] });
+      note: [`${row.p.name}, ${g.M} × ${g.N}`, `SNR ${decibels(row.snr)}`, `${whole(row.error.fp64.overflow)} overflow, ${whole(row.error.fp64.underflow)} underflow`] });
     $("histograms").replaceChildren(...cards.map((c) => el("figure", { id: c.id })));
     cards.forEach(histogram);
   }
@@ -360,7 +364,8 @@
       ...tile("Densest", pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
   }
   // An area unit is tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² of µm²).
-  const densityOf = (s) => (1e6 * s.gmacs) / areaOf(s.p);
+  // Fast and wrong is no density.
+  const densityOf = (s) => (s.compared > 0 ? (1e6 * s.gmacs) / areaOf(s.p) : NaN);
   const densityUnit = () => (prettyUnit(state.area.unit) === "µm²" ? "GMAC/s per mm²" : `GMAC/s per 10⁶ ${prettyUnit(state.area.unit)}`);
 
   function drawFilters() {

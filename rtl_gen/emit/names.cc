@@ -33,6 +33,16 @@ constexpr const char* kKeywords =
     "static string strong struct super tagged this throughout timeprecision timeunit type "
     "typedef union unique until untyped var virtual void weak wildcard with within ";
 
+const std::unordered_set<std::string>& keywords() {
+  static const std::unordered_set<std::string> words = [] {
+    std::istringstream in(kKeywords);
+    std::unordered_set<std::string> read;
+    for (std::string word; in >> word;) read.insert(word);
+    return read;
+  }();
+  return words;
+}
+
 std::string legal(std::string_view text) {
   std::string out;
   if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0]))) out.push_back('n');
@@ -43,10 +53,11 @@ std::string legal(std::string_view text) {
 
 }  // namespace
 
+bool is_keyword(std::string_view word) { return keywords().count(std::string(word)) > 0; }
+
 std::vector<std::string> assign_names(const Graph& g, const std::vector<std::string>& reserved) {
   std::unordered_set<std::string> taken(reserved.begin(), reserved.end());
-  std::istringstream keywords(kKeywords);
-  for (std::string word; keywords >> word;) taken.insert(word);
+  taken.insert(keywords().begin(), keywords().end());
   std::unordered_map<std::string, int> next_number;
   const auto unique = [&](const std::string& wanted) {
     if (taken.insert(wanted).second) return wanted;

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rtl_gen/ir/graph.h"
 
 namespace blockdot::rtl_gen {
+
+/// A reserved word of Verilog-2005 or SystemVerilog-2017.
+bool is_keyword(std::string_view word);
 
 /// One name a node, unique, legal Verilog, by node index; empty for constants and dead nodes.
 /// Inputs keep their names, states end in _q, and the unnamed next value of a state in _d.

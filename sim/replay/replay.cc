@@ -161,10 +161,14 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
   check_unit(spec, unit);
   auto start = Clock::now();
   Work work{gemm, spec, unit, options, {}, {}, {}, {}};
-  work.a = formats::quantize(spec.a, gemm.a_view(), options.quantize);
-  work.b = formats::quantize(spec.b, gemm.b_view(), b_options(options.quantize));
-  models::check_operands(spec, work.a, work.b);
-  work.expected = models::gemm(spec, work.a, work.b, {.seed = options.seed, .threads = threads});
+  try {
+    work.a = formats::quantize(spec.a, gemm.a_view(), options.quantize);
+    work.b = formats::quantize(spec.b, gemm.b_view(), b_options(options.quantize));
+    models::check_operands(spec, work.a, work.b);
+    work.expected = models::gemm(spec, work.a, work.b, {.seed = options.seed, .threads = threads});
+  } catch (const ConfigError& error) {  // says what does not fit, but not which product
+    throw ConfigError("{}: {}", gemm.info.name, error.what());
+  }
   double fast_seconds = seconds_since(start);
   work.shape = {unit.report.latency, unit.report.interval, gemm.info.m * gemm.info.n,
                 formats::beats_for(spec, gemm.info.k)};
