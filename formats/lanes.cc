@@ -114,7 +114,7 @@ HWY_INLINE void run(const float* x, std::int64_t n, std::uint8_t* codes, const L
   std::int64_t at = 0;
   for (; at + lanes <= n; at += lanes)
     hn::StoreU(hn::DemoteTo(b, lane(hn::LoadU(f, x + at))), b, codes + at);
-  if (at == n) return;
+  if (at >= n) return;
   HWY_ALIGN float tail[hn::MaxLanes(f)] = {};
   HWY_ALIGN std::uint8_t tail_codes[hn::MaxLanes(f)];
   const auto bytes = static_cast<size_t>(n - at);
@@ -422,7 +422,7 @@ void decode_way(const LaneDecoder& d, const std::uint8_t* codes, std::int64_t n,
   std::int64_t at = 0;
   for (; at + lanes <= n; at += lanes)
     hn::StoreU(value(hn::PromoteTo(i, hn::LoadU(b, codes + at))), f, out + at);
-  if (at == n) return;
+  if (at >= n) return;
   HWY_ALIGN std::uint8_t tail_codes[hn::MaxLanes(f)] = {};
   HWY_ALIGN float tail[hn::MaxLanes(f)];
   const auto count = static_cast<size_t>(n - at);
