@@ -25,7 +25,8 @@ const Port* find(const UnitReport& r, std::string_view name) {
 }
 
 int width_of(const std::string& spec) {
-  const Port* p = find(make(UnitKind::kBlockDot, spec, {.combinational = true}).report, "sum_o");
+  const Unit unit = make(UnitKind::kBlockDot, spec, {.combinational = true});
+  const Port* p = find(unit.report, "sum_o");
   return p ? p->width : -1;
 }
 
