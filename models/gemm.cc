@@ -23,6 +23,7 @@
 #include <new>
 
 #include "formats/error.h"
+#include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
 #include "models/gemm_operand.h"
 #include "models/lfsr_jump.h"
@@ -529,6 +530,9 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
                 const GemmOptions& options) {
   if (options.threads < 1) throw ConfigError("threads = {}: must be at least 1", options.threads);
   check_operands(spec, a, b);
+  GemmResult quick{a.rows, b.rows, spec.output, {}};
+  quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
+  if (gemm_by_integers(spec, a, b, options.threads, quick)) return quick;
   Job job{spec,
           a,
           b,
@@ -538,8 +542,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
           {},
           0,
           {},
-          {a.rows, b.rows, spec.output, {}}};
-  job.result.codes.resize(static_cast<size_t>(a.rows * b.rows));
+          std::move(quick)};
   job.random_state = random_states(spec, a.rows * b.rows,
                                    static_cast<std::int64_t>(job.beats.size()), options.seed);
 
