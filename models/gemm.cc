@@ -25,6 +25,7 @@
 #include "formats/error.h"
 #include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
+#include "models/gemm_mac.h"
 #include "models/gemm_operand.h"
 #include "models/lfsr_jump.h"
 #include "models/parallel.h"
@@ -532,7 +533,9 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   check_operands(spec, a, b);
   GemmResult quick{a.rows, b.rows, spec.output, {}};
   quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
-  if (gemm_by_integers(spec, a, b, options.threads, quick)) return quick;
+  if (gemm_by_integers(spec, a, b, options.threads, quick) ||
+      gemm_by_macs(spec, a, b, options.seed, options.threads, quick))
+    return quick;
   Job job{spec,
           a,
           b,

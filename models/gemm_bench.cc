@@ -113,6 +113,17 @@ const bool kRegistered = [] {
           ->Unit(benchmark::kMillisecond);
     }
   }
+  for (const char* format : {"mxfp8_e4m3", "mxfp4_e2m1"})
+    for (const char* accumulator : {"bf16", "bf16:sr:16"}) {
+      std::string text =
+          fmt::format("a={} lanes=1 accumulator={} output=bf16", format, accumulator);
+      if (std::string_view(accumulator) != "bf16") text += " rounding=sr:16";
+      benchmark::RegisterBenchmark(fmt::format("gemm/{}/{}/mac", format, accumulator).c_str(),
+                                   [text](benchmark::State& state) { gemm_row(state, text); })
+          ->Arg(512)
+          ->Arg(1024)
+          ->Unit(benchmark::kMillisecond);
+    }
   return true;
 }();
 

@@ -5,10 +5,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <memory>
-#include <new>
 
 #include "formats/error.h"
+#include "models/gemm_pack.h"
 #include "models/integer_kernels.h"
 #include "models/parallel.h"
 
@@ -16,82 +15,11 @@ namespace blockdot::models {
 
 using formats::AccumulatorKind;
 using formats::BeatRange;
-using formats::BlockFormat;
 using formats::DotSpec;
-using formats::ElementFormat;
 using formats::QuantizedMatrix;
 using formats::RoundingMode;
-using formats::ScaleKind;
 
 namespace {
-
-/// Uninitialised memory aligned to a vector.
-template <typename T>
-class Buffer {
- public:
-  explicit Buffer(std::int64_t size)
-      : data_(static_cast<T*>(
-            ::operator new (static_cast<size_t>(size) * sizeof(T) + 64, std::align_val_t{64}))) {}
-  ~Buffer() { ::operator delete (data_, std::align_val_t{64}); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  T* data() const { return data_; }
-
- private:
-  T* data_;
-};
-
-/// The elements of a format as integers of 2^unit.
-struct Units {
-  bool known = false;
-  int unit = 0;
-  std::int32_t most = 0;         // largest magnitude, second level included
-  std::int32_t value[256] = {};  // by code, before the second level
-  int tau_most = 0;              // value << (tau_most - tau)
-};
-
-Units units_of(const BlockFormat& format) {
-  Units units;
-  const ElementFormat& element = format.element;
-  if (element.width() > 8 || formats::has_inf(element) || formats::has_nan(element) ||
-      element.kind == formats::ElementKind::kCodeBook)
-    return units;
-  units.tau_most = (1 << format.micro.bits) - 1;
-  int lsb = lsb_exponent(element);
-  units.unit = lsb - units.tau_most;
-  for (std::uint32_t code = 0; code < 1u << element.width(); ++code) {
-    double value = std::ldexp(decode(element, code), -lsb);
-    if (std::fabs(value) > 32767) return units;
-    units.value[code] = static_cast<std::int32_t>(value);
-    units.most = std::max(units.most, std::abs(units.value[code]));
-  }
-  units.most <<= units.tau_most;
-  units.known = units.most <= 32767;
-  return units;
-}
-
-bool power_of_two_scale(const BlockFormat& format) {
-  return (!format.has_scale() || format.scale.kind == ScaleKind::kE8M0) && !format.has_outer();
-}
-
-/// What a chunk of a row is worth: 2^exponent, where it matters.
-struct RowRange {
-  bool nan = false;
-  bool empty = true;
-  int low = 0, high = 0;
-};
-
-RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end) {
-  RowRange range;
-  for (std::int64_t r = begin; r < std::min<std::int64_t>(end, std::ssize(rows)); ++r) {
-    const RowRange& row = rows[static_cast<size_t>(r)];
-    if (row.empty) continue;
-    range.low = range.empty ? row.low : std::min(range.low, row.low);
-    range.high = range.empty ? row.high : std::max(range.high, row.high);
-    range.empty = false;
-  }
-  return range;
-}
 
 /// One GEMM; T holds an element, Scale a scale and an accumulator.
 template <typename T, typename Scale>
@@ -122,9 +50,10 @@ class IntegerGemm {
                               row_ranges_);
     pack<kIntegerCols, kBytes>(b, b_units, column_panels_, columns_.data(), column_scales_.data(),
                                column_ranges_);
-    most_sum_bits_ = std::ilogb(static_cast<double>(a_units.most) * b_units.most *
-                                static_cast<double>(words_ * kInWord)) +
-                     1;
+    most_sum_bits_ =
+        std::ilogb(static_cast<double>(a_units.most) * static_cast<double>(b_units.most) *
+                   static_cast<double>(words_ * kInWord)) +
+        1;
   }
 
   bool exact() const {
@@ -246,19 +175,13 @@ class IntegerGemm {
   /// The scale of a chunk, 0 where it does not matter.
   Scale scale_of(const QuantizedMatrix& matrix, const Units& units, std::int64_t r, std::int64_t k,
                  bool matters, RowRange& range) const {
-    int exponent = units.unit;
-    if (matrix.format.has_scale()) {
-      std::uint32_t code = matrix.scale(r, k);
-      if (code == formats::kE8M0Nan) {
-        range.nan = true;
-        return 0;
-      }
-      exponent += static_cast<int>(code) - formats::kE8M0Bias;
+    int exponent;
+    if (!unit_exponent(matrix, units, r, k, exponent)) {
+      range.nan = true;
+      return 0;
     }
     if (!matters) return 0;
-    range.low = range.empty ? exponent : std::min(range.low, exponent);
-    range.high = range.empty ? exponent : std::max(range.high, exponent);
-    range.empty = false;
+    range.take(exponent);
     return std::ldexp(Scale{1}, exponent);
   }
 
@@ -326,11 +249,12 @@ bool gemm_by_integers(const DotSpec& spec, const QuantizedMatrix& a, const Quant
     return false;
   const bool rounds = !fp32 || spec.accumulator.format != spec.output;
   if (rounds && spec.rounding.stochastic()) return false;
-  const Units x = units_of(spec.a), y = units_of(spec.b);
+  if (formats::has_nan(spec.a.element) || formats::has_nan(spec.b.element)) return false;
+  const Units x = units_of(spec.a, 15), y = units_of(spec.b, 15);
   if (!x.known || !y.known || x.most == 0 || y.most == 0) return false;
 
   // Products whose sum stays below 2^24 (a float has it) or 2^31 (the sum's own bits).
-  const double product = static_cast<double>(x.most) * y.most;
+  const double product = static_cast<double>(x.most) * static_cast<double>(y.most);
   std::vector<BeatRange> chunks;
   if (fp32) {
     if (product * spec.lanes > 0x1p24) return false;
