@@ -23,6 +23,7 @@
 #include <new>
 
 #include "formats/error.h"
+#include "models/gemm_double.h"
 #include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
 #include "models/gemm_mac.h"
@@ -534,7 +535,8 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   GemmResult quick{a.rows, b.rows, spec.output, {}};
   quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
   if (gemm_by_integers(spec, a, b, options.threads, quick) ||
-      gemm_by_macs(spec, a, b, options.seed, options.threads, quick))
+      gemm_by_macs(spec, a, b, options.seed, options.threads, quick) ||
+      gemm_by_doubles(spec, a, b, options.threads, quick))
     return quick;
   Job job{spec,
           a,

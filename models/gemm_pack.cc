@@ -42,9 +42,10 @@ bool power_of_two_scale(const BlockFormat& format) {
          !format.has_outer();
 }
 
-void RowRange::take(int exponent) {
-  low = empty ? exponent : std::min(low, exponent);
-  high = empty ? exponent : std::max(high, exponent);
+void RowRange::take(int lowest, int highest) {
+  low = empty ? lowest : std::min(low, lowest);
+  high = empty ? highest : std::max(high, highest);
+  span = std::max(span, highest - lowest);
   empty = false;
 }
 
@@ -53,8 +54,9 @@ RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64
   for (std::int64_t r = begin; r < std::min<std::int64_t>(end, std::ssize(rows)); ++r) {
     const RowRange& row = rows[static_cast<size_t>(r)];
     if (row.empty) continue;
-    range.take(row.low);
-    range.take(row.high);
+    const int span = std::max(range.span, row.span);
+    range.take(row.low, row.high);
+    range.span = span;
   }
   return range;
 }

@@ -45,14 +45,16 @@ Units units_of(const formats::BlockFormat& format, int most_bits);
 /// Scales are E8M0 or none.
 bool power_of_two_scale(const formats::BlockFormat& format);
 
-/// The scales that matter in some rows: 2^low .. 2^high, each the worth of a unit.
+/// What some rows hold, zeros left out.
 struct RowRange {
   bool nan = false;
   bool inf = false;
   bool empty = true;
-  int low = 0, high = 0;
+  int low = 0, high = 0;  // powers of two; what they mean is the way's business
+  int span = 0;           // bits of a chunk from its lowest to its highest
 
-  void take(int exponent);
+  void take(int lowest, int highest);
+  void take(int exponent) { take(exponent, exponent); }
 };
 
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end);
