@@ -103,48 +103,53 @@ class DoubleGemm {
   template <int kWidth>
   void pack(const QuantizedMatrix& matrix, const Units& units, std::int64_t panels, double* values,
             double* scales, std::vector<RowRange>& ranges) {
-    const bool inf_is_nan = spec_.specials == formats::SpecialsPolicy::kNan;
     const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
-    const bool specials = formats::has_nan(matrix.format.element);
+    // 1: NaN, 2: Inf.
+    std::uint8_t special[256] = {};
+    double value[256];
+    for (size_t code = 0; code < 256; ++code) {
+      if (units.nan[code]) special[code] = 1;
+      if (units.inf[code]) special[code] = spec_.specials == formats::SpecialsPolicy::kNan ? 1 : 2;
+      value[code] = static_cast<double>(units.value[code]);
+    }
     parallel_ranges(panels, threads_, [&](std::int64_t begin, std::int64_t end) {
       std::fill(values + begin * count() * length_ * kWidth,
                 values + end * count() * length_ * kWidth, 0.0);
       std::fill(scales + begin * count() * kWidth, scales + end * count() * kWidth, 0.0);
-      for (std::int64_t r = begin * kWidth; r < std::min(end * kWidth, matrix.rows); ++r) {
-        RowRange& range = ranges[static_cast<size_t>(r)];
-        const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
-        double* row = values + r / kWidth * count() * length_ * kWidth + r % kWidth;
-        double* scale = scales + r / kWidth * count() * kWidth + r % kWidth;
-        for (std::int64_t c = 0; c < count(); ++c) {
-          const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
-          double* to = row + c * length_ * kWidth;
-          std::int64_t any = 0, most = 0;
-          for (int k = 0; k < chunk.count; ++k) {
-            const std::uint8_t code = codes[chunk.k + k] & mask;
-            std::int64_t unit = units.value[code];
-            if (units.tau_most > 0)
-              unit *= std::int64_t{1} << (units.tau_most - matrix.micro(r, chunk.k + k));
-            any |= unit;
-            most = std::max(most, std::abs(unit));
-            to[k * kWidth] = static_cast<double>(unit);
-          }
-          if (specials)
+      // Chunk by chunk, so that what a panel's rows write lies together.
+      for (std::int64_t panel = begin; panel < end; ++panel)
+        for (std::int64_t c = 0; c < count(); ++c)
+          for (int lane = 0; lane < kWidth; ++lane) {
+            const std::int64_t r = panel * kWidth + lane;
+            if (r >= matrix.rows) break;
+            const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
+            const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+            double* to = values + (panel * count() + c) * length_ * kWidth + lane;
+            RowRange& range = ranges[static_cast<size_t>(r)];
+            std::int64_t any = 0;
+            std::uint8_t specials = 0;
             for (int k = 0; k < chunk.count; ++k) {
-              const std::uint8_t code = codes[chunk.k + k] & mask;
-              range.nan |= units.nan[code] || (inf_is_nan && units.inf[code]);
-              range.inf |= !inf_is_nan && units.inf[code];
+              const std::uint8_t code = codes[k] & mask;
+              any |= std::abs(units.value[code]);
+              specials |= special[code];
+              to[k * kWidth] = value[code];
             }
-          int exponent;
-          if (!unit_exponent(matrix, units, r, chunk.k, exponent)) {
-            range.nan = true;
-          } else if (any != 0) {
-            range.take(
-                exponent + std::countr_zero(static_cast<std::uint64_t>(any)),
-                exponent + static_cast<int>(std::bit_width(static_cast<std::uint64_t>(most))));
-            scale[c * kWidth] = std::ldexp(1.0, exponent);
+            if (units.tau_most > 0)
+              for (int k = 0; k < chunk.count; ++k)
+                to[k * kWidth] *= 1 << (units.tau_most - matrix.micro(r, chunk.k + k));
+            range.nan |= (specials & 1) != 0;
+            range.inf |= (specials & 2) != 0;
+            int exponent;
+            if (!unit_exponent(matrix, units, r, chunk.k, exponent)) {
+              range.nan = true;
+            } else if (any != 0) {
+              // The OR of the magnitudes has the lowest bit and the highest of them all.
+              const auto bits = static_cast<std::uint64_t>(any);
+              range.take(exponent + std::countr_zero(bits),
+                         exponent + units.tau_most + static_cast<int>(std::bit_width(bits)));
+              scales[(panel * count() + c) * kWidth + lane] = std::ldexp(1.0, exponent);
+            }
           }
-        }
-      }
     });
   }
 

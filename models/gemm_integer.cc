@@ -118,57 +118,48 @@ class IntegerGemm {
   template <int kWidth, bool kBiased>
   void pack(const QuantizedMatrix& matrix, const Units& units, std::int64_t panels,
             std::int32_t* words, Scale* scales, std::vector<RowRange>& ranges) {
-    const bool is_rows = kWidth == kIntegerRows;
     std::array<T, 256> table;
     for (size_t code = 0; code < 256; ++code) table[code] = static_cast<T>(units.value[code]);
     const std::uint8_t mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
     const bool identity = kBytes && matrix.format.element.kind == formats::ElementKind::kInteger &&
                           matrix.format.element.width() == 8;
     parallel_ranges(panels, threads_, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t padded = count() * words_ * kInWord;
-      std::vector<T> row(static_cast<size_t>(padded));
+      const int length = words_ * kInWord;
+      std::vector<T> units_of_chunk(static_cast<size_t>(length));
+      T* unit = units_of_chunk.data();
+      // Chunk by chunk, so that what a panel's rows write lies together.
       for (std::int64_t panel = begin; panel < end; ++panel)
-        for (int lane = 0; lane < kWidth; ++lane) {
-          const std::int64_t r = panel * kWidth + lane;
-          std::int32_t* to = words + panel * count() * words_ * kWidth + lane;
-          Scale* scale = scales + panel * count() * kWidth + lane;
-          std::int32_t* start = start_.data() + panel * count() * kWidth + lane;
-          if (r >= matrix.rows) {
-            for (std::int64_t w = 0; w < count() * words_; ++w) to[w * kWidth] = 0;
-            for (std::int64_t c = 0; c < count(); ++c) scale[c * kWidth] = 0;
-            if (is_rows)
-              for (std::int64_t c = 0; c < count(); ++c) start[c * kWidth] = 0;
-            continue;
-          }
-          std::fill(row.begin(), row.end(), T{});
-          const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
-          for (std::int64_t c = 0; c < count(); ++c) {
+        for (std::int64_t c = 0; c < count(); ++c)
+          for (int lane = 0; lane < kWidth; ++lane) {
+            const std::int64_t r = panel * kWidth + lane, at = panel * count() + c;
+            std::int32_t* to = words + at * words_ * kWidth + lane;
+            Scale& scale = scales[at * kWidth + lane];
             const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
-            T* unit = row.data() + c * words_ * kInWord;
-            const std::uint8_t* code = codes + chunk.k;
-            if (identity)
-              std::memcpy(unit, code, static_cast<size_t>(chunk.count));
-            else
-              for (int k = 0; k < chunk.count; ++k) unit[k] = table[code[k] & mask];
-            if (units.tau_most > 0)
-              for (int k = 0; k < chunk.count; ++k)
-                unit[k] = static_cast<T>(unit[k] *
-                                         (1 << (units.tau_most - matrix.micro(r, chunk.k + k))));
             std::int32_t sum = 0, any = 0;
-            for (int k = 0; k < words_ * kInWord; ++k) {
-              sum += unit[k];
-              any |= unit[k];
+            scale = 0;
+            std::fill(unit, unit + length, T{});
+            if (r < matrix.rows) {
+              const std::uint8_t* code = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+              if (identity)
+                std::memcpy(unit, code, static_cast<size_t>(chunk.count));
+              else
+                for (int k = 0; k < chunk.count; ++k) unit[k] = table[code[k] & mask];
+              if (units.tau_most > 0)
+                for (int k = 0; k < chunk.count; ++k)
+                  unit[k] = static_cast<T>(unit[k] *
+                                           (1 << (units.tau_most - matrix.micro(r, chunk.k + k))));
+              for (int k = 0; k < length; ++k) {
+                sum += unit[k];
+                any |= unit[k];
+              }
+              scale = scale_of(matrix, units, r, chunk.k, any != 0, ranges[static_cast<size_t>(r)]);
             }
-            if (is_rows) start[c * kWidth] = kBytes ? -128 * sum : 0;
-            scale[c * kWidth] =
-                scale_of(matrix, units, r, chunk.k, any != 0, ranges[static_cast<size_t>(r)]);
+            if (kWidth == kIntegerRows) start_.data()[at * kWidth + lane] = kBytes ? -128 * sum : 0;
+            if constexpr (kBiased)
+              for (int k = 0; k < length; ++k) unit[k] = static_cast<T>(unit[k] ^ -128);
+            for (int w = 0; w < words_; ++w)
+              std::memcpy(to + w * kWidth, unit + w * kInWord, sizeof(std::int32_t));
           }
-          if constexpr (kBiased)
-            for (T& unit : row) unit = static_cast<T>(unit ^ -128);
-          const char* bytes = reinterpret_cast<const char*>(row.data());
-          for (std::int64_t w = 0; w < count() * words_; ++w)
-            std::memcpy(to + w * kWidth, bytes + w * 4, 4);
-        }
     });
   }
 
