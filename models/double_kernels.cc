@@ -21,90 +21,141 @@ using D = hn::ScalableTag<double>;
 using L = hn::RebindToSigned<D>;
 using VD = hn::Vec<D>;
 
-// RNE to binary32 of acc + t, t exact, where the double sum alone does not tell: it lies half-way,
-// and the rest decides.
-HWY_INLINE double nearest_float(double acc, double t) {
-  const double s = acc + t;
-  const double b = s - acc;
-  const double rest = (acc - (s - b)) + (t - b);
-  const double side =
-      rest == 0 || !std::isfinite(s) ? s : std::nextafter(s, rest > 0 ? HUGE_VAL : -HUGE_VAL);
-  return static_cast<float>(side);
+// a + b as a rounded sum and the exact rest (Knuth).
+struct Sum {
+  HWY_INLINE Sum(VD a, VD b) {
+    value = hn::Add(a, b);
+    const VD part = hn::Sub(value, a);
+    rest = hn::Add(hn::Sub(a, hn::Sub(value, part)), hn::Sub(b, part));
+  }
+  VD value, rest;
+};
+
+// RNE to binary32 of acc + t + more, in doubles that hold it: exact = s + e, and the float next to
+// s is the right one but where s lies half-way between two, where e decides.
+HWY_INLINE VD nearest_float(VD acc, VD t, VD more) {
+  const D d;
+  const hn::Rebind<float, D> f;
+  const Sum first(acc, t);
+  const Sum rests(first.rest, more);
+  const Sum second(first.value, rests.value);
+  const VD rest = hn::Add(second.rest, rests.rest);  // of the right sign
+  HWY_ALIGN double held[hn::MaxLanes(d)], s[hn::MaxLanes(d)], e[hn::MaxLanes(d)];
+  hn::Store(acc, d, held);
+  hn::Store(second.value, d, s);
+  hn::Store(rest, d, e);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) {
+    if (!std::isfinite(held[i]))
+      s[i] = held[i];
+    else if (e[i] > 0 || e[i] < 0)
+      s[i] = std::nextafter(s[i], e[i] > 0 ? HUGE_VAL : -HUGE_VAL);
+  }
+  return hn::PromoteTo(d, hn::DemoteTo(f, hn::Load(d, s)));
 }
 
-/// acc + sum * scales, rounded to binary32.
+/// acc + sum * scales, rounded to binary32. T = t + more, the parts of split columns.
 struct Fp32Step {
-  static HWY_INLINE VD take(VD sum, VD column_scale, VD row_scale, VD acc) {
+  static HWY_INLINE void take(VD t, VD* low, double* acc, double*) {
     const D d;
     const L l;
     const hn::Rebind<float, D> f;
-    const VD t = hn::Mul(hn::Mul(sum, column_scale), row_scale);
-    const VD s = hn::Add(acc, t);
+    const VD before = hn::LoadU(d, acc);
+    VD more = hn::Zero(d);
+    bool plain = true;
+    if (low != nullptr) {
+      const Sum both(t, *low);
+      t = both.value;
+      more = both.rest;
+      plain = hn::AllTrue(d, hn::Eq(more, hn::Zero(d)));
+    }
+    const VD s = hn::Add(before, t);
     // Rounding a double to float again is rounding once, but where the double is a halfway point.
     const auto tail = hn::And(hn::BitCast(l, s), hn::Set(l, 0x1FFFFFFF));
-    const auto halfway = hn::Eq(tail, hn::Set(l, 0x10000000));
-    if (HWY_UNLIKELY(!hn::AllFalse(l, halfway))) {
-      HWY_ALIGN double a[hn::MaxLanes(d)], b[hn::MaxLanes(d)];
-      hn::Store(acc, d, a);
-      hn::Store(t, d, b);
-      for (size_t i = 0; i < hn::Lanes(d); ++i) a[i] = nearest_float(a[i], b[i]);
-      return hn::Load(d, a);
-    }
-    return hn::PromoteTo(d, hn::DemoteTo(f, s));
+    plain = plain && hn::AllFalse(l, hn::Eq(tail, hn::Set(l, 0x10000000)));
+    const VD after =
+        HWY_LIKELY(plain) ? hn::PromoteTo(d, hn::DemoteTo(f, s)) : nearest_float(before, t, more);
+    hn::StoreU(after, d, acc);
   }
 };
 
 struct ExactStep {
-  static HWY_INLINE VD take(VD sum, VD column_scale, VD row_scale, VD acc) {
-    return hn::MulAdd(hn::Mul(sum, column_scale), row_scale, acc);
+  static HWY_INLINE void take(VD t, VD*, double* acc, double*) {
+    const D d;
+    hn::StoreU(hn::Add(hn::LoadU(d, acc), t), d, acc);
   }
 };
 
-template <typename Step>
+struct WideStep {
+  static HWY_INLINE void take(VD t, VD* low, double* acc, double* low_acc) {
+    const D d;
+    Sum sum(hn::LoadU(d, acc), t);
+    VD rest = hn::Add(hn::LoadU(d, low_acc), sum.rest);
+    if (low != nullptr) {
+      sum = Sum(sum.value, *low);
+      rest = hn::Add(rest, sum.rest);
+    }
+    hn::StoreU(sum.value, d, acc);
+    hn::StoreU(rest, d, low_acc);
+  }
+};
+
+template <typename Step, bool kSplit>
 HWY_INLINE void run_tile(const DoubleTile& t) {
   const D d;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-  constexpr int kVectors = kLanes >= 8 ? 4 : 2;
+  constexpr int kVectors = (kLanes >= 8 ? 4 : 2) / (kSplit ? 2 : 1);
+  constexpr int kParts = kSplit ? 2 : 1;
   for (int i = 0; i < kDoubleRows * kDoubleCols; ++i) t.acc[i] = 0;
+  if (t.low_acc != nullptr)
+    for (int i = 0; i < kDoubleRows * kDoubleCols; ++i) t.low_acc[i] = 0;
   for (int first = 0; first < kDoubleCols; first += kVectors * kLanes) {
     const double* row = t.rows;
-    const double* column = t.columns + first;
+    const double* column[kParts] = {t.columns + first};
+    if (kSplit) column[kParts - 1] = t.low_columns + first;
     for (std::int64_t c = 0; c < t.chunks; ++c) {
-      VD sum[kDoubleRows][kVectors];
+      VD sum[kDoubleRows][kVectors * kParts];
 #pragma GCC unroll 6
       for (int r = 0; r < kDoubleRows; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
+        for (int v = 0; v < kVectors * kParts; ++v) sum[r][v] = hn::Zero(d);
       for (int k = 0; k < t.length; ++k) {
-        VD b[kVectors];
+        VD b[kVectors * kParts];
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) b[v] = hn::LoadU(d, column + v * kLanes);
+        for (int v = 0; v < kVectors * kParts; ++v)
+          b[v] = hn::LoadU(d, column[v / kVectors] + v % kVectors * kLanes);
 #pragma GCC unroll 6
         for (int r = 0; r < kDoubleRows; ++r) {
           const VD a = hn::Set(d, row[r]);
 #pragma GCC unroll 4
-          for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(a, b[v], sum[r][v]);
+          for (int v = 0; v < kVectors * kParts; ++v) sum[r][v] = hn::MulAdd(a, b[v], sum[r][v]);
         }
         row += kDoubleRows;
-        column += kDoubleCols;
+        for (const double*& at : column) at += kDoubleCols;
       }
 #pragma GCC unroll 6
       for (int r = 0; r < kDoubleRows; ++r) {
         const VD row_scale = hn::Set(d, t.row_scale[c * kDoubleRows + r]);
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          double* acc = t.acc + r * kDoubleCols + first + v * kLanes;
-          const VD column_scale =
-              hn::LoadU(d, t.column_scale + c * kDoubleCols + first + v * kLanes);
-          hn::StoreU(Step::take(sum[r][v], column_scale, row_scale, hn::LoadU(d, acc)), d, acc);
+          const int at = r * kDoubleCols + first + v * kLanes;
+          const VD scale = hn::Mul(
+              hn::LoadU(d, t.column_scale + c * kDoubleCols + first + v * kLanes), row_scale);
+          double* low_acc = t.low_acc == nullptr ? nullptr : t.low_acc + at;
+          VD low = hn::Mul(sum[r][v + kVectors * (kParts - 1)], scale);
+          Step::take(hn::Mul(sum[r][v], scale), kSplit ? &low : nullptr, t.acc + at, low_acc);
         }
       }
     }
   }
 }
 
-void tile_exact(const DoubleTile& t) { run_tile<ExactStep>(t); }
-void tile_fp32(const DoubleTile& t) { run_tile<Fp32Step>(t); }
+void tile_exact(const DoubleTile& t) { run_tile<ExactStep, false>(t); }
+void tile_wide(const DoubleTile& t) {
+  t.low_columns == nullptr ? run_tile<WideStep, false>(t) : run_tile<WideStep, true>(t);
+}
+void tile_fp32(const DoubleTile& t) {
+  t.low_columns == nullptr ? run_tile<Fp32Step, false>(t) : run_tile<Fp32Step, true>(t);
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace blockdot::models
@@ -114,10 +165,17 @@ HWY_AFTER_NAMESPACE();
 namespace blockdot::models {
 
 HWY_EXPORT(tile_exact);
+HWY_EXPORT(tile_wide);
 HWY_EXPORT(tile_fp32);
 
 void double_tile_exact(const DoubleTile& tile) { HWY_DYNAMIC_DISPATCH(tile_exact)(tile); }
+void double_tile_wide(const DoubleTile& tile) { HWY_DYNAMIC_DISPATCH(tile_wide)(tile); }
 void double_tile_fp32(const DoubleTile& tile) { HWY_DYNAMIC_DISPATCH(tile_fp32)(tile); }
+
+double odd_of(double x, double rest) {
+  if (!(rest > 0 || rest < 0) || (std::bit_cast<std::uint64_t>(x) & 1) != 0) return x;
+  return std::nextafter(x, rest > 0 ? HUGE_VAL : -HUGE_VAL);
+}
 
 }  // namespace blockdot::models
 #endif

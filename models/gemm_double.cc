@@ -41,17 +41,19 @@ class DoubleGemm {
         column_ranges_(static_cast<size_t>(b.rows)) {}
 
   bool run(const Units& x, const Units& y, GemmResult& result) {
+    column_bits_ = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(y.most)));
     pack<kDoubleRows>(a_, x, row_panels_, rows_.data(), row_scales_.data(), row_ranges_);
     pack<kDoubleCols>(b_, y, column_panels_, columns_.data(), column_scales_.data(),
                       column_ranges_);
-    if (!exact()) return false;
+    if (!choose_ways()) return false;
+    if (splits_) split_columns();
     parallel_ranges(
         a_.rows, threads_,
         [&](std::int64_t begin, std::int64_t end) {
-          alignas(64) double acc[kDoubleRows * kDoubleCols];
+          alignas(64) double acc[kDoubleRows * kDoubleCols], low[kDoubleRows * kDoubleCols];
           for (std::int64_t q = 0; q < column_panels_; ++q)
             for (std::int64_t p = begin / kDoubleRows; p * kDoubleRows < end; ++p) {
-              tile(p, q, acc);
+              tile(p, q, acc, low);
               store(p, q, acc, result);
             }
         },
@@ -68,36 +70,87 @@ class DoubleGemm {
     return length;
   }
 
-  bool exact() const {
+  /// How a tile is computed.
+  struct Way {
+    bool split = false;
+    bool wide = false;  // Kulisch: a second accumulator
+  };
+  Way& way(std::int64_t p, std::int64_t q) {
+    return ways_[static_cast<size_t>(p * column_panels_ + q)];
+  }
+
+  /// False where a tile has no exact way.
+  bool choose_ways() {
     for (const std::vector<RowRange>* ranges : {&row_ranges_, &column_ranges_})
       for (const RowRange& range : *ranges)
         if (range.inf) return false;
     std::vector<RowRange> columns;
     for (std::int64_t q = 0; q < column_panels_; ++q)
       columns.push_back(joint(column_ranges_, q * kDoubleCols, (q + 1) * kDoubleCols));
+    ways_.resize(static_cast<size_t>(row_panels_ * column_panels_));
+    const int beat = ceil_log2(length_), all = ceil_log2(length_ * count());
     for (std::int64_t p = 0; p < row_panels_; ++p) {
       const RowRange x = joint(row_ranges_, p * kDoubleRows, (p + 1) * kDoubleRows);
-      for (const RowRange& y : columns) {
+      for (std::int64_t q = 0; q < column_panels_; ++q) {
+        const RowRange& y = columns[static_cast<size_t>(q)];
         if (x.empty || y.empty) continue;
+        Way& chosen = way(p, q);
         const int low = x.low + y.low, high = x.high + y.high;
         if (low < -900 || high > 900) return false;
-        if (x.span + y.span + ceil_log2(length_) > 53) return false;
-        if (fp32_ ? low < -149 : high - low + ceil_log2(length_ * count()) > 53) return false;
+        chosen.split = x.span + y.span + beat > 53;
+        if (chosen.split && (column_bits_ > 2 * kSplitBits || x.span + kSplitBits + beat > 53))
+          return false;
+        splits_ |= chosen.split;
+        if (fp32_) {
+          if (low < -149) return false;
+          continue;
+        }
+        chosen.wide = chosen.split || high - low + all > 53;
+        // Two rests a beat, each half a unit in the last place of the sum at most.
+        if (chosen.wide && high + all - 53 + ceil_log2(2 * count()) - low > 53) return false;
+        if (chosen.wide && spec_.output.man_bits + 3 > 51) return false;
       }
     }
     return true;
   }
 
-  void tile(std::int64_t p, std::int64_t q, double* acc) const {
+  static constexpr int kSplitBits = 16;
+
+  void split_columns() {
+    const std::int64_t size = column_panels_ * count() * length_ * kDoubleCols;
+    low_columns_.resize(static_cast<size_t>(size));
+    high_columns_.resize(static_cast<size_t>(size));
+    const double* whole = columns_.data();
+    parallel_ranges(size, threads_, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const double high = std::trunc(whole[i] * 0x1p-16) * 0x1p16;
+        high_columns_[static_cast<size_t>(i)] = high;
+        low_columns_[static_cast<size_t>(i)] = whole[i] - high;
+      }
+    });
+  }
+
+  void tile(std::int64_t p, std::int64_t q, double* acc, double* low) {
+    const Way& chosen = way(p, q);
+    const std::int64_t column = q * count() * length_ * kDoubleCols;
     DoubleTile t;
     t.rows = rows_.data() + p * count() * length_ * kDoubleRows;
-    t.columns = columns_.data() + q * count() * length_ * kDoubleCols;
+    t.columns = (chosen.split ? high_columns_.data() : columns_.data()) + column;
+    if (chosen.split) t.low_columns = low_columns_.data() + column;
     t.row_scale = row_scales_.data() + p * count() * kDoubleRows;
     t.column_scale = column_scales_.data() + q * count() * kDoubleCols;
     t.chunks = count();
     t.length = length_;
     t.acc = acc;
-    fp32_ ? double_tile_fp32(t) : double_tile_exact(t);
+    if (fp32_) return double_tile_fp32(t);
+    if (!chosen.wide) return double_tile_exact(t);
+    t.low_acc = low;
+    double_tile_wide(t);
+    for (int i = 0; i < kDoubleRows * kDoubleCols; ++i) {
+      const double sum = acc[i] + low[i];
+      const double part = sum - acc[i];
+      acc[i] = odd_of(sum, (acc[i] - (sum - part)) + (low[i] - part));
+    }
   }
 
   template <int kWidth>
@@ -181,6 +234,10 @@ class DoubleGemm {
   int threads_, length_;
   std::int64_t row_panels_, column_panels_;
   Buffer<double> rows_, columns_, row_scales_, column_scales_;
+  std::vector<double> high_columns_, low_columns_;
+  std::vector<Way> ways_;
+  bool splits_ = false;
+  int column_bits_ = 0;
   std::vector<RowRange> row_ranges_, column_ranges_;
 };
 
