@@ -112,6 +112,37 @@ double CostModel::register_area() const { return k_.register_area; }
 double CostModel::register_overhead_ns() const { return k_.register_overhead_ns; }
 double CostModel::default_clock_ns() const { return k_.default_clock_ns; }
 
+double CostModel::full_add_sum_ns() const {
+  return technology_ == Technology::kOsu018 ? 0.30 : 2 * k_.xor_ns;
+}
+double CostModel::full_add_carry_ns() const {
+  return technology_ == Technology::kOsu018 ? 0.24 : 1.5 * k_.xor_ns;
+}
+
+double ArrivalTimes::of(NodeId id) {
+  extend(index(id) + 1);
+  return times_[index(id)];
+}
+
+double ArrivalTimes::latest() {
+  extend(graph_.size());
+  return times_.empty() ? 0 : *std::max_element(times_.begin(), times_.end());
+}
+
+void ArrivalTimes::extend(std::size_t size) {
+  while (times_.size() < size) {
+    const NodeId id{static_cast<std::uint32_t>(times_.size())};
+    const Node& n = graph_.node(id);
+    double start = 0;
+    for (NodeId a : n.args) start = std::max(start, times_[index(a)]);
+    // The upper half of a full adder are carries.
+    if (n.op == Op::kSlice && graph_.node(n.args[0]).op == Op::kFullAdd &&
+        n.lo >= graph_.width(n.args[0]) / 2)
+      start -= cost_.full_add_sum_ns() - cost_.full_add_carry_ns();
+    times_.push_back(start + cost_.delay_ns(graph_, id));
+  }
+}
+
 std::string_view CostModel::area_unit() const {
   switch (technology_) {
     case Technology::kGeneric:
@@ -170,6 +201,8 @@ double CostModel::delay_ns(const Graph& g, NodeId id) const {
       return k_.gate_ns * std::ceil(log2_of(g.width(n.args[0])));
     case Op::kClz:
       return log2_of(g.width(n.args[0])) * (k_.mux_ns + k_.gate_ns);
+    case Op::kFullAdd:
+      return full_add_sum_ns();
   }
   return 0;
 }
@@ -228,6 +261,9 @@ double CostModel::area(const Graph& g, NodeId id) const {
       return k_.gate_area * 0.8 * (g.width(n.args[0]) - 1);
     case Op::kClz:
       return (k_.mux_area + k_.gate_area) * g.width(n.args[0]);
+    case Op::kFullAdd:
+      // FAX1 is 120 units; elsewhere two exclusive ors and a majority.
+      return w / 2 * (technology_ == Technology::kOsu018 ? 120 : k_.add_area);
   }
   return 0;
 }

@@ -1,6 +1,6 @@
 // The graph: a pure function (inputs, state) -> (outputs, next state) of strict-width operations.
 //
-// Everything the generator makes is one of these 21 operations. Widths never adapt: arguments have
+// Everything the generator makes is one of these 22 operations. Widths never adapt: arguments have
 // the width the operation asks for, or the graph refuses them. All values are bit vectors; whether
 // a vector is signed is the builder's business (build/fx.h).
 #pragma once
@@ -38,6 +38,7 @@ enum class Op : std::uint8_t {
   kSext,    // a, its top bit repeated
   kOrr,     // |a                         (1 bit)
   kClz,     // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
+  kFullAdd,  // {carries, sums} of the bits of a, b and c, twice their width: one library cell a bit
 };
 
 /// Text of an operation, as in the dump: "add", "slice"...
@@ -84,6 +85,7 @@ class Graph {
   NodeId slice(NodeId a, int lo, int width);
   NodeId concat(std::vector<NodeId> parts);
   NodeId sext(NodeId a, int width);
+  NodeId full_add(NodeId a, NodeId b, NodeId c);
 
   const Node& node(NodeId id) const { return nodes_[index(id)]; }
   int width(NodeId id) const { return nodes_[index(id)].width; }
