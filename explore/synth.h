@@ -2,7 +2,9 @@
 // times it. The flow is scripts/measure_unit.sh, carried inside the program.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "explore/store.h"
@@ -22,5 +24,21 @@ void require_synthesis_tools(rtl_gen::Technology technology);
 /// hash. ConfigError with the tool's last words when it fails or exceeds LIMIT_S (1500) seconds.
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store);
+
+/// unit.json with the measured figures beside the estimates, as `synthesised`.
+nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised);
+
+/// The unit's gates against the golden model.
+struct NetlistRun {
+  bool passed = false;
+  std::int64_t vectors = 0;  // results compared
+  std::int64_t cells = 0;
+  std::string message;  // of a run that did not pass
+};
+/// Maps `unit` to OSU 0.18 um (Yosys, ABC) and runs its self-checking testbench with `vectors`
+/// results on the netlist in Icarus, cells as the Liberty file's functions. ConfigError where a
+/// tool is missing or fails.
+NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
+                            std::uint64_t seed);
 
 }  // namespace blockdot::explore

@@ -1,0 +1,100 @@
+// blockdot synth: the units of a design file through the fixed synthesis flow.
+#include "explore/synth.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "explore/design.h"
+#include "formats/error.h"
+#include "formats/file_io.h"
+
+namespace blockdot::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct SynthArguments {
+  std::string designs, point, out;
+  bool no_cache = false;
+};
+
+std::string value_of(const explore::Figures& figures, const char* name) {
+  auto found = figures.find(name);
+  return found == figures.end() ? "-" : fmt::format("{:.6g}", found->second.value);
+}
+
+// How far the estimate is from the measurement.
+std::string error_of(const rtl_gen::Figure& estimate, const explore::Figures& figures,
+                     const char* name) {
+  auto found = figures.find(name);
+  if (found == figures.end() || estimate.provenance.empty() || found->second.value == 0) return "-";
+  return fmt::format("{:+.1f} %", 100 * (estimate.value / found->second.value - 1));
+}
+
+void run(const SynthArguments& arguments, Context& context) {
+  explore::DesignFile designs =
+      explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
+  fs::path out = arguments.out;
+  if (!arguments.out.empty()) check_writable(out / "unit.json");
+  explore::ResultStore store =
+      arguments.no_cache ? explore::ResultStore({}) : explore::ResultStore::at_default();
+  nlohmann::json units = nlohmann::json::array();
+  bool text = !context.json && !context.quiet;
+  if (text)
+    fmt::print("{:<24} {:>12} {:>12} {:>9} {:>9} {:>9} {:>9}  {}\n", "point", "area est.",
+               "area synth.", "error", "ns est.", "ns synth.", "error", "unit of area");
+  Progress bar("synthesising", context.quiet || context.json);
+  double done = 0;
+  for (const explore::DesignPoint& point : designs.points) {
+    bar.update(done++, static_cast<double>(designs.points.size()), point.name);
+    rtl_gen::Unit unit = explore::generate_unit(point);
+    explore::Figures figures = explore::synthesise(unit, point.arch.technology, store);
+    nlohmann::json json = explore::unit_json(unit.report, figures);
+    if (!arguments.out.empty()) {
+      fs::path folder = out / folder_name(point.name);
+      write_file_atomic(folder / "unit.v", unit.verilog);
+      write_file_atomic(folder / "unit.json", json.dump(2) + "\n");
+    }
+    json["name"] = point.name;
+    units.push_back(json);
+    bar.clear();
+    if (!text) continue;
+    const rtl_gen::UnitReport& r = unit.report;
+    fmt::print("{:<24} {:>12.6g} {:>12} {:>9} {:>9.3g} {:>9} {:>9}  {}\n", point.name, r.area.value,
+               value_of(figures, "area"), error_of(r.area, figures, "area"),
+               r.critical_path_ns.value, value_of(figures, "critical_path_ns"),
+               error_of(r.critical_path_ns, figures, "critical_path_ns"), r.area.unit);
+  }
+  if (context.json) print_json({{"schema", "blockdot.synth/1"}, {"units", units}});
+  if (text && !arguments.out.empty())
+    fmt::print("wrote unit.v and unit.json of {} units under {}\n", units.size(), out.string());
+}
+
+}  // namespace
+
+void add_synth(CLI::App& program, Context& context) {
+  auto arguments = std::make_shared<SynthArguments>();
+  CLI::App* command = program.add_subcommand(
+      "synth", "Synthesise the units of a design file, and compare with the estimates");
+  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
+      ->required();
+  command->add_option("--point", arguments->point, "Only the design point of this name")
+      ->type_name("NAME");
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder for unit.v and unit.json, estimates and measurements, of each point")
+      ->type_name("DIR");
+  command->add_flag("--no-cache", arguments->no_cache, "Neither read nor keep earlier results");
+  command->footer(
+      examples({"blockdot synth explore/designs/quickstart.toml",
+                "blockdot synth explore/designs/quickstart.toml --point MXINT8 --out out"}) +
+      "\n\nThe flow is scripts/measure_unit.sh: Yosys, ABC and OpenSTA on the OSU 0.18 um "
+      "library\n(technology osu018 and generic), Yosys for UltraScale+ LUTs (xilinx).");
+  command->callback([arguments, &context] { run(*arguments, context); });
+}
+
+}  // namespace blockdot::cli
