@@ -57,19 +57,18 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   std::string why;
   using M = Multiplier;
   using S = Summation;
-  const auto multipliers =
-      open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
-                                  : std::vector{M::kArray, M::kWord});
+  const auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
+                                                       : std::vector{M::kArray, M::kWord});
   const auto aligns =
       open(w.align, integers ? std::vector{Align::kShift}
                              : std::vector{Align::kShift, Align::kSplit, Align::kBefore});
-  const auto signs = open(
-      w.signs, integers ? std::vector{Signs::kAfter}
-                        : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
+  const auto signs =
+      open(w.signs, integers ? std::vector{Signs::kAfter}
+                             : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  const auto adders = open(
-      w.adder, xilinx ? std::vector{Adder::kPlus}
-                      : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
+  const auto adders =
+      open(w.adder, xilinx ? std::vector{Adder::kPlus}
+                           : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
   const auto cells = open(w.cells, std::vector{osu ? Cells::kLibrary : Cells::kNone});
   for (M m : multipliers)
     for (Align a : aligns)

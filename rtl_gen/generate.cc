@@ -206,7 +206,7 @@ void validate(const Arch& arch) {
                       arch.clock_ns);
 }
 
-Graph build_graph(UnitKind kind, const DotSpec& spec) { 
+Graph build_graph(UnitKind kind, const DotSpec& spec) {
   return build(kind, spec, false, nullptr, kPlain, Technology::kGeneric);
 }
 
@@ -218,8 +218,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   Arch arch = wanted;
   formats::validate(spec);
   arch.structure = choose(spec, arch.technology, arch.structure);
-  unit.graph =
-      build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
+  unit.graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
   unit.lowered = lower(unit.graph, sum_options(arch.structure, arch.technology));
   const CostModel cost(arch.technology);
   if (!arch.combinational && arch.clock_ns == 0)

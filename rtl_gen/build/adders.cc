@@ -63,8 +63,8 @@ NodeId prefix_add(Graph& g, AdderStyle style, NodeId x, NodeId y, std::optional<
     low.push_back(i);
   }
   if (carry) {
-    const NodeId g0 = ops::bit_or(
-        g, ops::slice(g, first, 0, 1), ops::bit_and(g, ops::slice(g, any, 0, 1), *carry));
+    const NodeId g0 = ops::bit_or(g, ops::slice(g, first, 0, 1),
+                                  ops::bit_and(g, ops::slice(g, any, 0, 1), *carry));
     gen[0] = {g0, 0};
   }
   int number = 0;
@@ -82,8 +82,8 @@ NodeId prefix_add(Graph& g, AdderStyle style, NodeId x, NodeId y, std::optional<
       keep_p.push_back(prop[at]);
       keep_q.push_back(prop[from]);
     }
-    const NodeId merged = ops::bit_or(
-        g, join_bits(g, g0), ops::bit_and(g, join_bits(g, p), join_bits(g, g1)));
+    const NodeId merged =
+        ops::bit_or(g, join_bits(g, g0), ops::bit_and(g, join_bits(g, p), join_bits(g, g1)));
     g.set_name(merged, fmt::format("{}_gen{}", name, number));
     NodeId both = merged;
     if (!kept.empty()) {
@@ -132,8 +132,8 @@ NodeId join_bits(Graph& g, const std::vector<WordBit>& bits) {
            bits[i + next].index == bits[i].index + static_cast<int>(next))
       ++next;
     if (same > 1) {
-      parts.push_back(ops::sext(g, ops::slice(g, bits[i].word, bits[i].index, 1),
-                                static_cast<int>(same)));
+      parts.push_back(
+          ops::sext(g, ops::slice(g, bits[i].word, bits[i].index, 1), static_cast<int>(same)));
       i += same;
     } else {
       parts.push_back(ops::slice(g, bits[i].word, bits[i].index, static_cast<int>(next)));

@@ -182,7 +182,8 @@ void BitHeap::compress() {
 void BitHeap::compress_by_time(const SumOptions& options) {
   const CostModel cost(options.technology);
   ArrivalTimes arrival(graph_, cost);
-  const double half_sum = cost.full_add_sum_ns() * 0.75, half_carry = cost.full_add_carry_ns() * 0.75;
+  const double half_sum = cost.full_add_sum_ns() * 0.75,
+               half_carry = cost.full_add_carry_ns() * 0.75;
   struct Timed {
     double time;
     int order;  // first come, first served among equals: the same text every time
@@ -259,15 +260,13 @@ NodeId BitHeap::total_by_time(const SumOptions& options) {
   ArrivalTimes arrival(graph_, cost);
   const NodeId zero = ops::constant(graph_, 0, 1);
   const auto bit = [&](std::size_t c, std::size_t r) {
-    return r < columns_[c].size()
-               ? ops::slice(graph_, columns_[c][r].word, columns_[c][r].index, 1)
-               : zero;
+    return r < columns_[c].size() ? ops::slice(graph_, columns_[c][r].word, columns_[c][r].index, 1)
+                                  : zero;
   };
   const std::size_t n = columns_.size();
   std::vector<double> latest_above(n + 1, 0);
   for (std::size_t c = n; c-- > 0;)
-    latest_above[c] =
-        std::max({latest_above[c + 1], arrival.of(bit(c, 0)), arrival.of(bit(c, 1))});
+    latest_above[c] = std::max({latest_above[c + 1], arrival.of(bit(c, 0)), arrival.of(bit(c, 1))});
   std::vector<NodeId> low;
   NodeId carry = zero;
   std::size_t c = 0;
@@ -277,8 +276,7 @@ NodeId BitHeap::total_by_time(const SumOptions& options) {
                 cost.full_add_carry_ns() >
             latest_above[c + 1])
       break;
-    const ops::FullAdd f =
-        ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells);
+    const ops::FullAdd f = ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells);
     low.push_back(f.sum);
     carry = f.carry;
   }
@@ -292,8 +290,7 @@ NodeId BitHeap::total_by_time(const SumOptions& options) {
     const NodeId row_x = join_bits(graph_, x), row_y = join_bits(graph_, y);
     graph_.set_name(row_x, name_ + "_row0");
     graph_.set_name(row_y, name_ + "_row1");
-    const NodeId high =
-        add_words(graph_, options.adder, row_x, row_y, carry, options.cells, name_);
+    const NodeId high = add_words(graph_, options.adder, row_x, row_y, carry, options.cells, name_);
     graph_.set_name(high, name_ + "_high");
     parts.push_back(high);
   }

@@ -34,8 +34,8 @@ struct SumOptions {
   SumOptions(SumStyle sum_style = SumStyle::kCompress) : style(sum_style) {}
 
   SumStyle style;
-  AdderStyle adder = AdderStyle::kPlus;         // of the last two rows
-  bool cells = false;                           // full adders are kFullAdd nodes
+  AdderStyle adder = AdderStyle::kPlus;          // of the last two rows
+  bool cells = false;                            // full adders are kFullAdd nodes
   Technology technology = Technology::kGeneric;  // whose delays decide in kTimed
 };
 

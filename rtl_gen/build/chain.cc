@@ -106,8 +106,8 @@ Fx sum_rows(Graph& g, const std::vector<ChainRow>& rows, int chain, std::string_
   while (level.size() > 1) {
     std::vector<Fx> next;
     for (std::size_t i = 0; i + 1 < level.size(); i += 2)
-      next.push_back(add_row(level[i], row_of(level[i + 1], zero),
-                             fmt::format("{}{}", name, number++)));
+      next.push_back(
+          add_row(level[i], row_of(level[i + 1], zero), fmt::format("{}{}", name, number++)));
     if (level.size() % 2) next.push_back(level.back());
     level = std::move(next);
   }

@@ -3,8 +3,8 @@
 // written where they are read. A value that is read in a later stage goes through one register a
 // stage, NAME_sK_q in stage K.
 //
-// Full adders (kFullAdd) are cells of the library under SYNTHESIS, which synthesis tools define, and
-// gates elsewhere: a simulator needs no model of the cell.
+// Full adders (kFullAdd) are cells of the library under SYNTHESIS, which synthesis tools define,
+// and gates elsewhere: a simulator needs no model of the cell.
 //
 // While expressions are written, the bits that they read are marked; at the end, bits that nothing
 // reads (the low part of a truncated sum) are tied into one `unused_bits` wire, so that lint shows
@@ -350,8 +350,8 @@ void Emitter::full_adder(NodeId id) {
     return width == 1 ? fmt::format("{}[{}]", name, lo)
                       : fmt::format("{}[{}:{}]", name, lo + width - 1, lo);
   };
-  adder_cells_ += fmt::format("  FAX1 {}_cell{} (.A({}), .B({}), .C({}), .YC({}), .YS({}));\n", name,
-                              width == 1 ? "" : fmt::format(" [{}:0]", width - 1),
+  adder_cells_ += fmt::format("  FAX1 {}_cell{} (.A({}), .B({}), .C({}), .YC({}), .YS({}));\n",
+                              name, width == 1 ? "" : fmt::format(" [{}:0]", width - 1),
                               read(n.args[0], stage, false), read(n.args[1], stage, false),
                               read(n.args[2], stage, false), half(width), half(0));
 }

@@ -17,27 +17,27 @@
 namespace blockdot::rtl_gen {
 
 enum class Op : std::uint8_t {
-  kInput,   // a port
-  kConst,   // a literal
-  kState,   // a register: the value of the last beat
-  kNot,     // ~a
-  kAnd,     // a & b                      (equal widths)
-  kOr,      // a | b
-  kXor,     // a ^ b
-  kAdd,     // a + b mod 2^width          (equal widths)
-  kSub,     // a - b mod 2^width
-  kMul,     // a * b mod 2^width          (equal widths)
-  kSum,     // a + b + c + ... mod 2^width; lowered before scheduling
-  kEq,      // a == b                     (1 bit)
-  kUlt,     // a < b, unsigned            (1 bit)
-  kMux,     // a ? b : c                  (a: 1 bit)
-  kShl,     // a << b, zeros enter        (b: any width)
-  kLshr,    // a >> b, zeros enter
-  kSlice,   // a[lo +: width]
-  kConcat,  // {a, b, ...}, the first argument on top
-  kSext,    // a, its top bit repeated
-  kOrr,     // |a                         (1 bit)
-  kClz,     // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
+  kInput,    // a port
+  kConst,    // a literal
+  kState,    // a register: the value of the last beat
+  kNot,      // ~a
+  kAnd,      // a & b                      (equal widths)
+  kOr,       // a | b
+  kXor,      // a ^ b
+  kAdd,      // a + b mod 2^width          (equal widths)
+  kSub,      // a - b mod 2^width
+  kMul,      // a * b mod 2^width          (equal widths)
+  kSum,      // a + b + c + ... mod 2^width; lowered before scheduling
+  kEq,       // a == b                     (1 bit)
+  kUlt,      // a < b, unsigned            (1 bit)
+  kMux,      // a ? b : c                  (a: 1 bit)
+  kShl,      // a << b, zeros enter        (b: any width)
+  kLshr,     // a >> b, zeros enter
+  kSlice,    // a[lo +: width]
+  kConcat,   // {a, b, ...}, the first argument on top
+  kSext,     // a, its top bit repeated
+  kOrr,      // |a                         (1 bit)
+  kClz,      // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
   kFullAdd,  // {carries, sums} of the bits of a, b and c, twice their width: one library cell a bit
 };
 

@@ -41,10 +41,12 @@ Fx shift_filled(const Fx& word, const Fx& fill, const Fx& shift, int drop, int w
     const int now = g.width(x);
     const int step = i < 20 ? std::min(1 << i, full) : full;
     const int next = std::min(now + step, full);
-    const NodeId stay = next > now ? ops::concat(g, {filler(next - now), x}) : ops::slice(g, x, 0, next);
+    const NodeId stay =
+        next > now ? ops::concat(g, {filler(next - now), x}) : ops::slice(g, x, 0, next);
     const NodeId moved =
-        step >= next ? filler(next)
-                     : ops::concat(g, {ops::slice(g, x, 0, std::min(now, next - step)), filler(step)});
+        step >= next
+            ? filler(next)
+            : ops::concat(g, {ops::slice(g, x, 0, std::min(now, next - step)), filler(step)});
     x = ops::mux(g, bit(shift, i).node, moved, stay);
     g.set_name(x, fmt::format("{}_by{}", label, 1 << std::min(i, 20)));
   }
@@ -83,8 +85,8 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
   NodeId placed = ops::constant(g, 0, full);
   for (int k = least; k <= most; ++k) {
     const Fx here = equal(high, assume(constant(g, k), 0, pow2(high.width()) - 1));
-    placed = ops::bit_or(
-        g, placed, ops::bit_and(g, place(x, k << low), ops::sext(g, here.node, full)));
+    placed =
+        ops::bit_or(g, placed, ops::bit_and(g, place(x, k << low), ops::sext(g, here.node, full)));
   }
   return result(placed);
 }

@@ -35,8 +35,8 @@ Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_
   } else if (f.exp_bits == 2 && !top_is_special) {
     // 0, 0, 1, 2: two gates, and one bit less in the sum of two.
     const Fx high = bit(exponent, 1), low = bit(exponent, 0);
-    out.shift = rtl_gen::name(cat({and_(high, low), and_(high, not_(low))}),
-                              fmt::format("{}_exp", name));
+    out.shift =
+        rtl_gen::name(cat({and_(high, low), and_(high, not_(low))}), fmt::format("{}_exp", name));
     out.shift.hi = 2;
     out.base = 1;
   } else {

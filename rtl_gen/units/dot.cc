@@ -92,8 +92,8 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
     // Rows of one digit first: they are of one weight. Then the digits, the lowest first.
     std::vector<ChainRow> sums;
     for (std::size_t i = 0; i < digits.size(); ++i)
-      sums.push_back(row_of(sum_rows(g, digits[i], kChainLanes, fmt::format("digit{}_", i)),
-                            constant(g, 0)));
+      sums.push_back(
+          row_of(sum_rows(g, digits[i], kChainLanes, fmt::format("digit{}_", i)), constant(g, 0)));
     sum = sum_rows(g, sums, 1, "digits");
     sum = assume(sum, total.range.lo, total.range.hi);
   } else if (structure.multiplier == Multiplier::kBooth) {
@@ -143,8 +143,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
   const int lanes = spec.lanes;
   const SumRange total = block_dot_range(spec);
   const int micro = micro_most(spec.a) + micro_most(spec.b);
-  if (is_integer_pair(spec) && micro == 0)
-    return integer_dot(g, spec, a, b, structure);
+  if (is_integer_pair(spec) && micro == 0) return integer_dot(g, spec, a, b, structure);
   BlockDot out;
   const auto label = [](const char* what, int j) { return fmt::format("{}{}", what, j); };
 
@@ -170,10 +169,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     } else {
       parts = {xs[i].shift, ys[i].shift};
     }
-    const Fx product =
-        scale(multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology,
-                       label("prod", j)),
-              x.lsb + y.lsb);
+    const Fx product = scale(
+        multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
+        x.lsb + y.lsb);
     products.push_back(product);
     signs.push_back(name(xor_(xs[i].sign, ys[i].sign), label("neg", j)));
     if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, j));
@@ -196,8 +194,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     if (structure.signs == Signs::kBefore) {
       const Fx turned = name(xor_(product, repeat(signs[i], product.width())), label("turned", j));
       BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
-      terms.push_back(name(shift_filled(turned, signs[i], shifts[i], drop, width, label("aligned", j)),
-                           label("term", j)));
+      terms.push_back(
+          name(shift_filled(turned, signs[i], shifts[i], drop, width, label("aligned", j)),
+               label("term", j)));
       continue;
     }
     Fx aligned;
@@ -219,8 +218,8 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
 
   g.section("sum");
   if (structure.signs == Signs::kRelative) {
-    const Fx signed_sum = sum_relative(
-        g, words, structure.sum == Summation::kChain ? kChainLanes : 1, "sum");
+    const Fx signed_sum =
+        sum_relative(g, words, structure.sum == Summation::kChain ? kChainLanes : 1, "sum");
     out.sum = assume(signed_sum, total.range.lo, total.range.hi);
   } else {
     const Fx negatives = name(sum(g, signs), "negatives");

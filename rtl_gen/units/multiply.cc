@@ -30,11 +30,11 @@ Fx multiply_on_luts(Graph& g, const Fx& x, const Fx& y, std::string_view name) {
     if (two) {
       const Fx high = and_(x, repeat(bit(y, i + 1), x.width()));
       const int width = x.width() + 2;
-      part = from_node(g,
-                       add_words(g, AdderStyle::kRipple, ops::zext(g, part.node, width),
-                                 ops::zext(g, ops::pad_low(g, high.node, 1), width), std::nullopt,
-                                 false, ""),
-                       (pow2(x.width()) - 1) * 3);
+      part = from_node(
+          g,
+          add_words(g, AdderStyle::kRipple, ops::zext(g, part.node, width),
+                    ops::zext(g, ops::pad_low(g, high.node, 1), width), std::nullopt, false, ""),
+          (pow2(x.width()) - 1) * 3);
     }
     total = i == 0 ? part
                    : add_row(total, row_of(scale(part, i), zero), fmt::format("{}_r{}", name, i));
@@ -53,8 +53,7 @@ Fx multiply_array(Graph& g, const Fx& x, const Fx& y, const Structure& s, Techno
     return assume(product, 0, most);
   }
   BitHeap heap(g, range_width(0, most), std::string(name));
-  for (int i = 0; i < y.width(); ++i)
-    heap.add(and_(x, repeat(bit(y, i), x.width())).node, i);
+  for (int i = 0; i < y.width(); ++i) heap.add(and_(x, repeat(bit(y, i), x.width())).node, i);
   SumOptions options = sum_options(s, technology);
   options.style = SumStyle::kTimed;
   options.adder = AdderStyle::kRipple;
@@ -67,9 +66,7 @@ struct Digit {
 
 Digit booth_digit(const Fx& x, int i) {
   const int n = x.width();
-  const auto at = [&](int k) {
-    return k < 0 ? constant(*x.graph, 0) : bit(x, std::min(k, n - 1));
-  };
+  const auto at = [&](int k) { return k < 0 ? constant(*x.graph, 0) : bit(x, std::min(k, n - 1)); };
   const Fx one = xor_(at(2 * i), at(2 * i - 1));
   return {at(2 * i + 1), one, and_(not_(one), xor_(at(2 * i + 1), at(2 * i)))};
 }
@@ -125,8 +122,7 @@ void booth_terms(const Fx& x, const Fx& y, std::string_view label, std::vector<F
     const Fx single = m > 1 ? cat({bit(turned, m - 1), bits(turned, 1, m - 1)}) : turned;
     const Fx chosen = name(or_(and_(single, repeat(one, m)), and_(turned, repeat(two, m))), row);
     const Fx lowest = name(not_(and_(one, bit(word, 0))), row + "_low");
-    const Fx carry =
-        not_(and_(d.minus, or_(two, and_(one, not_(bit(word, 0))))));
+    const Fx carry = not_(and_(d.minus, or_(two, and_(one, not_(bit(word, 0))))));
     negated(lowest, 2 * i);
     negated(carry, 2 * i + 1);
     if (m > 1) negated(not_(bits(chosen, 0, m - 1)), 2 * i + 1);
@@ -142,8 +138,7 @@ ChainRow booth_row(const Fx& x, const Fx& y, int i) {
   for (int j = 0; j <= m; ++j) {
     const Fx single = bit(y, std::min(j, m - 1));
     const Fx twice = j == 0 ? constant(g, 0) : bit(y, j - 1);
-    row.bits.push_back(
-        xor_(or_(and_(d.one, single), and_(d.two, twice)), d.minus).node);
+    row.bits.push_back(xor_(or_(and_(d.one, single), and_(d.two, twice)), d.minus).node);
   }
   row.carry = d.minus.node;
   const Int most = std::max(abs(y.lo), abs(y.hi)) * 2;

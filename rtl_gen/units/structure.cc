@@ -146,11 +146,11 @@ Structure plain_structure(Technology technology) {
     case Technology::kGeneric:
       return kPlain;
     case Technology::kOsu018:
-      return {Multiplier::kArray, Align::kShift,    Signs::kBefore, Summation::kTimed,
-              Adder::kSklansky,   Cells::kLibrary};
+      return {Multiplier::kArray, Align::kShift,    Signs::kBefore,
+              Summation::kTimed,  Adder::kSklansky, Cells::kLibrary};
     case Technology::kXilinx:
-      return {Multiplier::kArray, Align::kSplit, Signs::kRelative, Summation::kChain, Adder::kPlus,
-              Cells::kNone};
+      return {Multiplier::kArray, Align::kSplit, Signs::kRelative,
+              Summation::kChain,  Adder::kPlus,  Cells::kNone};
   }
   return {};
 }

@@ -1,8 +1,8 @@
 // Structure: how the parts of a block dot are built; never what they compute. Every field may be
 // left to the cost model, which builds the candidates of a few lanes and compares.
 //
-// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library`, any
-// of the fields in any order; a field that is left out is `auto`.
+// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library`,
+// any of the fields in any order; a field that is left out is `auto`.
 #pragma once
 
 #include <string>
@@ -22,8 +22,8 @@ enum class Multiplier {
 
 enum class Align {
   kAuto,
-  kShift,  // the product is shifted by the sum of the exponents
-  kSplit,  // a shift by the low bits of the sum, then one of few places by its high bits
+  kShift,   // the product is shifted by the sum of the exponents
+  kSplit,   // a shift by the low bits of the sum, then one of few places by its high bits
   kBefore,  // each significand is shifted by its own exponent, then multiplied
 };
 
@@ -39,8 +39,8 @@ enum class Summation {
   kCompress,  // counters on words
   kTimed,     // counters on bits, by arrival time
   kTree,      // a binary tree of adders
-  kChain,     // carry chains that take lane after lane, then a tree: the logic of a lane's last step
-              // shares the adder's LUTs
+  kChain,  // carry chains that take lane after lane, then a tree: the logic of a lane's last step
+           // shares the adder's LUTs
 };
 
 enum class Adder { kAuto, kPlus, kRipple, kBrentKung, kSklansky, kKoggeStone };
