@@ -19,8 +19,8 @@ struct Candidate {
 };
 
 /// The valid structures that keep the fields which `wanted` sets, each estimated as a block dot of
-/// `lanes` lanes, the best first: least area times delay. ConfigError when there is none: names the
-/// fields that contradict each other or the spec.
+/// `lanes` lanes, the best first: least area^2 times delay. ConfigError when there is none: names
+/// the fields that contradict each other or the spec.
 std::vector<Candidate> candidates(const formats::DotSpec& spec, Technology technology,
                                   const Structure& wanted, int lanes);
 

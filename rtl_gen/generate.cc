@@ -252,10 +252,8 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   for (const Graph::Output& o : unit.lowered.outputs())
     r.ports.push_back({o.name, false, unit.lowered.width(o.node), meaning_of(o.name, spec, facts)});
 
-  double area = static_cast<double>(unit.schedule.register_bits) * cost.register_area();
-  const std::vector<bool> live = unit.lowered.live();
-  for (std::size_t i = 0; i < unit.lowered.size(); ++i)
-    if (live[i]) area += cost.area(unit.lowered, NodeId{static_cast<std::uint32_t>(i)});
+  const double area = cost.area(unit.lowered) +
+                      static_cast<double>(unit.schedule.register_bits) * cost.register_area();
   r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
   r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns",
                         "estimated"};

@@ -27,6 +27,8 @@ class CostModel {
   /// Delay of a lowered operation, ns. Wiring (slice, concat, sext) is free.
   double delay_ns(const Graph& graph, NodeId id) const;
   double area(const Graph& graph, NodeId id) const;
+  /// Of a whole lowered graph without its registers: the sum over what is live, or LUTs as mapped.
+  double area(const Graph& lowered) const;
   std::string_view area_unit() const;
   double register_area() const;         // of one bit
   double register_overhead_ns() const;  // clock to output plus setup
