@@ -3,7 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <optional>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/progress.h"
@@ -27,12 +31,25 @@ std::string value_of(const explore::Figures& figures, const char* name) {
   return found == figures.end() ? "-" : fmt::format("{:.6g}", found->second.value);
 }
 
-// How far the estimate is from the measurement.
-std::string error_of(const rtl_gen::Figure& estimate, const explore::Figures& figures,
-                     const char* name) {
+// How far the estimate is from the measurement, of it; nothing where one of the two is not known.
+std::optional<double> error_of(const rtl_gen::Figure& estimate, const explore::Figures& figures,
+                               const char* name) {
   auto found = figures.find(name);
-  if (found == figures.end() || estimate.provenance.empty() || found->second.value == 0) return "-";
-  return fmt::format("{:+.1f} %", 100 * (estimate.value / found->second.value - 1));
+  if (found == figures.end() || estimate.provenance.empty() || found->second.value == 0) return {};
+  return estimate.value / found->second.value - 1;
+}
+
+std::string percent(std::optional<double> error) {
+  return error ? fmt::format("{:+.1f} %", 100 * *error) : "-";
+}
+
+// Of several estimates: the median and the worst error, either sign.
+std::string summary(std::vector<double> errors) {
+  for (double& error : errors) error = std::fabs(error);
+  std::sort(errors.begin(), errors.end());
+  if (errors.empty()) return "-";
+  double median = (errors[(errors.size() - 1) / 2] + errors[errors.size() / 2]) / 2;
+  return fmt::format("median {:.1f} %, worst {:.1f} %", 100 * median, 100 * errors.back());
 }
 
 void run(const SynthArguments& arguments, Context& context) {
@@ -49,6 +66,7 @@ void run(const SynthArguments& arguments, Context& context) {
                "area synth.", "error", "ns est.", "ns synth.", "error", "unit of area");
   Progress bar("synthesising", context.quiet || context.json);
   double done = 0;
+  std::vector<double> area_errors, delay_errors;
   for (const explore::DesignPoint& point : designs.points) {
     bar.update(done++, static_cast<double>(designs.points.size()), point.name);
     rtl_gen::Unit unit = explore::generate_unit(point);
@@ -62,14 +80,20 @@ void run(const SynthArguments& arguments, Context& context) {
     json["name"] = point.name;
     units.push_back(json);
     bar.clear();
-    if (!text) continue;
     const rtl_gen::UnitReport& r = unit.report;
+    std::optional<double> area = error_of(r.area, figures, "area");
+    std::optional<double> delay = error_of(r.critical_path_ns, figures, "critical_path_ns");
+    if (area) area_errors.push_back(*area);
+    if (delay) delay_errors.push_back(*delay);
+    if (!text) continue;
     fmt::print("{:<24} {:>12.6g} {:>12} {:>9} {:>9.3g} {:>9} {:>9}  {}\n", point.name, r.area.value,
-               value_of(figures, "area"), error_of(r.area, figures, "area"),
-               r.critical_path_ns.value, value_of(figures, "critical_path_ns"),
-               error_of(r.critical_path_ns, figures, "critical_path_ns"), r.area.unit);
+               value_of(figures, "area"), percent(area), r.critical_path_ns.value,
+               value_of(figures, "critical_path_ns"), percent(delay), r.area.unit);
   }
   if (context.json) print_json({{"schema", "blockdot.synth/1"}, {"units", units}});
+  if (text && units.size() > 1)
+    fmt::print("error of the estimates: area {}; delay {}\n", summary(area_errors),
+               summary(delay_errors));
   if (text && !arguments.out.empty())
     fmt::print("wrote unit.v and unit.json of {} units under {}\n", units.size(), out.string());
 }

@@ -76,11 +76,34 @@ void require_synthesis_tools(rtl_gen::Technology technology) {
         liberty().string());
 }
 
+namespace {
+
+// Other versions measure other figures.
+std::string tool_versions() {
+  static const std::string versions = [] {
+    std::string text;
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"yosys", "-V"},
+                                                    {"berkeley-abc", "-q", "version"},
+                                                    {"sta", "-version"}}) {
+      try {
+        sim::find_tool(command[0]);
+        text += sim::run_tool(command, "/").output;
+      } catch (const ConfigError&) {
+        text += command[0] + " is missing\n";
+      }
+    }
+    return text;
+  }();
+  return versions;
+}
+
+}  // namespace
+
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store) {
   const char* mode = technology == rtl_gen::Technology::kXilinx ? "fpga" : "buf";
-  std::string key =
-      result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh, liberty().string()});
+  std::string key = result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh,
+                                liberty().string(), tool_versions()});
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);
