@@ -9,6 +9,7 @@
 #include "formats/error.h"
 #include "formats/text.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/choose.h"
 #include "rtl_gen/emit/names.h"
 #include "rtl_gen/units/unit.h"
 
@@ -52,24 +53,14 @@ std::string shell_argument(const std::string& text) {
   return std::all_of(text.begin(), text.end(), plain) ? text : "'" + text + "'";
 }
 
-SumStyle sum_style(Technology technology) {
-  switch (technology) {
-    case Technology::kGeneric:
-    case Technology::kOsu018:
-      return SumStyle::kCompress;
-    case Technology::kXilinx:
-      return SumStyle::kAdderTree;
-  }
-  return SumStyle::kCompress;
-}
-
-Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts) {
+Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts,
+            const Structure& structure, Technology technology) {
   formats::validate(spec);
   switch (kind) {
     case UnitKind::kDot:
-      return build_dot_unit(spec, facts);
+      return build_dot_unit(spec, facts, structure, technology);
     case UnitKind::kBlockDot:
-      return build_block_dot_unit(spec, framed, facts);
+      return build_block_dot_unit(spec, framed, facts, structure, technology);
   }
   BLOCKDOT_CHECK(false, "unit kind");
   return {};
@@ -215,7 +206,9 @@ void validate(const Arch& arch) {
                       arch.clock_ns);
 }
 
-Graph build_graph(UnitKind kind, const DotSpec& spec) { return build(kind, spec, false, nullptr); }
+Graph build_graph(UnitKind kind, const DotSpec& spec) {
+  return build(kind, spec, false, nullptr, kPlain, Technology::kGeneric);
+}
 
 Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
   validate(wanted);
@@ -223,8 +216,10 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   Unit unit;
   UnitFacts facts;
   Arch arch = wanted;
-  unit.graph = build(kind, spec, !arch.combinational, &facts);
-  unit.lowered = lower(unit.graph, sum_style(arch.technology));
+  formats::validate(spec);
+  arch.structure = choose(spec, arch.technology, arch.structure);
+  unit.graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
+  unit.lowered = lower(unit.graph, sum_options(arch.structure, arch.technology));
   const CostModel cost(arch.technology);
   if (!arch.combinational && arch.clock_ns == 0)
     arch.clock_ns = std::max(cost.default_clock_ns(),
@@ -257,10 +252,8 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   for (const Graph::Output& o : unit.lowered.outputs())
     r.ports.push_back({o.name, false, unit.lowered.width(o.node), meaning_of(o.name, spec, facts)});
 
-  double area = static_cast<double>(unit.schedule.register_bits) * cost.register_area();
-  const std::vector<bool> live = unit.lowered.live();
-  for (std::size_t i = 0; i < unit.lowered.size(); ++i)
-    if (live[i]) area += cost.area(unit.lowered, NodeId{static_cast<std::uint32_t>(i)});
+  const double area = cost.area(unit.lowered) +
+                      static_cast<double>(unit.schedule.register_bits) * cost.register_area();
   r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
   r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns",
                         "estimated"};

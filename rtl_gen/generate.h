@@ -13,6 +13,7 @@
 #include "rtl_gen/ir/graph.h"
 #include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/pipeline/schedule.h"
+#include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
 
@@ -25,6 +26,7 @@ struct Arch {
   Technology technology = Technology::kGeneric;
   ScheduleKind schedule = ScheduleKind::kMinRegister;
   std::uint64_t schedule_seed = 0;  // for ScheduleKind::kRandom
+  Structure structure = {};
 
   bool operator==(const Arch&) const = default;
 };

@@ -144,8 +144,10 @@ std::string lint(const std::string& verilog, const std::string& module_name, boo
   if (code != 0 && more.empty()) more = "iverilog fails";
   said += more;
   if (with_yosys) {
-    more = dir.run("yosys -q -p 'read_verilog " + file + "; hierarchy -check; proc; check -assert'",
-                   code);
+    dir.write("cells.v", kCellModels);
+    more = dir.run(
+        "yosys -q -p 'read_verilog cells.v " + file + "; hierarchy -check; proc; check -assert'",
+        code);
     if (code != 0) said += "yosys: " + more;
   }
   return said;
