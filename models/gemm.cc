@@ -1,4 +1,7 @@
-// How the fast GEMM is exact. Elements become integers in units of their row (gemm_operand.h), so a
+// The fast GEMM: the first way that is exact for the operands. The vector ways have their own files
+// (gemm_integer.h, gemm_mac.h, gemm_double.h); here is what takes any element and any scale.
+//
+// Elements become integers in units of their row (gemm_operand.h), so a
 // beat's sum S of products is an integer, and the beat value T = S * xa * xb with real scales.
 // Then, tile by tile, the cheapest way is taken whose conditions the tile's bounds fulfil:
 //
