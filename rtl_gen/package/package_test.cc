@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
@@ -82,9 +83,8 @@ int check_against_icarus(const Unit& unit, std::uint64_t seed) {
             << unit.report.spec_text << " cycle " << c;
       // The other outputs have a label exactly where valid_o is high.
       for (const auto& [name, row] : rows)
-        if (name.ends_with("_o") && name != "valid_o")
-          for (std::size_t c = 0; c < cycles; ++c)
-            EXPECT_EQ(spelled(row)[c] == '=', wave[c] == '1') << name << " cycle " << c;
+        for (std::size_t c = 0; c < cycles && name.ends_with("_o") && name != "valid_o"; ++c)
+          EXPECT_EQ(spelled(row)[c] == '=', wave[c] == '1') << name << " cycle " << c;
     }
     ++o;
   }
@@ -248,8 +248,8 @@ TEST_F(PackageFiles, FusesocCoreIsYamlAndItsFilesAreInThePackage) {
       EXPECT_EQ(t["toplevel"], std::string("sim") == target ? "unit_tb" : "my_dot");
       for (const std::string fileset : t["filesets"])
         EXPECT_TRUE(core["filesets"].contains(fileset)) << fileset;
-      if (std::string("default") != target)
-        EXPECT_TRUE(t["tools"].contains(t["default_tool"].get<std::string>())) << target;
+      if (std::string("default") == target) continue;
+      EXPECT_TRUE(t["tools"].contains(t["default_tool"].get<std::string>())) << target;
     }
   }
 }
