@@ -153,29 +153,26 @@ std::string float_bounds(const DotSpec& spec) {
   const double u = unit_roundoff(f, rounding);
   const double least = nearest(rounding) ? formats::min_positive(f) / 2 : formats::min_positive(f);
   std::string text = fmt::format(
-      "The accumulator is rounded once a beat, n times in all. With T_t the exact value of beat t "
-      "and "
-      "no overflow,\n\n    |accumulator - exact| <= gamma_n x sum_t |T_t| + n x eta,   gamma_n = n "
-      "u "
-      "/ (1 - n u)\n\nwith u = {} and eta = {}, which counts only where partial sums fall below "
-      "{:.4g}.",
+      "The accumulator is rounded once a beat, n times in all. With T_t the exact value of beat t\n"
+      "and no overflow,\n\n"
+      "    |accumulator - exact| <= gamma_n x sum_t |T_t| + n x eta,   gamma_n = n u / (1 - n "
+      "u)\n\n"
+      "with u = {} and eta = {}, which counts only where partial sums fall below {:.4g}.",
       number(u), number(least), formats::min_normal(f));
   const bool sr = rounding.stochastic();
-  const double tail = sr ? std::ldexp(u, -rounding.random_bits) : 0;
   if (sr)
     text += fmt::format(
-        " Stochastic rounding does better with probability 0.99 (El Arar et al., to first order): "
-        "sqrt(u gamma_2n ln 200) + n u 2^-{} in place of gamma_n.",
+        " Where P bounds the partial\nsums, stochastic rounding also keeps, with probability "
+        "0.99,\n\n    |accumulator - exact| <= u P min(n, 1.63 sqrt(n) + n 2^-{0})\n\n(Hoeffding: "
+        "a "
+        "rounding is off by less than an ulp, and by at most 2^-{0} ulp in the mean).",
         rounding.random_bits);
-  text +=
-      sr ? "\n\n| K | beats n | gamma_n (worst case) | with probability 0.99 |\n|---|---|---|---|\n"
-         : "\n\n| K | beats n | gamma_n |\n|---|---|---|\n";
+  text += sr ? "\n\n| K | beats n | gamma_n | error / P, probability 0.99 |\n|---|---|---|---|\n"
+             : "\n\n| K | beats n | gamma_n |\n|---|---|---|\n";
   for (std::int64_t k : lengths(spec)) {
     const auto beats = static_cast<double>(formats::beats_for(spec, k));
     text += fmt::format("| {} | {} | {} |", k, beats, number(gamma(beats, u)));
-    if (sr)
-      text += fmt::format(
-          " {} |", number(std::sqrt(u * gamma(2 * beats, u) * std::log(200)) + beats * tail));
+    if (sr) text += fmt::format(" {} |", number(stochastic_bound(beats, u, rounding.random_bits)));
     text += "\n";
   }
   text += "\n";
@@ -223,6 +220,12 @@ double unit_roundoff(const ElementFormat& format, const Rounding& rounding) {
 
 double gamma(double n, double u) {
   return n * u < 1 ? n * u / (1 - n * u) : std::numeric_limits<double>::infinity();
+}
+
+double stochastic_bound(double n, double u, int random_bits) {
+  // P(|sum of n steps| >= t) <= 2 exp(-2 t^2 / (n range^2)), range u P: 0.01 at sqrt(ln(200) / 2).
+  const double spread = std::sqrt(n * std::log(200) / 2);
+  return u * std::min(n, spread + std::ldexp(n, -random_bits));
 }
 
 std::string format_rows(const UnitReport& report, const DotSpec& spec) {

@@ -24,4 +24,9 @@ double unit_roundoff(const formats::ElementFormat& format, const formats::Roundi
 /// Algorithms, lemma 3.1); infinity where n u >= 1.
 double gamma(double n, double u);
 
+/// Bound with probability 0.99 of the error of n stochastic roundings with r random bits, over the
+/// largest partial sum: u min(n, sqrt(n ln(200) / 2) + n 2^-r) (Hoeffding's inequality for the
+/// spread; each rounding's mean is off by at most 2^-r ulp).
+double stochastic_bound(double n, double u, int random_bits);
+
 }  // namespace blockdot::rtl_gen

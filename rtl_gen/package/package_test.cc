@@ -1,5 +1,5 @@
 // The package of a unit. Oracles: Icarus for the timing diagram, tclsh for the constraints, PyYAML
-// for the FuseSoC core, and sums of binary32 numbers for the bounds.
+// for the FuseSoC core, and sums in binary32 and bfloat16 for the bounds.
 #include "rtl_gen/package/package.h"
 
 #include <gtest/gtest.h>
@@ -156,13 +156,40 @@ TEST(ErrorBounds, HoldForSumsOfBinary32) {
   EXPECT_GT(worst_one, 0.9 * u);
 }
 
+TEST(ErrorBounds, OfStochasticRoundingHoldInNinetyNineOfAHundredSums) {
+  std::mt19937_64 random(6);
+  const formats::ElementFormat bf16 = formats::parse_element("bf16");
+  constexpr int kTerms = 256, kTrials = 1000;
+  for (int r : {2, 8}) {
+    const formats::Rounding rounding = formats::stochastic_rounding(r);
+    const double bound = stochastic_bound(kTerms, unit_roundoff(bf16, rounding), r);
+    int beyond = 0;
+    double worst = 0;
+    for (int trial = 0; trial < kTrials; ++trial) {
+      double sum = 0, exact = 0, largest = 0;
+      for (int t = 0; t < kTerms; ++t) {
+        const double term = std::ldexp(static_cast<double>(random() % (1u << 20)), -20);
+        exact += term;
+        largest = std::max(largest, sum + term);
+        const auto bits = static_cast<std::uint32_t>(random() >> (64 - r));
+        sum = formats::decode(bf16, formats::encode(bf16, sum + term, rounding, bits));
+      }
+      const double error = std::abs(sum - exact) / largest;
+      beyond += error > bound;
+      worst = std::max(worst, error);
+    }
+    EXPECT_LE(beyond, kTrials / 100) << r;
+    EXPECT_GT(worst, bound / 20) << "a bound that says nothing";
+  }
+}
+
 TEST(Package, ReadmeHasThePortsAndTheNumbersOfItsSpec) {
   struct Case {
     const char *spec, *part;
   };
   for (const Case& c :
        {Case{"a=mxint8 lanes=4 accumulator=fp32", "| 65536 | 16384 | 0.000978 |"},
-        Case{"a=mxint8 lanes=4 accumulator=bf16:sr:8", "| none |"},
+        Case{"a=mxint8 lanes=4 accumulator=bf16:sr:8", "| 1024 | 256 | none |"},
         Case{"a=mxint8 lanes=4 accumulator=kulisch[40:-20]", "| 65536 | 16384 | 2^-6 = 0.0156 |"},
         Case{"a=mxint8 lanes=4", "half a unit in the last place"}}) {
     const auto spec = parse_dot_spec(c.spec);
