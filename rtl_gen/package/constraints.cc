@@ -56,10 +56,9 @@ std::string constraints(const UnitReport& report, ConstraintsKind kind) {
   const double input_delay =
       std::max(0.0, std::floor((period - report.critical_path_ns.value) * 1000 + 1e-6) / 1000);
   text += fmt::format(
-      "\n# The first stage begins at the ports: drive them from registers. What the estimated "
-      "longest "
-      "stage\n# ({:.3f} ns) leaves of the period is for the way in.\nset_input_delay {:.3f} -clock "
-      "clk_i {}\n",
+      "\n# The first stage begins at the ports: drive them from registers. What the estimated\n"
+      "# longest stage ({:.3f} ns) leaves of the period is for the way in.\n"
+      "set_input_delay {:.3f} -clock clk_i {}\n",
       report.critical_path_ns.value, input_delay, inputs);
   if (report.latency > 0)
     text += fmt::format(
