@@ -94,11 +94,12 @@ void validate(const DotSpec& spec) {
     throw ConfigError("lanes = {}: must be in [1, 1024]", spec.lanes);
   for (const BlockFormat* operand : {&spec.a, &spec.b}) {
     const char* which = operand == &spec.a ? "a" : "b";
-    if (operand->element.kind == ElementKind::kCodeBook)
+    // Lanes beyond the last element hold the zero code.
+    if (operand->element.kind == ElementKind::kCodeBook &&
+        decode(operand->element, zero_code(operand->element)) != 0)
       throw ConfigError(
-          "{} = {}: a unit takes minifloat, integer and sign-magnitude elements; a code book is "
-          "for "
-          "storage: decode it to bf16 or int8 first",
+          "{} = {}: a unit needs a zero for the lanes at rest, and this code book has none; try "
+          "int2@fp32/32 for -1, 0 and 1",
           which, to_text(*operand));
     if (operand->span != Span::kBlock)
       throw ConfigError(

@@ -65,6 +65,9 @@ const std::vector<Operands>& all_operands() {
       {"e4m3_32_x_e2m1_16", "e4m3@e8m0/32", "e2m1@e8m0/16"},
       {"mx9_x_mxint8", "mx9", "mxint8"},
       {"nvfp4_x_bf16", "e2m1@e4m3/16", "bf16"},
+      {"nf4", "nf4@fp32/64", "nf4@fp32/64"},
+      {"bf16_x_nf4", "bf16", "nf4@bf16/64"},
+      {"dynamic8_x_e4m3", "dynamic8@e8m0/32", "mxfp8_e4m3"},
   };
   return operands;
 }

@@ -16,13 +16,13 @@ namespace {
 using formats::parse_dot_spec;
 using testing::Cycle;
 
-// Formats of the catalogue that a unit takes (elements of at most 16 bits that are no code book,
-// one plain scale a block or none), as `a=NAME lanes=N`.
+// Formats of the catalogue that a unit takes (elements of at most 16 bits with a zero, one plain
+// scale a block or none), as `a=NAME lanes=N`.
 std::vector<std::string> catalogue_specs(int lanes) {
   std::vector<std::string> specs;
   for (const auto& entry : formats::catalogue()) {
     const formats::BlockFormat f = formats::parse_block_format(entry.name);
-    if (f.element.width() <= 16 && f.element.kind != formats::ElementKind::kCodeBook &&
+    if (f.element.width() <= 16 && decode(f.element, zero_code(f.element)) == 0 &&
         f.span == formats::Span::kBlock && !f.has_outer() && !f.scale.of_maximum)
       specs.push_back(fmt::format("a={} lanes={}", entry.name, lanes));
   }

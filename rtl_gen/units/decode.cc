@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "formats/error.h"
 
 namespace blockdot::rtl_gen {
@@ -65,10 +68,32 @@ Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_
   return out;
 }
 
+// Magnitudes of a code book in units of 2^lsb_exponent, by code.
+std::vector<Int> book_magnitudes(const ElementFormat& f) {
+  std::vector<Int> magnitudes;
+  for (float value : formats::code_book_values(f.book))
+    magnitudes.emplace_back(
+        static_cast<std::int64_t>(std::ldexp(std::fabs(value), -formats::lsb_exponent(f))));
+  return magnitudes;
+}
+
+// table[first + code], the code's bits from the top deciding first.
+Fx lookup(Graph& g, const Fx& code, const std::vector<Int>& table, std::size_t first = 0) {
+  if (code.width() == 1) return mux(code, constant(g, table[first + 1]), constant(g, table[first]));
+  const int below = code.width() - 1;
+  const Fx rest = bits(code, 0, below);
+  return mux(bit(code, below), lookup(g, rest, table, first + (std::size_t{1} << below)),
+             lookup(g, rest, table, first));
+}
+
 }  // namespace
 
 Int max_integer(const ElementFormat& f) {
   if (f.kind == ElementKind::kInteger) return pow2(f.int_bits - 1) - (f.symmetric ? 1 : 0);
+  if (f.kind == ElementKind::kCodeBook) {
+    const std::vector<Int> magnitudes = book_magnitudes(f);
+    return *std::max_element(magnitudes.begin(), magnitudes.end());
+  }
   const std::uint32_t code = formats::max_finite_code(f);
   if (f.kind == ElementKind::kSignMagnitude) return code;
   const int exponent = static_cast<int>(code >> f.man_bits);
@@ -99,8 +124,16 @@ Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::st
     case ElementKind::kSignMagnitude:
       e.significand = bits(code, 0, f.int_bits);
       break;
-    case ElementKind::kCodeBook:
-      BLOCKDOT_CHECK(false, "validate(DotSpec) refuses {}", formats::to_text(f));
+    case ElementKind::kCodeBook: {
+      // Values rise with the code: the negative ones come first.
+      std::vector<Int> negative;
+      for (float value : formats::code_book_values(f.book))
+        negative.emplace_back(value < 0 ? 1 : 0);
+      e.significand =
+          rtl_gen::name(lookup(g, code, book_magnitudes(f)), fmt::format("{}_sig", name));
+      e.sign = lookup(g, code, negative);
+      break;
+    }
     case ElementKind::kMinifloat: {
       const Fields fields = split(g, f, bits(code, 0, f.exp_bits + f.man_bits), name);
       e.significand = fields.significand;

@@ -248,9 +248,11 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       continue;
     }
     if (!x_inf && !y_inf) continue;
-    // A zero is an element whose code has no bit below the sign.
+    // A zero is an element whose code has no bit below the sign, or the book's code of zero.
     const auto zero = [&](const BlockFormat& f, const OperandPorts& p) {
       const Fx code = element_code(f, p, j);
+      if (f.element.kind == ElementKind::kCodeBook)
+        return equal(code, constant(g, formats::zero_code(f.element)));
       const int low = f.element.kind == ElementKind::kInteger ? code.width() : code.width() - 1;
       return is_zero(bits(code, 0, low));
     };
