@@ -41,7 +41,7 @@ FRONT = {
 OTHERS = [("mxfp8_e5m2", "", 32), ("mxfp6_e3m2", "", 32), ("mxfp6_e2m3", "", 32), ("bm8", "", 32),
           ("mx9", "", 16), ("mxfp8_e4m3", "mxfp4_e2m1", 32), ("mxint8", "mxfp8_e4m3", 32)]
 OTHERS += [(a, "", lanes) for a in BARS for lanes in (8, 16)]
-OTHERS += [(a + "/64", "", 64) for a in ("int8@e8m0", "e2m1@e8m0", "e4m3@e8m0")]
+OTHERS += [("e2m1@e8m0/64", "", 64)]
 
 FLOW = pathlib.Path("scripts/measure_unit.sh")
 
