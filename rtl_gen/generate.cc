@@ -214,12 +214,22 @@ void note_facts(UnitReport& report, UnitKind kind, const UnitFacts& facts) {
   report.accumulator_lsb = facts.accumulator_lsb;
 }
 
-// Open fields as the technology takes them where no format was asked for.
-Structure with_defaults(Structure s, Technology technology) {
+// The structure of a unit of several formats: open fields as the technology takes them. Products
+// enter as complements behind the shifter, whatever the technology.
+Structure multi_structure(const Structure& wanted, Technology technology) {
+  if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative ||
+      (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
+    throw ConfigError(
+        "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
+        "split, "
+        "signs=after, any sum and adder, and cells=library with technology osu018",
+        to_text(wanted));
+  Structure s = wanted;
   const Structure plain = plain_structure(technology);
   if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
   if (s.align == Align::kAuto) s.align = plain.align;
-  if (s.signs == Signs::kAuto) s.signs = plain.signs;
+  s.signs = Signs::kAfter;
   if (s.sum == Summation::kAuto) s.sum = plain.sum;
   if (s.adder == Adder::kAuto) s.adder = plain.adder;
   if (s.cells == Cells::kAuto) s.cells = plain.cells;
@@ -373,7 +383,7 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   formats::validate(spec);
   UnitFacts facts;
   Arch arch = wanted;
-  arch.structure = with_defaults(arch.structure, arch.technology);
+  arch.structure = multi_structure(arch.structure, arch.technology);
   const bool fused = spec.addend.has_value();
   Graph graph = (fused ? build_fused_unit : build_multi_unit)(spec, !arch.combinational, &facts,
                                                               arch.structure, arch.technology);

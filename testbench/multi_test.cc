@@ -320,5 +320,91 @@ TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) 
   EXPECT_EQ(unit.check(vectors), 40000);
 }
 
+TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
+  for (const char* technology : {"generic", "osu018", "xilinx"})
+    for (const char* addend : {"", "fp32", "bf16"}) {
+      const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend);
+      const rtl_gen::Unit unit = rtl_gen::generate(spec, combinational(technology));
+      EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << technology << addend;
+    }
+}
+
+// Icarus keeps unknown bits that Verilator would hide; the pipeline is deep and random.
+TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
+  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "2", "fp32");
+  rtl_gen::Arch arch;
+  arch.clock_ns = 1;
+  arch.schedule = rtl_gen::ScheduleKind::kRandom;
+  arch.schedule_seed = 5;
+  const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+  const auto latency = static_cast<std::size_t>(unit.report.latency);
+  ASSERT_GT(latency, 5u);
+  const std::vector<Vector> vectors = random_vectors(spec, 500, 9);
+  std::vector<rtl_gen::testing::Cycle> cycles;
+  for (std::size_t i = 0; i < vectors.size() + latency; ++i) {
+    const Vector& v = vectors[i % vectors.size()];
+    const ModeFormats& m = mode_of(spec, v);
+    const auto slots = [&](const std::vector<std::uint32_t>& codes, int width, int slot) {
+      rtl_gen::Int word = 0;
+      for (std::size_t k = 0; k < codes.size(); ++k) {
+        const int terms = spec.terms(m), at = static_cast<int>(k);
+        word += rtl_gen::Int(codes[k])
+                << static_cast<unsigned>(at / terms * slot + at % terms * width);
+      }
+      return word;
+    };
+    rtl_gen::testing::Cycle cycle;
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (!port.is_input || port.name == "clk_i") continue;
+      if (port.name == "rst_ni")
+        cycle.push_back(1);
+      else if (port.name == "valid_i")
+        cycle.push_back(1);
+      else if (port.name == "mode_i")
+        cycle.push_back(v.mode);
+      else if (port.name == "a_i")
+        cycle.push_back(slots(v.a, m.a.width(), spec.slot_a()));
+      else if (port.name == "b_i")
+        cycle.push_back(slots(v.b, m.b.width(), spec.slot_b()));
+      else
+        cycle.push_back(v.c);
+    }
+    cycles.push_back(cycle);
+  }
+  const auto outputs =
+      rtl_gen::testing::simulate(rtl_gen::testing::Simulator::kIcarus, unit.verilog,
+                                 unit.report.top, unit.report.ports, cycles);
+  std::size_t result = 0;
+  for (const rtl_gen::Port& port : unit.report.ports) {
+    if (port.is_input) continue;
+    if (port.name == "result_o") break;
+    ++result;
+  }
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    const Vector& v = vectors[i];
+    ASSERT_EQ(outputs[i + latency].at(result),
+              rtl_gen::Int(models::golden_fused(spec, v.mode, v.a, v.b, v.c)))
+        << i;
+  }
+}
+
+TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
+  const auto error = [](const char* modes, const char* lanes, const char* addend) -> std::string {
+    try {
+      formats::resolve_multi(modes, lanes, addend);
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(error("", "", "").find("e4m3,e5m2"), std::string::npos);
+  EXPECT_NE(error("e4m3,int8", "", "").find("takes minifloats"), std::string::npos);
+  EXPECT_NE(error("e4m3,e4m3", "", "").find("given twice"), std::string::npos);
+  EXPECT_NE(error("e4m3", "65", "").find("[1, 64]"), std::string::npos);
+  EXPECT_NE(error("e4m3,e5m2", "8", "fp16").find("try fp32 or bf16"), std::string::npos);
+  EXPECT_NE(error("e4m3", "8", "e4m3").find("with Inf and NaN"), std::string::npos);
+  EXPECT_EQ(error("e4m3,e5m2", "8", "fp32"), "");
+}
+
 }  // namespace
 }  // namespace blockdot::testbench
