@@ -296,14 +296,16 @@ class Prover {
     rtl_gen::Unit unit = block_dot(point_, lanes);
     sim::TemporaryFolder folder;
     write_file_atomic(folder.path() / "unit.v", unit.verilog);
+    write_file_atomic(folder.path() / "cells.v", rtl_gen::kCellModels);
     write_file_atomic(folder.path() / "miter.v", miter(unit.report, groups));
     for (const char* side : {"whole", "parts"})
       sim::require_tool(
           {"yosys", "-q", "-p",
-           fmt::format("read_verilog unit.v miter.v; hierarchy -check -top {0}; proc; flatten; "
-                       "opt -full; techmap; opt; simplemap; opt_clean -purge; aigmap; "
-                       "write_aiger {0}.aig",
-                       side)},
+           fmt::format(
+               "read_verilog unit.v cells.v miter.v; hierarchy -check -top {0}; proc; flatten; "
+               "opt -full; techmap; opt; simplemap; opt_clean -purge; aigmap; "
+               "write_aiger {0}.aig",
+               side)},
           folder.path());
     sim::ToolResult result =
         sim::run_tool({"berkeley-abc", "-q",

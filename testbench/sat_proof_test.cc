@@ -57,15 +57,13 @@ rtl_gen::Unit block_dot(int lanes, rtl_gen::Technology technology = rtl_gen::Tec
 // Exit code of the proof: 0 where the solver shows equality.
 int prove(const std::string& verilog, int lanes, int sum_width, std::string& log) {
   int code = -1;
-  // Yosys reads the cells of a unit, and this is what they do.
-  const char* cells =
-      "module FAX1 (input A, B, C, output YC, YS);\n  assign {YC, YS} = A + B + C;\nendmodule\n";
-  log = rtl_gen::testing::run_yosys(
-      {{"unit.v", verilog}, {"prove.v", oracle(lanes, sum_width)}, {"cells.v", cells}},
-      "read_verilog unit.v prove.v cells.v\nhierarchy -check -top "
-      "prove\nproc -norom\nflatten\nopt -full\nwreduce\nopt -full\n"
-      "sat -verify -prove equal_o 1 prove\n",
-      code);
+  log = rtl_gen::testing::run_yosys({{"unit.v", verilog},
+                                     {"prove.v", oracle(lanes, sum_width)},
+                                     {"cells.v", rtl_gen::kCellModels}},
+                                    "read_verilog unit.v prove.v cells.v\nhierarchy -check -top "
+                                    "prove\nproc -norom\nflatten\nopt -full\nwreduce\nopt -full\n"
+                                    "sat -verify -prove equal_o 1 prove\n",
+                                    code);
   return code;
 }
 

@@ -144,11 +144,10 @@ std::string lint(const std::string& verilog, const std::string& module_name, boo
   if (code != 0 && more.empty()) more = "iverilog fails";
   said += more;
   if (with_yosys) {
-    // The one library cell that a unit may name.
-    dir.write("cells.v", "module FAX1 (input A, B, C, output YC, YS); endmodule\n");
-    more = dir.run("yosys -q -p 'read_verilog -lib cells.v; read_verilog " + file +
-                       "; hierarchy -check; proc; check -assert'",
-                   code);
+    dir.write("cells.v", kCellModels);
+    more = dir.run(
+        "yosys -q -p 'read_verilog cells.v " + file + "; hierarchy -check; proc; check -assert'",
+        code);
     if (code != 0) said += "yosys: " + more;
   }
   return said;
