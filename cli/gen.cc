@@ -113,7 +113,8 @@ void add_gen(CLI::App& program, Context& context) {
                    "pairs as in e4m3xe2m1 (instead of --a and --b)")
       ->type_name("FORMAT,...");
   command
-      ->add_option("--addend", arguments->addend, "Addend and result of a fused unit (default fp32)")
+      ->add_option("--addend", arguments->addend,
+                   "Addend and result of a fused unit (default fp32)")
       ->type_name("FLOAT");
   command->get_option("--a")->required(false);
   command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "formats/error.h"
+#include "models/integer_kernels.h"
 #include "models/lfsr_jump.h"
 #include "models/wide_int.h"
 
@@ -258,6 +259,42 @@ TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
     QuantizedMatrix b = quantize(spec.b, row_major(y.data(), 2, 3));
     EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << text;
   }
+}
+
+TEST(Gemm, EqualsGoldenProductByProductInABf16Accumulator) {
+  std::int64_t checked = 0;
+  unsigned seed = 300;
+  for (const char* format : {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1",
+                             "mxint8", "bm8_e4m3", "bm6", "e4m3"})
+    for (const char* rest :
+         {"accumulator=bf16 output=bf16", "accumulator=bf16", "accumulator=bf16 output=e4m3",
+          "accumulator=bf16:sr:16 output=bf16 rounding=sr:16",
+          "accumulator=bf16:sr:8 output=bf16 rounding=sr:8", "accumulator=bf16:sr:5",
+          "accumulator=bf16:sr:13 output=fp16 rounding=rtz", "accumulator=bf16:sr:1"})
+      for (Data data : kAllData) {
+        std::string text = fmt::format("a={} lanes=1 {}", format, rest);
+        checked += expect_equal(text, 3, 37, 70, data, ++seed, 1);
+        ++seed;
+        checked += expect_equal(text, 9, 3, 1 + seed % 80, data, seed, 2);
+      }
+  EXPECT_GT(checked, 50'000);
+}
+
+TEST(Gemm, GivesTheSameBitsOnEveryTargetOfTheProcessor) {
+  for (const std::string& target : integer_targets()) {
+    SCOPED_TRACE(target);
+    use_integer_target(target);
+    unsigned seed = 500;
+    for (const char* text :
+         {"a=mxint8 accumulator=fp32", "a=mxint8", "a=mxfp6_e3m2 accumulator=fp32", "a=mxfp4_e2m1",
+          "a=bm8 accumulator=fp32", "a=mx9", "a=mxfp8_e4m3 b=mxfp4_e2m1",
+          "a=mxfp8_e4m3 lanes=1 accumulator=bf16 output=bf16",
+          "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16 output=bf16 rounding=sr:16"})
+      for (Data data : {Data::kNormal, Data::kWide, Data::kCodes})
+        expect_equal(text, 7, 67, 96, data, ++seed, 2);
+  }
+  use_integer_target("");
+  EXPECT_FALSE(integer_targets().empty());
 }
 
 TEST(Gemm, EqualsGoldenForRandomSpecs) {
