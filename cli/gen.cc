@@ -1,4 +1,4 @@
-// blockdot gen: Verilog, its report and its testbench for a chosen format.
+// blockdot gen: the package of a unit for a chosen format.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -8,6 +8,7 @@
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "rtl_gen/generate.h"
+#include "rtl_gen/package/package.h"
 #include "sim/cosim/testbench.h"
 
 namespace blockdot::cli {
@@ -49,6 +50,7 @@ void run(const GenArguments& arguments, const Context& context) {
   const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
   fs::path out = arguments.out;
   rtl_gen::Unit unit;
+  std::vector<rtl_gen::PackageFile> files;
   sim::Testbench testbench;
   if (kind == rtl_gen::UnitKind::kMulti || kind == rtl_gen::UnitKind::kFused) {
     const formats::MultiSpec spec = multi_spec(arguments, kind);
@@ -61,14 +63,21 @@ void run(const GenArguments& arguments, const Context& context) {
                         arguments.unit);
     const formats::DotSpec spec = formats::resolve(arguments.spec.text);
     unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), arguments.top);
+    files = rtl_gen::make_package(unit, spec, arguments.vectors);
     if (arguments.vectors > 0)
       testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
   }
-  // All is known now; the report comes last, so that what it describes is there.
-  write_file_atomic(out / "unit.v", unit.verilog);
-  if (arguments.vectors > 0) sim::write_testbench(out, testbench);
+  const std::string first = files.empty() ? "unit.v" : "README.md";
+  files.insert(files.begin(), {"unit.v", unit.verilog});
+  if (arguments.vectors > 0) {
+    files.push_back({"vectors.hex", testbench.vectors});
+    files.push_back({"unit_tb.v", testbench.verilog});
+  }
+  // The report comes last, so that what it describes is there.
   nlohmann::json report = rtl_gen::to_json(unit.report);
-  write_file_atomic(out / "unit.json", report.dump(2) + "\n");
+  files.push_back({"unit.json", report.dump(2) + "\n"});
+  for (const rtl_gen::PackageFile& file : files) check_writable(out / file.name);
+  for (const rtl_gen::PackageFile& file : files) write_file_atomic(out / file.name, file.text);
   if (context.json) {
     print_json(report);
     return;
@@ -84,13 +93,15 @@ void run(const GenArguments& arguments, const Context& context) {
   figure("area", r.area);
   figure("path", r.critical_path_ns);
   figure("state", r.register_bits);
-  fmt::print("  wrote    {}\n           {}\n", (out / "unit.v").string(),
-             (out / "unit.json").string());
+  fmt::print("  wrote    {} with", (out / first).string());
+  for (const rtl_gen::PackageFile& file : files)
+    if (file.name != first) fmt::print(" {}", file.name);
+  fmt::print("\n");
   if (arguments.vectors > 0)
     fmt::print(
-        "           {} and vectors.hex\nCheck it in any simulator:\n"
+        "Check it in any simulator:\n"
         "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
-        (out / "unit_tb.v").string(), out.string());
+        out.string());
 }
 
 }  // namespace
@@ -117,7 +128,9 @@ void add_gen(CLI::App& program, Context& context) {
                    "Addend and result of a fused unit (default fp32)")
       ->type_name("FLOAT");
   command->get_option("--a")->required(false);
-  command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder for the package: Verilog, constraints, testbench, README")
       ->required()
       ->type_name("DIR");
   command->add_option("--top", arguments->top, "Name of the module")

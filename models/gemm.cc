@@ -537,10 +537,13 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   check_operands(spec, a, b);
   GemmResult quick{a.rows, b.rows, spec.output, {}};
   quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
-  if (gemm_by_integers(spec, a, b, options.threads, quick) ||
-      gemm_by_macs(spec, a, b, options.seed, options.threads, quick) ||
-      gemm_by_doubles(spec, a, b, options.threads, quick))
-    return quick;
+  auto taken = [&quick](std::string_view way) {
+    quick.way = way;
+    return std::move(quick);
+  };
+  if (gemm_by_integers(spec, a, b, options.threads, quick)) return taken("integers");
+  if (gemm_by_macs(spec, a, b, options.seed, options.threads, quick)) return taken("macs");
+  if (gemm_by_doubles(spec, a, b, options.threads, quick)) return taken("doubles");
   Job job{spec,
           a,
           b,
@@ -580,6 +583,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   bool tiled =
       (spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec)) &&
       scale_bits(spec.a.scale) + scale_bits(spec.b.scale) <= 32;
+  job.result.way = tiled ? "tiles" : "results";
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);
   else if (tiled)

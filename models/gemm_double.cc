@@ -18,8 +18,6 @@ using formats::RoundingMode;
 
 namespace {
 
-int ceil_log2(std::int64_t x) { return std::bit_width(static_cast<std::uint64_t>(x - 1)); }
-
 class DoubleGemm {
  public:
   DoubleGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b, bool fp32,

@@ -50,10 +50,7 @@ class IntegerGemm {
                               row_ranges_);
     pack<kIntegerCols, kBytes>(b, b_units, column_panels_, columns_.data(), column_scales_.data(),
                                column_ranges_);
-    most_sum_bits_ =
-        std::ilogb(static_cast<double>(a_units.most) * static_cast<double>(b_units.most) *
-                   static_cast<double>(words_ * kInWord)) +
-        1;
+    most_sum_bits_ = ceil_log2(a_units.most * b_units.most * words_ * kInWord);
   }
 
   bool exact() const {
@@ -68,7 +65,7 @@ class IntegerGemm {
           // Each alone, and the column's times the sum.
           if (x.low < -149 || x.high > 127 || y.low < -149 || y.high > 127 - 24) return false;
         } else {
-          int more = std::ilogb(static_cast<double>(count())) + 1;
+          int more = ceil_log2(count());
           if (most_sum_bits_ + more + high - low > 53 || low < -900 || high > 900) return false;
         }
       }

@@ -2,6 +2,7 @@
 // powers of two, and the range that a row spans.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <new>
 #include <vector>
@@ -26,6 +27,11 @@ class Buffer {
  private:
   T* data_;
 };
+
+/// The least e with 2^e >= x >= 1.
+inline int ceil_log2(std::int64_t x) {
+  return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(x - 1)));
+}
 
 /// The elements of a format as integers of 2^unit.
 struct Units {
