@@ -22,6 +22,7 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   std::string unit = "dot", out, top = "unit";
+  std::string modes, addend;
   int vectors = 256;
   bool explain = false;
   std::uint64_t seed = 1;
@@ -45,17 +46,54 @@ void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
     fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
 }
 
+formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind kind) {
+  const formats::DotSpecText& text = arguments.spec.text;
+  for (const auto& [field, value] : {std::pair{"a", text.a},
+                                     {"b", text.b},
+                                     {"accumulator", text.accumulator},
+                                     {"output", text.output},
+                                     {"rounding", text.rounding},
+                                     {"specials", text.specials},
+                                     {"max-k", text.max_k}})
+    if (!value.empty())
+      throw ConfigError("{} = {}: unit {} takes --modes, --lanes and --addend only", field, value,
+                        arguments.unit);
+  const bool fused = kind == rtl_gen::UnitKind::kFused;
+  if (!fused && !arguments.addend.empty())
+    throw ConfigError("addend = {}: unit multi adds none; use --unit fused", arguments.addend);
+  return formats::resolve_multi(arguments.modes, text.lanes,
+                                fused && arguments.addend.empty() ? "fp32" : arguments.addend);
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
-  formats::DotSpec spec = formats::resolve(arguments.spec.text);
-  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec,
-                                         resolve(arguments.arch), arguments.top);
-  if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
+  const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
   fs::path out = arguments.out;
-  std::vector<rtl_gen::PackageFile> files = rtl_gen::make_package(unit, spec, arguments.vectors);
+  rtl_gen::Unit unit;
+  std::vector<rtl_gen::PackageFile> files;
+  sim::Testbench testbench;
+  if (kind == rtl_gen::UnitKind::kMulti || kind == rtl_gen::UnitKind::kFused) {
+    if (arguments.explain)
+      throw ConfigError("explain: unit {} has one structure a technology; see docs/structures.md",
+                        arguments.unit);
+    const formats::MultiSpec spec = multi_spec(arguments, kind);
+    unit = rtl_gen::generate(spec, resolve(arguments.arch), arguments.top);
+    if (arguments.vectors > 0)
+      testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
+  } else {
+    if (!arguments.modes.empty() || !arguments.addend.empty())
+      throw ConfigError("unit = {}: takes no modes and no addend; use --unit multi or fused",
+                        arguments.unit);
+    const formats::DotSpec spec = formats::resolve(arguments.spec.text);
+    unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), arguments.top);
+    if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
+    files = rtl_gen::make_package(unit, spec, arguments.vectors);
+    if (arguments.vectors > 0)
+      testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
+  }
+  const std::string first = files.empty() ? "unit.v" : "README.md";
   files.insert(files.begin(), {"unit.v", unit.verilog});
   if (arguments.vectors > 0) {
-    sim::Testbench testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
     files.push_back({"vectors.hex", testbench.vectors});
     files.push_back({"unit_tb.v", testbench.verilog});
   }
@@ -79,9 +117,9 @@ void run(const GenArguments& arguments, const Context& context) {
   figure("area", r.area);
   figure("path", r.critical_path_ns);
   figure("state", r.register_bits);
-  fmt::print("  wrote    {} with", (out / "README.md").string());
+  fmt::print("  wrote    {} with", (out / first).string());
   for (const rtl_gen::PackageFile& file : files)
-    if (file.name != "README.md") fmt::print(" {}", file.name);
+    if (file.name != first) fmt::print(" {}", file.name);
   fmt::print("\n");
   if (arguments.vectors > 0)
     fmt::print(
@@ -98,12 +136,24 @@ void add_gen(CLI::App& program, Context& context) {
   add_spec_options(*command, arguments->spec);
   add_arch_options(*command, arguments->arch);
   command
-      ->add_option("--unit", arguments->unit,
-                   "dot (accumulates and rounds) or block-dot (the bare exact sum)")
+      ->add_option(
+          "--unit", arguments->unit,
+          "dot (accumulates and rounds), block-dot (the bare exact sum), multi (the same in "
+          "formats chosen by a mode input) or fused (multi with an addend, rounded once)")
       ->capture_default_str()
       ->type_name("KIND");
   command->add_flag("--explain", arguments->explain,
                     "Print, to standard error, which structures were weighed and which was chosen");
+  command
+      ->add_option("--modes", arguments->modes,
+                   "Formats of a multi or fused unit in the order of mode codes: e4m3,e5m2,e2m1 or "
+                   "pairs as in e4m3xe2m1 (instead of --a and --b)")
+      ->type_name("FORMAT,...");
+  command
+      ->add_option("--addend", arguments->addend,
+                   "Addend and result of a fused unit (default fp32)")
+      ->type_name("FLOAT");
+  command->get_option("--a")->required(false);
   command
       ->add_option("--out", arguments->out,
                    "Folder for the package: Verilog, constraints, testbench, README")
@@ -124,6 +174,7 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
+       "blockdot gen --unit fused --modes e4m3,e5m2 --lanes 8 --combinational --out unit/",
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }

@@ -11,6 +11,7 @@
 #include "rtl_gen/build/lower.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/emit/names.h"
+#include "rtl_gen/units/multi.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -61,6 +62,9 @@ Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts,
       return build_dot_unit(spec, facts, structure, technology);
     case UnitKind::kBlockDot:
       return build_block_dot_unit(spec, framed, facts, structure, technology);
+    case UnitKind::kMulti:
+    case UnitKind::kFused:
+      throw ConfigError("unit = {}: takes modes, not a and b", to_text(kind));
   }
   BLOCKDOT_CHECK(false, "unit kind");
   return {};
@@ -138,6 +142,20 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
   return "";
 }
 
+// Of a command line: how it is built, and the module's name.
+std::string arch_options(const Arch& arch, std::string_view top) {
+  std::string text;
+  text += arch.combinational ? " --combinational" : fmt::format(" --clock-ns {}", arch.clock_ns);
+  text += fmt::format(" --tech {}", to_text(arch.technology));
+  if (!arch.combinational && arch.schedule != ScheduleKind::kMinRegister)
+    text += fmt::format(" --schedule {}", to_text(arch.schedule));
+  if (arch.schedule == ScheduleKind::kRandom)
+    text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
+  if (arch.structure != kPlain) text += fmt::format(" --arch {}", to_text(arch.structure));
+  if (top != kDefaultTop) text += fmt::format(" --top {}", top);
+  return text;
+}
+
 std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
                          std::string_view top) {
   std::string text =
@@ -152,15 +170,71 @@ std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
     if (spec.specials == formats::SpecialsPolicy::kNan) text += " --specials nan";
     text += fmt::format(" --max-k {}", spec.max_k);
   }
-  text += arch.combinational ? " --combinational" : fmt::format(" --clock-ns {}", arch.clock_ns);
-  text += fmt::format(" --tech {}", to_text(arch.technology));
-  if (!arch.combinational && arch.schedule != ScheduleKind::kMinRegister)
-    text += fmt::format(" --schedule {}", to_text(arch.schedule));
-  if (arch.schedule == ScheduleKind::kRandom)
-    text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
-  if (arch.structure != kPlain) text += fmt::format(" --arch {}", to_text(arch.structure));
-  if (top != kDefaultTop) text += fmt::format(" --top {}", top);
-  return text;
+  return text + arch_options(arch, top);
+}
+
+std::string command_line(const formats::MultiSpec& spec, const Arch& arch, std::string_view top) {
+  std::string text = fmt::format("blockdot gen --unit {} --modes ", to_text(kind_of(spec)));
+  for (std::size_t i = 0; i < spec.modes.size(); ++i)
+    text += (i ? "," : "") + to_text(spec.modes[i]);
+  text += fmt::format(" --lanes {}", spec.lanes);
+  if (spec.addend) text += fmt::format(" --addend {}", shell_argument(to_text(*spec.addend)));
+  return text + arch_options(arch, top);
+}
+
+std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
+                       const UnitFacts& facts) {
+  if (port == "valid_i") return "a beat is presented";
+  if (port == "valid_o") return "the outputs are those of a beat";
+  if (port == "mode_i") {
+    std::string text;
+    for (std::size_t i = 0; i < spec.modes.size(); ++i)
+      text += fmt::format("{}{}: {}{}", i ? ", " : "", i, to_text(spec.modes[i]),
+                          spec.terms(spec.modes[i]) == 2 ? ", two terms a lane" : "");
+    return text;
+  }
+  if (port == "a_i" || port == "b_i") {
+    const int slot = port == "a_i" ? spec.slot_a() : spec.slot_b();
+    return fmt::format("{} slots, lane j at bits [j*{} +: {}], its codes from the lowest bit up",
+                       spec.lanes, slot, slot);
+  }
+  if (port == "c_i") return fmt::format("addend in {}", to_text(*spec.addend));
+  if (port == "result_o") return fmt::format("the rounded sum in {}", to_text(*spec.addend));
+  if (port == "sum_o")
+    return fmt::format("exact sum of products, two's complement, times 2^{}", facts.sum_lsb);
+  if (port == "nan_o") return "some element is NaN or Inf: ignore sum_o";
+  BLOCKDOT_CHECK(false, "port {}", port);
+  return "";
+}
+
+void note_facts(UnitReport& report, UnitKind kind, const UnitFacts& facts) {
+  report.kind = kind;
+  report.sum_lsb = facts.sum_lsb;
+  report.sum_width = facts.sum_width;
+  report.accumulator_width = facts.accumulator_width;
+  report.accumulator_lsb = facts.accumulator_lsb;
+}
+
+// The structure of a unit of several formats: open fields as the technology takes them. Products
+// enter as complements behind the shifter, whatever the technology.
+Structure multi_structure(const Structure& wanted, Technology technology) {
+  if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative ||
+      (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
+    throw ConfigError(
+        "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
+        "split, "
+        "signs=after, any sum and adder, and cells=library with technology osu018",
+        to_text(wanted));
+  Structure s = wanted;
+  const Structure plain = plain_structure(technology);
+  if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
+  if (s.align == Align::kAuto) s.align = plain.align;
+  s.signs = Signs::kAfter;
+  if (s.sum == Summation::kAuto) s.sum = plain.sum;
+  if (s.adder == Adder::kAuto) s.adder = plain.adder;
+  if (s.cells == Cells::kAuto) s.cells = plain.cells;
+  return s;
 }
 
 std::string purpose(UnitKind kind, const DotSpec& spec) {
@@ -179,14 +253,18 @@ std::string_view to_text(UnitKind kind) {
       return "dot";
     case UnitKind::kBlockDot:
       return "block-dot";
+    case UnitKind::kMulti:
+      return "multi";
+    case UnitKind::kFused:
+      return "fused";
   }
   return "?";
 }
 
 UnitKind parse_unit_kind(std::string_view text) {
-  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot})
+  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot, UnitKind::kMulti, UnitKind::kFused})
     if (to_text(k) == text) return k;
-  throw ConfigError("unit = {}: must be dot or block-dot", text);
+  throw ConfigError("unit = {}: must be dot, block-dot, multi or fused", text);
 }
 
 std::string to_text(const Arch& arch) {
@@ -215,15 +293,18 @@ Graph build_graph(UnitKind kind, const DotSpec& spec) {
   return build(kind, spec, false, nullptr, kPlain, Technology::kGeneric);
 }
 
-Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
+Graph build_graph(const formats::MultiSpec& spec) {
+  formats::validate(spec);
+  return (spec.addend ? build_fused_unit : build_multi_unit)(spec, false, nullptr, kPlain,
+                                                             Technology::kGeneric);
+}
+
+Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const UnitText& text) {
   validate(wanted);
   check_top(top);
   Unit unit;
-  UnitFacts facts;
   Arch arch = wanted;
-  formats::validate(spec);
-  arch.structure = choose(spec, arch.technology, arch.structure).structure;
-  unit.graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
+  unit.graph = std::move(graph);
   unit.lowered = lower(unit.graph, sum_options(arch.structure, arch.technology));
   const CostModel cost(arch.technology);
   if (!arch.combinational && arch.clock_ns == 0)
@@ -234,17 +315,12 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
 
   UnitReport& r = unit.report;
   r.top = top;
-  r.kind = kind;
-  r.spec_text = spec_line(kind, spec);
+  r.spec_text = text.spec;
   r.arch_text = to_text(arch);
   r.clock_ns = arch.clock_ns;
   r.latency = unit.schedule.latency;
   r.interval = 1;
-  r.sum_lsb = facts.sum_lsb;
-  r.sum_width = facts.sum_width;
-  r.accumulator_width = facts.accumulator_width;
-  r.accumulator_lsb = facts.accumulator_lsb;
-  r.exact_level = exact_level(kind, spec);
+  r.exact_level = text.exact;
   r.critical_node = unit.schedule.critical_node;
   if (!arch.combinational || !unit.lowered.states().empty()) {
     r.ports.push_back({"clk_i", true, 1, "clock, rising edge"});
@@ -252,10 +328,10 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   }
   for (NodeId i : unit.lowered.inputs()) {
     const Node& n = unit.lowered.node(i);
-    r.ports.push_back({n.name, true, n.width, meaning_of(n.name, spec, facts)});
+    r.ports.push_back({n.name, true, n.width, text.meaning(n.name)});
   }
   for (const Graph::Output& o : unit.lowered.outputs())
-    r.ports.push_back({o.name, false, unit.lowered.width(o.node), meaning_of(o.name, spec, facts)});
+    r.ports.push_back({o.name, false, unit.lowered.width(o.node), text.meaning(o.name)});
 
   const double area = cost.area(unit.lowered) +
                       static_cast<double>(unit.schedule.register_bits) * cost.register_area();
@@ -268,21 +344,67 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   VerilogRequest request;
   request.module_name = r.top;
   request.ports = r.ports;
-  request.header = {
-      fmt::format("{}: {}", r.top, purpose(kind, spec)),
-      "",
-      fmt::format("  spec   {}", r.spec_text),
-      fmt::format("  arch   {}", r.arch_text),
-      fmt::format(
-          "  cost   latency {}, interval {}, {} register bits, est. {:.2f} ns, est. {:.0f} {}",
-          r.latency, r.interval, unit.schedule.register_bits, unit.schedule.critical_path_ns, area,
-          cost.area_unit()),
-      fmt::format("  exact  {}", r.exact_level),
-      "",
-      "Generated by blockdot. Do not edit; regenerate with:",
-      "  " + command_line(kind, spec, arch, r.top),
-  };
+  request.header = {fmt::format("{}: {}", r.top, text.purpose), ""};
+  if (!r.spec_text.empty()) request.header.push_back(fmt::format("  spec   {}", r.spec_text));
+  request.header.push_back(fmt::format("  arch   {}", r.arch_text));
+  request.header.push_back(fmt::format(
+      "  cost   latency {}, interval {}, {} register bits, est. {:.2f} ns, est. {:.0f} {}",
+      r.latency, r.interval, unit.schedule.register_bits, unit.schedule.critical_path_ns, area,
+      cost.area_unit()));
+  if (!r.exact_level.empty()) request.header.push_back(fmt::format("  exact  {}", r.exact_level));
+  request.header.insert(
+      request.header.end(),
+      {"", "Generated by blockdot. Do not edit; regenerate with:", "  " + text.command(arch)});
   unit.verilog = emit_verilog(unit.lowered, unit.schedule, request);
+  return unit;
+}
+
+Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
+  validate(wanted);
+  check_top(top);
+  formats::validate(spec);
+  UnitFacts facts;
+  Arch arch = wanted;
+  arch.structure = choose(spec, arch.technology, arch.structure).structure;
+  Graph graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
+  UnitText text;
+  text.purpose = purpose(kind, spec);
+  text.spec = spec_line(kind, spec);
+  text.exact = exact_level(kind, spec);
+  text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
+  text.command = [&](const Arch& built) { return command_line(kind, spec, built, top); };
+  Unit unit = build_unit(std::move(graph), arch, top, text);
+  note_facts(unit.report, kind, facts);
+  return unit;
+}
+
+UnitKind kind_of(const formats::MultiSpec& spec) {
+  return spec.addend ? UnitKind::kFused : UnitKind::kMulti;
+}
+
+Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_view top) {
+  validate(wanted);
+  check_top(top);
+  formats::validate(spec);
+  UnitFacts facts;
+  Arch arch = wanted;
+  arch.structure = multi_structure(arch.structure, arch.technology);
+  const bool fused = spec.addend.has_value();
+  Graph graph = (fused ? build_fused_unit : build_multi_unit)(spec, !arch.combinational, &facts,
+                                                              arch.structure, arch.technology);
+  UnitText text;
+  text.spec = to_text(spec);
+  text.purpose = fmt::format("dot product of {} lanes in {} formats by mode{}.", spec.lanes,
+                             spec.modes.size(), fused ? ", with an addend, rounded once" : "");
+  text.exact = fused ? fmt::format(
+                           "the products and the addend are summed exactly and rounded once "
+                           "to {}, to nearest, ties to even",
+                           to_text(*spec.addend))
+                     : "the products of all lanes are summed exactly";
+  text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
+  text.command = [&](const Arch& built) { return command_line(spec, built, top); };
+  Unit unit = build_unit(std::move(graph), arch, top, text);
+  note_facts(unit.report, kind_of(spec), facts);
   return unit;
 }
 

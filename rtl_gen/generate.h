@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "formats/dot_spec.h"
+#include "formats/multi_spec.h"
 #include "rtl_gen/cost/cost.h"
 #include "rtl_gen/emit/verilog.h"
 #include "rtl_gen/ir/graph.h"
@@ -44,8 +46,10 @@ std::string to_text(const Arch& arch);
 enum class UnitKind {
   kDot,       // accumulates beats from `first` to `last`, rounds to the output
   kBlockDot,  // the bare exact sum of one beat
+  kMulti,     // the bare exact sum in one of several formats (MultiSpec)
+  kFused,     // that sum and an addend, rounded once (MultiSpec)
 };
-/// "dot", "block-dot".
+/// "dot", "block-dot", "multi", "fused".
 std::string_view to_text(UnitKind kind);
 UnitKind parse_unit_kind(std::string_view text);
 
@@ -100,7 +104,23 @@ struct Unit {
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
 
+/// A unit of several formats: kMulti, or kFused where the spec has an addend.
+Unit generate(const formats::MultiSpec& spec, const Arch& arch, std::string_view top = "unit");
+UnitKind kind_of(const formats::MultiSpec& spec);
+
+/// What is written about a module beside its graph.
+struct UnitText {
+  std::string purpose;      // one line, after the module's name
+  std::string spec, exact;  // lines of the header; empty: none
+  std::function<std::string(const std::string& port)> meaning;
+  std::function<std::string(const Arch& arch)> command;  // that makes it again, under this clock
+};
+/// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
+/// for graphs that are no dot unit. ConfigError as generate.
+Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
+
 /// The graph alone, without schedule or text: for the interpreter.
 Graph build_graph(UnitKind kind, const formats::DotSpec& spec);
+Graph build_graph(const formats::MultiSpec& spec);
 
 }  // namespace blockdot::rtl_gen

@@ -240,6 +240,9 @@ std::string format_rows(const UnitReport& report, const DotSpec& spec) {
       else
         text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
       return text + element_row("`result_o`", spec.output);
+    case UnitKind::kMulti:
+    case UnitKind::kFused:
+      break;  // of a MultiSpec: not packaged
   }
   return text;
 }

@@ -31,6 +31,9 @@ std::vector<Beat> scenario(UnitKind kind) {
               {false, false, false, "", ""},
               {true, true, true, "B", "B"},
               {true, true, true, "C", "C"}};
+    case UnitKind::kMulti:
+    case UnitKind::kFused:
+      break;  // of a MultiSpec: not packaged
   }
   return {};
 }

@@ -13,6 +13,7 @@
 #include "formats/file_io.h"
 #include "formats/lfsr.h"
 #include "models/golden.h"
+#include "models/multi.h"
 
 namespace blockdot::sim {
 namespace {
@@ -136,6 +137,18 @@ std::string line(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec, 
   return bits.hex() + "\n";
 }
 
+/// A sum in units of 2^lsb.
+models::Exact::Integer whole_units(const models::Exact& sum, int lsb) {
+  models::Exact units = ldexp(sum, -lsb);
+  BLOCKDOT_CHECK(units.is_zero() || units.exponent() >= 0, "a sum below its unit's lowest bit");
+  return models::Exact::Integer(units.significand() << static_cast<unsigned>(units.exponent()));
+}
+
+std::uint32_t addend_mask(const formats::MultiSpec& spec) {
+  const int width = spec.addend.value().width();
+  return width == 32 ? ~0u : (1u << width) - 1;
+}
+
 /// The outputs of a block dot for a beat, in the order of the ports.
 Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
                        const models::Beat& beat) {
@@ -144,11 +157,7 @@ Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& 
   for (const rtl_gen::Port& port : unit.ports) {
     if (port.is_input || is_clocking(port)) continue;
     if (port.name == "sum_o") {
-      models::Exact units = ldexp(golden.sum, -unit.sum_lsb);
-      BLOCKDOT_CHECK(units.is_zero() || units.exponent() >= 0, "a sum below its unit's lowest bit");
-      bits.add(
-          models::Exact::Integer(units.significand() << static_cast<unsigned>(units.exponent())),
-          port.width);
+      bits.add(whole_units(golden.sum, unit.sum_lsb), port.width);
     } else if (port.name == "scale_o") {
       bits.add(std::uint64_t{beat.a_scale} + beat.b_scale, port.width);
     } else if (port.name == "nan_o") {
@@ -160,8 +169,7 @@ Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& 
   return bits;
 }
 
-std::string testbench_text(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec,
-                           int cycles, int count) {
+std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int count) {
   int low = 0, out = 0;
   std::string due = "(cycle >= LATENCY) && (cycle < CYCLES + LATENCY)";
   std::string clocking, slices, outputs;
@@ -274,10 +282,9 @@ endmodule
 
 `default_nettype wire
 )",
-      fmt::arg("top", unit.top), fmt::arg("results", count),
-      fmt::arg("spec", formats::to_text(spec)), fmt::arg("latency", unit.latency),
-      fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
-      fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
+      fmt::arg("top", unit.top), fmt::arg("results", count), fmt::arg("spec", unit.spec_text),
+      fmt::arg("latency", unit.latency), fmt::arg("cycles", cycles), fmt::arg("out", out),
+      fmt::arg("low", low), fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
       fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
       fmt::arg("clocking", clocking), fmt::arg("due", due), fmt::arg("differ", differ),
       fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
@@ -329,7 +336,72 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
       add(true, t == 0, t + 1 == beats, false, expected);
     }
   }
-  testbench.verilog = testbench_text(unit.report, spec, cycles, count);
+  testbench.verilog = testbench_text(unit.report, cycles, count);
+  return testbench;
+}
+
+Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& spec, int count,
+                         std::uint64_t seed) {
+  if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
+  std::mt19937_64 random(seed);
+  Testbench testbench;
+  for (int r = 0; r < count; ++r) {
+    const auto mode = static_cast<std::size_t>(random() % spec.modes.size());
+    const formats::ModeFormats& m = spec.modes[mode];
+    const int terms = spec.terms(m);
+    const bool any = random() % 8 == 0;  // else all codes are finite
+    const auto side = [&](const formats::ElementFormat& f) {
+      std::vector<std::uint32_t> codes(static_cast<std::size_t>(spec.lanes * terms));
+      for (std::uint32_t& code : codes) do
+          code = static_cast<std::uint32_t>(random()) & ((1u << f.width()) - 1);
+        while (!any && !std::isfinite(formats::decode(f, code)));
+      return codes;
+    };
+    const std::vector<std::uint32_t> a = side(m.a), b = side(m.b);
+    const auto c = static_cast<std::uint32_t>(random());
+    Bits bits;
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (port.is_input || is_clocking(port)) continue;
+      if (port.name == "result_o") {
+        bits.add(std::uint64_t{models::golden_fused(spec, static_cast<int>(mode), a, b,
+                                                    c & addend_mask(spec))},
+                 port.width);
+        continue;
+      }
+      const models::MultiSum golden = models::golden_multi(spec, static_cast<int>(mode), a, b);
+      if (port.name == "sum_o")
+        bits.add(whole_units(golden.sum, unit.report.sum_lsb), port.width);
+      else if (port.name == "nan_o")
+        bits.add(std::uint64_t{golden.special}, port.width);
+      else
+        throw ConfigError("unit: output {} is none that a testbench can check", port.name);
+    }
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (!port.is_input || is_clocking(port)) continue;
+      // From the last lane on; what lies above its codes in a slot is arbitrary.
+      const auto slots = [&](const std::vector<std::uint32_t>& codes, int width, int slot) {
+        for (int j = spec.lanes; j-- > 0;) {
+          bits.add(random(), slot - terms * width);
+          for (int t = terms; t-- > 0;)
+            bits.add(codes[static_cast<std::size_t>(j * terms + t)], width);
+        }
+      };
+      if (port.name == "valid_i")
+        bits.add(std::uint64_t{1}, port.width);
+      else if (port.name == "mode_i")
+        bits.add(std::uint64_t{mode}, port.width);
+      else if (port.name == "a_i")
+        slots(a, m.a.width(), spec.slot_a());
+      else if (port.name == "b_i")
+        slots(b, m.b.width(), spec.slot_b());
+      else if (port.name == "c_i")
+        bits.add(std::uint64_t{c}, port.width);
+      else
+        throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
+    }
+    testbench.vectors += bits.hex() + "\n";
+  }
+  testbench.verilog = testbench_text(unit.report, count, count);
   return testbench;
 }
 

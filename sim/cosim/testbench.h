@@ -28,6 +28,10 @@ struct Testbench {
 Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int count,
                          std::uint64_t seed = 1);
 
+/// The same for a unit of several formats: `count` beats of random modes.
+Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& spec, int count,
+                         std::uint64_t seed = 1);
+
 /// Writes unit_tb.v and vectors.hex into `folder`.
 void write_testbench(const std::filesystem::path& folder, const Testbench& testbench);
 

@@ -1,0 +1,129 @@
+#include "formats/multi_spec.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "formats/error.h"
+#include "formats/text.h"
+
+namespace blockdot::formats {
+
+namespace {
+
+constexpr int kMaxModes = 16;
+constexpr int kMaxLanes = 64;
+constexpr int kMaxWidth = 8;
+
+// "e4m3xe2m1": no element format has an x in its text.
+ModeFormats parse_mode(std::string_view text) {
+  const std::size_t x = text.find('x');
+  if (x == std::string_view::npos) return {parse_element(text), parse_element(text)};
+  return {parse_element(text.substr(0, x)), parse_element(text.substr(x + 1))};
+}
+
+}  // namespace
+
+int MultiSpec::slot_a() const {
+  int width = 0;
+  for (const ModeFormats& m : modes) width = std::max(width, m.a.width());
+  return width;
+}
+
+int MultiSpec::slot_b() const {
+  int width = 0;
+  for (const ModeFormats& m : modes) width = std::max(width, m.b.width());
+  return width;
+}
+
+int MultiSpec::terms(const ModeFormats& mode) const {
+  return 2 * mode.a.width() <= slot_a() && 2 * mode.b.width() <= slot_b() ? 2 : 1;
+}
+
+int MultiSpec::mode_bits() const {
+  int bits = 0;
+  while ((std::size_t{1} << bits) < modes.size()) ++bits;
+  return bits;
+}
+
+std::string to_text(const ModeFormats& mode) {
+  if (mode.a == mode.b) return to_text(mode.a);
+  return fmt::format("{}x{}", to_text(mode.a), to_text(mode.b));
+}
+
+std::string to_text(const MultiSpec& spec) {
+  std::string text = "modes=";
+  for (std::size_t i = 0; i < spec.modes.size(); ++i)
+    text += (i ? "," : "") + to_text(spec.modes[i]);
+  text += fmt::format(" lanes={}", spec.lanes);
+  if (spec.addend) text += fmt::format(" addend={}", to_text(*spec.addend));
+  return text;
+}
+
+int product_lsb(const MultiSpec& spec) {
+  int lsb = lsb_exponent(spec.modes[0].a) + lsb_exponent(spec.modes[0].b);
+  for (const ModeFormats& m : spec.modes)
+    lsb = std::min(lsb, lsb_exponent(m.a) + lsb_exponent(m.b));
+  return lsb;
+}
+
+int sum_bound(const MultiSpec& spec) {
+  int bound = product_lsb(spec);
+  for (const ModeFormats& m : spec.modes) {
+    // At most 64 * 2 products of 8-bit significand products: exact in a double.
+    const double most = max_value(m.a) * max_value(m.b) * spec.lanes * spec.terms(m);
+    bound = std::max(bound, std::ilogb(most) + 1);
+  }
+  return bound;
+}
+
+void validate(const MultiSpec& spec) {
+  if (spec.modes.empty() || spec.modes.size() > kMaxModes)
+    throw ConfigError("modes = {} formats: must be in [1, {}], as in e4m3,e5m2", spec.modes.size(),
+                      kMaxModes);
+  for (std::size_t i = 0; i < spec.modes.size(); ++i) {
+    const ModeFormats& m = spec.modes[i];
+    for (const ElementFormat* f : {&m.a, &m.b}) {
+      validate(*f);
+      if (f->kind != ElementKind::kMinifloat || f->special == Special::kFnuz ||
+          f->width() > kMaxWidth)
+        throw ConfigError(
+            "modes = {}: a mode takes minifloats of at most {} bits that are not fnuz, such as "
+            "e4m3, e5m2, e3m2, e2m3 or e2m1",
+            to_text(*f), kMaxWidth);
+    }
+    if (std::find(spec.modes.begin(), spec.modes.begin() + static_cast<std::ptrdiff_t>(i), m) !=
+        spec.modes.begin() + static_cast<std::ptrdiff_t>(i))
+      throw ConfigError("modes = {}: given twice", to_text(m));
+  }
+  if (spec.lanes < 1 || spec.lanes > kMaxLanes)
+    throw ConfigError("lanes = {}: must be in [1, {}]", spec.lanes, kMaxLanes);
+  if (!spec.addend) return;
+  const ElementFormat& f = *spec.addend;
+  validate(f);
+  if (f.kind != ElementKind::kMinifloat || f.special != Special::kIeee)
+    throw ConfigError("addend = {}: must be a float with Inf and NaN such as fp32 or bf16",
+                      to_text(f));
+  // A sum that is not the addend itself is normal and finite then, and subnormal addends lie below
+  // all that a rounding can read (rtl_gen/units/fused.cc).
+  const int least = product_lsb(spec) - f.man_bits - 3, most = sum_bound(spec) + f.man_bits + 2;
+  if (1 - f.bias > least || max_exponent(f) < most)
+    throw ConfigError(
+        "addend = {}: its exponents must cover [{}, {}], where sums of these products lie; try "
+        "fp32 or bf16",
+        to_text(f), least, most);
+}
+
+MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend) {
+  MultiSpec spec;
+  if (modes.empty()) throw ConfigError("modes = (nothing): formats are needed, e.g. e4m3,e5m2");
+  for (const std::string& text : split(modes, ','))
+    spec.modes.push_back(parse_mode(to_lower(text)));
+  if (!lanes.empty()) spec.lanes = static_cast<int>(parse_int("lanes", lanes, 1, kMaxLanes));
+  if (!addend.empty()) spec.addend = parse_element(addend);
+  validate(spec);
+  return spec;
+}
+
+}  // namespace blockdot::formats

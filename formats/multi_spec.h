@@ -1,0 +1,75 @@
+// MultiSpec: the contract of a unit that serves several formats, chosen beat by beat by a mode
+// input, and of the fused unit that adds a float to the products before its one rounding.
+//
+// ## Lanes
+// A lane holds one slot of each operand, as wide as the widest code of any mode. The codes of a
+// mode sit at the bottom of their slot, the bits above them are not read. Where the codes of both
+// operands take half of their slots or less, a lane holds two terms:
+//
+//   8-bit slots   e4m3  [ code : 8 ]           one term
+//                 e2m3  [ - : 2 | code : 6 ]   one term
+//                 e2m1  [ code 1 | code 0 ]    two terms
+//
+// ## Value
+//   multi   sum_j a_j b_j                      exact, in one fixed-point field for all modes
+//   fused   round_F(sum_j a_j b_j + c)         c and the result in F = `addend`; one rounding of
+//   the
+//                                              exact sum, to nearest, ties to the even code
+//
+// ## Special values
+// A NaN or Inf element, in a multi unit, makes the sum mean nothing and raises its flag. In a fused
+// unit NaN makes the result the canonical quiet NaN; so do Inf times zero and Infs of both signs
+// (the addend counts among them); else an Inf is the result. An exact zero is +0, whatever its
+// terms. A mode code beyond the last mode is never driven.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/element_format.h"
+
+namespace blockdot::formats {
+
+/// The element formats of one mode. Text form: `e4m3`, or `e4m3xe2m1` for a pair.
+struct ModeFormats {
+  ElementFormat a, b;
+
+  bool operator==(const ModeFormats&) const = default;
+};
+
+struct MultiSpec {
+  std::vector<ModeFormats> modes;       // 1..16; the mode code is the index
+  int lanes = 8;                        // 1..64
+  std::optional<ElementFormat> addend;  // fused units only
+
+  /// Bits of a slot of a and of b.
+  int slot_a() const;
+  int slot_b() const;
+  /// Terms a lane in a mode: 1 or 2.
+  int terms(const ModeFormats& mode) const;
+  /// Bits of the mode port; 0 with one mode.
+  int mode_bits() const;
+
+  bool operator==(const MultiSpec&) const = default;
+};
+
+std::string to_text(const ModeFormats& mode);
+/// `modes=e4m3,e5m2 lanes=8`, and ` addend=fp32` where there is one.
+std::string to_text(const MultiSpec& spec);
+
+/// ConfigError naming field, value and range: modes (1..16 pairs of minifloats of at most 8 bits,
+/// not fnuz), lanes, and an addend that is no IEEE-like minifloat or whose exponents do not cover
+/// every sum of products (fp32 and bf16 do).
+void validate(const MultiSpec& spec);
+
+/// A spec of texts: modes `e4m3,e5m2`, lanes (empty: 8), addend (empty: none). Validated.
+MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend);
+
+/// Every product of every mode is a multiple of 2^product_lsb(spec).
+int product_lsb(const MultiSpec& spec);
+/// |sum of products| < 2^sum_bound(spec) in every mode.
+int sum_bound(const MultiSpec& spec);
+
+}  // namespace blockdot::formats

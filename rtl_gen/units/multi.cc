@@ -1,0 +1,381 @@
+// Lanes that serve several formats. Every format's code is read as a right-justified significand
+// and exponent, chosen by the mode; the place of a mode's products in the common field is one more
+// constant in the sum of the exponents:
+//
+//   e4m3   [ 0 x6 x5 x4 x3 | h x2 x1 x0 ]        h: the hidden one
+//   e5m2   [ x6 x5 x4 x3 x2 | 0 h x1 x0 ]
+//   e2m1   [ 0 0 0 x2 x1 | H X0 h x0 ]           two terms: the upper one in capitals
+//
+// Two terms share the multiplier: with the partial products between upper and lower halves gated
+// off,
+//
+//   (A 2^n + a) x (B 2^m + b)  ->  A B 2^(n+m) + a b,
+//
+// and a b fits below A B. The lower product goes the way of the lane's single product; the upper
+// one has a short shifter of its own. Negative terms enter as their complement, the missing +1s and
+// the signs above the field are counted apart (units/dot.cc).
+#include "rtl_gen/units/multi.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "formats/error.h"
+#include "rtl_gen/build/ops.h"
+#include "rtl_gen/units/align.h"
+#include "rtl_gen/units/decode.h"
+#include "rtl_gen/units/multiply.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::ElementFormat;
+using formats::ModeFormats;
+using formats::MultiSpec;
+using formats::Special;
+
+namespace {
+
+struct Term {
+  Fx sign, significand, shift;  // shift: max(exponent, 1)
+  Fx nan, inf;
+};
+
+Fx zext(const Fx& x, int width) {
+  return {x.graph, ops::zext(*x.graph, x.node, width), 0, pow2(width) - 1, 0};
+}
+
+// One flag a mode.
+std::vector<Fx> mode_flags(Graph& g, const MultiSpec& spec, const Fx& mode) {
+  std::vector<Fx> flags;
+  const int n = static_cast<int>(spec.modes.size());
+  for (int i = 0; i < n; ++i) {
+    if (n == 1)
+      flags.push_back(constant(g, 1));
+    else if (n == 2)
+      flags.push_back(i ? mode : not_(mode));
+    else
+      flags.push_back(name(equal(mode, constant(g, i)), fmt::format("mode_{}", i)));
+  }
+  return flags;
+}
+
+// Bit by bit, so that equal bits of several modes need no gate: sum of products.
+Fx choose_bits(Graph& g, const std::vector<Fx>& flags, const std::vector<Fx>& words, int width) {
+  std::vector<Fx> out;
+  for (int i = width - 1; i >= 0; --i) {
+    std::vector<std::pair<Fx, Fx>> options;  // a bit and the modes that want it
+    std::size_t wanting = 0;
+    for (std::size_t m = 0; m < words.size(); ++m) {
+      if (i >= words[m].width()) continue;
+      const Fx b = bit(words[m], i);
+      if (ops::is_zero(g, b.node)) continue;
+      ++wanting;
+      auto same = std::find_if(options.begin(), options.end(),
+                               [&](const auto& o) { return o.first.node == b.node; });
+      if (same == options.end())
+        options.push_back({b, flags[m]});
+      else
+        same->second = or_(same->second, flags[m]);
+    }
+    Fx chosen = constant(g, 0);
+    if (options.size() == 1 && wanting == words.size()) {
+      chosen = options[0].first;
+    } else if (options.size() == 2 && wanting == words.size()) {
+      chosen = mux(options[0].second, options[0].first, options[1].first);
+    } else {
+      for (const auto& [b, flag] : options) chosen = or_(chosen, and_(flag, b));
+    }
+    out.push_back(chosen);
+  }
+  return cat(out);
+}
+
+Fx choose_constant(Graph& g, const std::vector<Fx>& flags, const std::vector<int>& values) {
+  int width = 1;
+  for (int v : values) width = std::max(width, unsigned_width(v));
+  std::vector<Fx> words;
+  for (int v : values) words.push_back(zext(constant(g, v), width));
+  Fx out = choose_bits(g, flags, words, width);
+  out.hi = *std::max_element(values.begin(), values.end());
+  return out;
+}
+
+// What is common to one side of all lanes.
+struct Side {
+  std::vector<ElementFormat> formats;  // by mode
+  std::vector<int> terms;
+  int slot = 0;
+  int half = 0;      // significand bits of a half; 0: no mode has two terms
+  int sig = 0;       // significand bits of a lane
+  int exp = 0;       // of the first term
+  int exp_high = 0;  // of the second
+};
+
+Side side_of(const MultiSpec& spec, bool a) {
+  Side s;
+  s.slot = a ? spec.slot_a() : spec.slot_b();
+  for (const ModeFormats& m : spec.modes) {
+    const ElementFormat& f = a ? m.a : m.b;
+    s.formats.push_back(f);
+    s.terms.push_back(spec.terms(m));
+    s.sig = std::max(s.sig, f.man_bits + 1);
+    s.exp = std::max(s.exp, f.exp_bits);
+    if (spec.terms(m) == 2) {
+      s.half = std::max(s.half, f.man_bits + 1);
+      s.exp_high = std::max(s.exp_high, f.exp_bits);
+    }
+  }
+  s.sig = std::max(s.sig, 2 * s.half);
+  return s;
+}
+
+// Term `t` of a slot: sign, significand and shift, by mode.
+Term decode_term(Graph& g, const Side& side, const std::vector<Fx>& flags, const Fx& slot, int t,
+                 const std::string& label) {
+  std::vector<Fx> signs, mantissas, exponents, used, nans, infs, hidden_places;
+  int width = 0, exp_width = 0;
+  for (std::size_t m = 0; m < flags.size(); ++m) {
+    if (t >= side.terms[m]) continue;
+    const ElementFormat& f = side.formats[m];
+    const Fx code = bits(slot, t * f.width(), f.width());
+    const Fx exponent = bits(code, f.man_bits, f.exp_bits);
+    const Fx normal = nonzero(exponent);
+    used.push_back(flags[m]);
+    signs.push_back(bit(code, f.width() - 1));
+    exponents.push_back(exponent);
+    mantissas.push_back(f.man_bits ? cat({normal, bits(code, 0, f.man_bits)}) : normal);
+    width = std::max(width, f.man_bits + 1);
+    exp_width = std::max(exp_width, f.exp_bits);
+    const Fx magnitude = bits(code, 0, f.width() - 1);
+    switch (f.special) {
+      case Special::kFinite:
+      case Special::kFnuz:  // validate refused it
+        break;
+      case Special::kFn:
+        nans.push_back(and_(flags[m], is_zero(not_(magnitude))));
+        break;
+      case Special::kIeee: {
+        const Fx special = and_(flags[m], is_zero(not_(exponent)));
+        const Fx fraction = f.man_bits ? nonzero(bits(code, 0, f.man_bits)) : constant(g, 0);
+        nans.push_back(and_(special, fraction));
+        infs.push_back(and_(special, not_(fraction)));
+        break;
+      }
+    }
+  }
+  Term out;
+  const bool always = used.size() == flags.size();
+  out.sign = choose_bits(g, used, signs, 1);
+  // The hidden one is the exponent's after the choice, so it is found once.
+  Fx exponent = choose_bits(g, used, exponents, exp_width);
+  if (!always) exponent = bits(exponent, 0, exp_width);
+  const Fx normal = name(nonzero(exponent), label + "_normal");
+  for (std::size_t i = 0; i < mantissas.size(); ++i) {
+    const int man = mantissas[i].width() - 1;
+    mantissas[i] = man ? cat({normal, bits(mantissas[i], 0, man)}) : normal;
+  }
+  out.significand = name(choose_bits(g, used, mantissas, width), label + "_sig");
+  const Fx low = or_(bit(exponent, 0), not_(normal));
+  out.shift = exp_width == 1 ? constant(g, 1) : cat({bits(exponent, 1, exp_width - 1), low});
+  if (exp_width > 1) {
+    out.shift.lo = 1;
+    out.shift = name(out.shift, label + "_exp");
+  }
+  out.nan = name(any_of(g, nans), label + "_nan");
+  out.inf = name(any_of(g, infs), label + "_inf");
+  return out;
+}
+
+// Unsigned product of two words; `split`: the halves do not meet.
+Fx product_of(Graph& g, const Side& a, const Side& b, const Fx& x, const Fx& y, const Fx& split,
+              const Structure& s, Technology technology, const std::string& label) {
+  if (a.half == 0) return multiply(g, x, y, s, technology, label);
+  const Fx whole = not_(split);
+  const auto low = [&](const Fx& w, int half) { return bits(w, 0, half); };
+  const auto high = [&](const Fx& w, int half) { return bits(w, half, w.width() - half); };
+  const auto gated = [&](const Fx& w) { return and_(w, repeat(whole, w.width())); };
+  const Fx for_low = cat({gated(high(x, a.half)), low(x, a.half)});
+  const Fx for_high = cat({high(x, a.half), gated(low(x, a.half))});
+  const Fx lower = multiply(g, for_low, low(y, b.half), s, technology, label + "_lower");
+  const Fx upper = multiply(g, for_high, high(y, b.half), s, technology, label + "_upper");
+  return name(sum(g, {lower, scale(upper, b.half)}), label);
+}
+
+}  // namespace
+
+MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mode, const Fx& a,
+                                   const Fx& b, const Fx& flip, const Structure& structure,
+                                   Technology technology) {
+  const std::vector<Fx> flags = mode_flags(g, spec, mode);
+  const Side sa = side_of(spec, true), sb = side_of(spec, false);
+  const int lsb = formats::product_lsb(spec);
+  std::vector<int> place, place_high, most, most_high;
+  std::vector<Fx> two, two_flags;
+  Int reach = 0, reach_high = 0;  // of one aligned product
+  for (std::size_t m = 0; m < spec.modes.size(); ++m) {
+    const ModeFormats& f = spec.modes[m];
+    const int at = formats::lsb_exponent(f.a) + formats::lsb_exponent(f.b) - lsb;
+    place.push_back(at);
+    const Int largest = (max_integer(f.a) * max_integer(f.b)) << static_cast<unsigned>(at);
+    reach = std::max(reach, largest);
+    if (spec.terms(f) == 2) {
+      two.push_back(flags[m]);
+      two_flags.push_back(flags[m]);
+      place_high.push_back(at);
+      reach_high = std::max(reach_high, largest);
+    }
+  }
+  const Fx is_two = any_of(g, two);
+  const Fx offset = choose_constant(g, flags, place);
+  const int width = range_width(0, reach);
+
+  MultiProducts out;
+  std::vector<Fx> signs, signs_high, nans, plus, minus, special;
+  const auto enter = [&](const Fx& word, const Fx& sign, const std::string& label) {
+    out.terms.push_back(name(xor_(word, repeat(sign, word.width())), label));
+  };
+  const int width_high = two.empty() ? 0 : range_width(0, reach_high);
+  for (int j = 0; j < spec.lanes; ++j) {
+    const auto label = [&](const char* what) { return fmt::format("{}{}", what, j); };
+    g.section("decode");
+    const Fx slot_a = bits(a, j * sa.slot, sa.slot), slot_b = bits(b, j * sb.slot, sb.slot);
+    const Term x = decode_term(g, sa, flags, slot_a, 0, label("a"));
+    const Term y = decode_term(g, sb, flags, slot_b, 0, label("b"));
+    const auto word_of = [&](const Side& side, const Fx& sig, const Term& upper) {
+      const Fx low = zext(sig, side.sig);
+      const Fx high = and_(upper.significand, repeat(is_two, upper.significand.width()));
+      return or_(low, zext({&g, ops::pad_low(g, high.node, side.half), 0, 0, 0}, side.sig));
+    };
+    Fx wx = x.significand, wy = y.significand;
+    Term hx, hy;
+    if (!two.empty()) {
+      hx = decode_term(g, sa, flags, slot_a, 1, label("a_high"));
+      hy = decode_term(g, sb, flags, slot_b, 1, label("b_high"));
+      wx = word_of(sa, wx, hx);
+      wy = word_of(sb, wy, hy);
+    }
+    g.section("multiply");
+    Fx product = product_of(g, sa, sb, wx, wy, is_two, structure, technology, label("prod"));
+    Fx single = product;
+    if (!two.empty()) {
+      const int half = sa.half + sb.half;
+      const Fx upper = bits(product, half, product.width() - half);
+      single = cat({and_(upper, repeat(not_(is_two), upper.width())), bits(product, 0, half)});
+    }
+    g.section("align");
+    std::vector<Fx> exponents = {x.shift, y.shift};
+    if (place.size() > 1) exponents.push_back(offset);
+    Fx shift =
+        add_shifts(g, exponents, technology != Technology::kGeneric && exponents.size() == 2);
+    if (place.size() == 1) shift = shift;
+    shift.lo = x.shift.lo + y.shift.lo;
+    shift = name(assume(shift, shift.lo, std::max<Int>(shift.lo + 1, width + 1)), label("shift"));
+    const int drop = static_cast<int>(shift.lo);
+    const Fx sign = name(xor_(xor_(x.sign, y.sign), flip), label("sign"));
+    enter(structure.align == Align::kSplit
+              ? shift_split(single, shift, drop, width, label("aligned"))
+              : shift_filled(single, constant(g, 0), shift, drop, width, label("aligned")),
+          sign, label("term"));
+    signs.push_back(sign);
+    if (!two.empty()) {
+      const int half = sa.half + sb.half;
+      const Fx upper = bits(product, half, product.width() - half);
+      const Fx gated = and_(upper, repeat(is_two, upper.width()));
+      std::vector<Fx> both = {hx.shift, hy.shift};
+      const int least_high = static_cast<int>(hx.shift.lo + hy.shift.lo);
+      const int base = *std::min_element(place_high.begin(), place_high.end());
+      std::vector<int> rest;
+      for (int p : place_high) rest.push_back(p - base);
+      if (*std::max_element(rest.begin(), rest.end()) > 0)
+        both.push_back(choose_constant(g, two_flags, rest));
+      Fx high_shift = add_shifts(g, both, false);
+      high_shift.lo = least_high;
+      const Fx high_sign =
+          name(and_(xor_(xor_(hx.sign, hy.sign), flip), is_two), label("sign_high"));
+      const Fx word = shift_filled(gated, constant(g, 0), high_shift, least_high, width_high - base,
+                                   label("high"));
+      out.terms.push_back(
+          scale(name(xor_(word, repeat(high_sign, word.width())), label("term_high")), base));
+      signs_high.push_back(high_sign);
+    }
+    g.section("NaN and Inf");
+    for (const Fx& f : {x.nan, x.inf, y.nan, y.inf}) special.push_back(f);
+    nans.push_back(x.nan);
+    nans.push_back(y.nan);
+    nans.push_back(and_(x.inf, is_zero(y.significand)));
+    nans.push_back(and_(y.inf, is_zero(x.significand)));
+    const Fx inf = name(or_(x.inf, y.inf), label("inf"));
+    plus.push_back(and_(inf, not_(sign)));
+    minus.push_back(and_(inf, sign));
+    if (!two.empty()) {
+      for (const Fx& f : {hx.nan, hx.inf, hy.nan, hy.inf}) special.push_back(f);
+      nans.push_back(hx.nan);
+      nans.push_back(hy.nan);
+      nans.push_back(and_(hx.inf, is_zero(hy.significand)));
+      nans.push_back(and_(hy.inf, is_zero(hx.significand)));
+      const Fx inf_high = or_(hx.inf, hy.inf);
+      const Fx minus_high = xor_(xor_(hx.sign, hy.sign), flip);
+      plus.push_back(and_(inf_high, not_(minus_high)));
+      minus.push_back(and_(inf_high, minus_high));
+    }
+  }
+  g.section("signs");
+  // -N 2^w = ~N 2^w - (2^n - 1) 2^w.
+  const auto above = [&](const std::vector<Fx>& negative, int at, int lsb_at, const char* what) {
+    const Fx n = name(sum(g, negative), what);
+    out.terms.push_back(scale(n, lsb_at));
+    out.terms.push_back(scale(not_(n), at));
+    out.terms.push_back(scale(constant(g, 1 - pow2(n.width())), at));
+  };
+  above(signs, width, 0, "negatives");
+  if (!two.empty())
+    above(signs_high, width_high, *std::min_element(place_high.begin(), place_high.end()),
+          "negatives_high");
+  g.section("NaN and Inf");
+  out.nan = name(any_of(g, nans), "any_nan");
+  out.plus_inf = name(any_of(g, plus), "plus_inf");
+  out.minus_inf = name(any_of(g, minus), "minus_inf");
+  out.any_special = name(any_of(g, special), "any_special");
+  return out;
+}
+
+namespace {
+
+// Largest sum over the modes, in units of 2^product_lsb.
+Int largest_sum(const MultiSpec& spec) {
+  Int most = 0;
+  const int lsb = formats::product_lsb(spec);
+  for (const ModeFormats& f : spec.modes) {
+    const int at = formats::lsb_exponent(f.a) + formats::lsb_exponent(f.b) - lsb;
+    most =
+        std::max<Int>(most, ((max_integer(f.a) * max_integer(f.b)) << static_cast<unsigned>(at)) *
+                                spec.lanes * spec.terms(f));
+  }
+  return most;
+}
+
+}  // namespace
+
+Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
+                       const Structure& structure, Technology technology) {
+  Graph g;
+  if (framed) output("valid_o", control(input(g, "valid_i", 1)));
+  const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
+  const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
+  const Fx b = input(g, "b_i", spec.lanes * spec.slot_b());
+  const MultiProducts products =
+      build_multi_products(g, spec, mode, a, b, constant(g, 0), structure, technology);
+  g.section("sum");
+  const Int most = largest_sum(spec);
+  const Fx total = name(sum(g, products.terms, Range{-most, most}), "sum");
+  output("sum_o", total);
+  if (g.node(products.any_special.node).op != Op::kConst) output("nan_o", products.any_special);
+  if (facts) {
+    facts->sum_width = total.width();
+    facts->sum_lsb = formats::product_lsb(spec);
+  }
+  return g;
+}
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,33 @@
+// Units that serve several formats by a mode input (formats/multi_spec.h), and the fused one that
+// adds a float and rounds once.
+#pragma once
+
+#include "formats/multi_spec.h"
+#include "rtl_gen/build/fx.h"
+#include "rtl_gen/units/structure.h"
+#include "rtl_gen/units/unit.h"
+
+namespace blockdot::rtl_gen {
+
+/// The products of all lanes as terms of one sum in units of 2^product_lsb, and their flags.
+struct MultiProducts {
+  std::vector<Fx> terms;
+  Fx nan;                  // a NaN element, or Inf times zero
+  Fx plus_inf, minus_inf;  // some product is Inf of that sign, after `flip`
+  Fx any_special;          // some element is NaN or Inf
+};
+/// `flip` (1 bit): every product changes its sign.
+MultiProducts build_multi_products(Graph& graph, const formats::MultiSpec& spec, const Fx& mode,
+                                   const Fx& a, const Fx& b, const Fx& flip,
+                                   const Structure& structure, Technology technology);
+
+/// mode_i, a_i, b_i in; sum_o, and nan_o where a mode has NaN or Inf, out. `framed`: with valid_i
+/// and valid_o.
+Graph build_multi_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
+                       const Structure& structure, Technology technology);
+
+/// mode_i, a_i, b_i, c_i in; result_o out.
+Graph build_fused_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
+                       const Structure& structure, Technology technology);
+
+}  // namespace blockdot::rtl_gen

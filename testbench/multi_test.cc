@@ -1,0 +1,410 @@
+// Multi-format and fused units, Verilated, against models::golden_multi and models::golden_fused;
+// and the fused model against the processor's fused multiply-add and whole-number arithmetic.
+#include "models/multi.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <random>
+
+#include "formats/error.h"
+#include "models/golden.h"
+#include "rtl_gen/generate.h"
+#include "rtl_gen/testing/simulate.h"
+#include "sim/cosim/model.h"
+
+namespace blockdot::testbench {
+namespace {
+
+using formats::ElementFormat;
+using formats::ModeFormats;
+using formats::MultiSpec;
+using models::Exact;
+
+struct Vector {
+  int mode = 0;
+  std::vector<std::uint32_t> a, b;
+  std::uint32_t c = 0;
+};
+
+rtl_gen::Arch combinational(const char* technology, const char* structure = "") {
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  arch.technology = rtl_gen::parse_technology(technology);
+  arch.structure = rtl_gen::parse_structure(structure);
+  return arch;
+}
+
+const ModeFormats& mode_of(const MultiSpec& spec, const Vector& v) {
+  return spec.modes[static_cast<std::size_t>(v.mode)];
+}
+
+// A Verilated combinational unit beside its model.
+class MultiUnit {
+ public:
+  MultiUnit(const MultiSpec& spec, const rtl_gen::Arch& arch)
+      : spec_(spec),
+        unit_(rtl_gen::generate(spec, arch)),
+        model_(sim::Model::load(source(unit_))) {}
+
+  // Values checked; the first difference fails the test.
+  std::int64_t check(const std::vector<Vector>& vectors) {
+    std::vector<std::uint8_t> in(vectors.size() * model_.input_bytes(), 0);
+    std::vector<std::uint8_t> out(vectors.size() * model_.output_bytes(), 0);
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+      const Vector& v = vectors[i];
+      std::uint8_t* record = in.data() + i * model_.input_bytes();
+      const ModeFormats& m = mode_of(spec_, v);
+      put(record, "a_i", v.a, m.a.width(), spec_.slot_a(), spec_.terms(m));
+      put(record, "b_i", v.b, m.b.width(), spec_.slot_b(), spec_.terms(m));
+      if (model_.has_input("mode_i"))
+        sim::set_field(record, model_.input("mode_i"), static_cast<std::uint64_t>(v.mode));
+      if (spec_.addend) sim::set_field(record, model_.input("c_i"), v.c);
+    }
+    sim::Model::Instance instance(model_);
+    instance.run(static_cast<std::int64_t>(vectors.size()), in.data(), out.data());
+    std::int64_t checked = 0;
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+      const std::string wrong = compare(vectors[i], out.data() + i * model_.output_bytes());
+      if (!wrong.empty()) {
+        const Vector& v = vectors[i];
+        ADD_FAILURE() << fmt::format("{}: vector {}, mode {} a=[{:#x}] b=[{:#x}] c={:#x}: {}",
+                                     to_text(spec_), i, v.mode, fmt::join(v.a, " "),
+                                     fmt::join(v.b, " "), v.c, wrong);
+        return checked;
+      }
+      ++checked;
+    }
+    return checked;
+  }
+
+  const rtl_gen::Unit& unit() const { return unit_; }
+
+ private:
+  static sim::ModelSource source(const rtl_gen::Unit& unit) {
+    sim::ModelSource source;
+    source.verilog = unit.verilog;
+    source.top = unit.report.top;
+    for (const rtl_gen::Port& port : unit.report.ports)
+      source.ports.push_back({port.name, port.is_input, port.width});
+    return source;
+  }
+  void put(std::uint8_t* record, const char* port, const std::vector<std::uint32_t>& codes,
+           int width, int slot, int terms) const {
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      const int lane = static_cast<int>(i) / terms, term = static_cast<int>(i) % terms;
+      put_bits(record, model_.input(port), lane * slot + term * width, width, codes[i]);
+    }
+  }
+  std::string compare(const Vector& v, const std::uint8_t* record) const {
+    if (spec_.addend) {
+      const std::uint32_t golden = models::golden_fused(spec_, v.mode, v.a, v.b, v.c);
+      const sim::ModelField field = model_.output("result_o");
+      const std::uint64_t got = sim::get_bits(record, field, 0, field.width);
+      return got == golden ? "" : fmt::format("result {:#x}, golden {:#x}", got, golden);
+    }
+    const models::MultiSum golden = models::golden_multi(spec_, v.mode, v.a, v.b);
+    bool has_nan = false;
+    for (const rtl_gen::Port& port : unit_.report.ports) has_nan |= port.name == "nan_o";
+    const bool nan = has_nan && sim::get_bits(record, model_.output("nan_o"), 0, 1) != 0;
+    if (nan != golden.special) return fmt::format("nan_o {}", nan);
+    if (nan) return "";
+    const sim::ModelField field = model_.output("sum_o");
+    Exact::Integer value = 0;
+    for (int lo = (field.width - 1) / 32 * 32; lo >= 0; lo -= 32)
+      value = (value << 32) | sim::get_bits(record, field, lo, std::min(32, field.width - lo));
+    const Exact::Integer top = Exact::Integer(1) << static_cast<unsigned>(field.width - 1);
+    if (value >= top) value -= 2 * top;
+    const Exact sum(value, unit_.report.sum_lsb);
+    return sum == golden.sum ? "" : "sum " + sum.text() + ", golden " + golden.sum.text();
+  }
+
+  MultiSpec spec_;
+  rtl_gen::Unit unit_;
+  sim::Model model_;
+};
+
+// ---- Stimulus ----
+
+std::uint32_t random_code(std::mt19937_64& random, const ElementFormat& f, bool finite) {
+  for (;;) {
+    const auto code = static_cast<std::uint32_t>(random() & ((1u << f.width()) - 1));
+    if (!finite || std::isfinite(decode(f, code))) return code;
+  }
+}
+
+// A c that stands where it hurts: near the products' sum, in front of or behind it, at its ties.
+std::uint32_t random_addend(std::mt19937_64& random, const ElementFormat& f, const Exact& sum) {
+  const auto any = static_cast<std::uint32_t>(random() & ((std::uint64_t{1} << f.width()) - 1));
+  const std::uint32_t sign = 1u << (f.width() - 1);
+  if (sum.is_zero() || random() % 4 == 0) return any;
+  const int man = f.man_bits;
+  if (random() % 4 == 0) {
+    // Minus the sum, rounded, and a few steps aside: all of it cancels, or nearly.
+    const std::uint32_t near = models::golden_round(f, -sum, {}, 0, formats::Overflow::kToSpecial);
+    return static_cast<std::uint32_t>(near + random() % 5) - 2;
+  }
+  // Any place from far below to far above the sum; with few or many ones in its significand.
+  const int exponent = sum.floor_log2() + static_cast<int>(random() % 120) - 60 + f.bias;
+  const std::uint32_t ones = (1u << man) - 1;
+  const std::uint32_t patterns[] = {0,  ones,     static_cast<std::uint32_t>(random()) & ones,
+                                    1u, ones - 1, 1u << (man - 1)};
+  return (any & sign) | static_cast<std::uint32_t>(exponent & ((1 << f.exp_bits) - 1)) << man |
+         patterns[random() % 6];
+}
+
+std::vector<Vector> random_vectors(const MultiSpec& spec, int count, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<Vector> vectors;
+  for (int i = 0; i < count; ++i) {
+    Vector v;
+    v.mode = static_cast<int>(random() % spec.modes.size());
+    const ModeFormats& m = mode_of(spec, v);
+    const auto terms = static_cast<std::size_t>(spec.lanes * spec.terms(m));
+    const bool finite = random() % 8 != 0;
+    const auto zeros = random() % 4;  // of few terms, single exponents stand out
+    for (std::size_t j = 0; j < terms; ++j) {
+      const bool zero = random() % 4 < zeros;
+      v.a.push_back(zero ? 0 : random_code(random, m.a, finite));
+      v.b.push_back(random_code(random, m.b, finite));
+    }
+    // Products that cancel: a lane is the negative of the one before.
+    if (terms > 1 && random() % 4 == 0)
+      for (std::size_t j = 1; j < terms; j += 2) {
+        v.a[j] = v.a[j - 1] ^ 1u << (m.a.width() - 1);
+        v.b[j] = v.b[j - 1];
+      }
+    if (spec.addend)
+      v.c = random_addend(random, *spec.addend, models::golden_multi(spec, v.mode, v.a, v.b).sum);
+    vectors.push_back(v);
+  }
+  return vectors;
+}
+
+// Every pair of codes in lane 0 (term 0), the others zero; by mode.
+std::vector<Vector> every_pair(const MultiSpec& spec, int mode) {
+  std::vector<Vector> vectors;
+  std::mt19937_64 random(7);
+  Vector v;
+  v.mode = mode;
+  const ModeFormats& m = mode_of(spec, v);
+  const auto terms = static_cast<std::size_t>(spec.lanes * spec.terms(m));
+  for (std::uint32_t a = 0; a < 1u << m.a.width(); ++a)
+    for (std::uint32_t b = 0; b < 1u << m.b.width(); ++b) {
+      const std::size_t at = (a + b) % terms;  // in every lane by turns
+      v.a.assign(terms, 0);
+      v.b.assign(terms, 0);
+      v.a[at] = a;
+      v.b[at] = b;
+      if (spec.addend)
+        v.c = random_addend(random, *spec.addend, models::golden_multi(spec, mode, v.a, v.b).sum);
+      vectors.push_back(v);
+    }
+  return vectors;
+}
+
+// ---- The model against others ----
+
+// Nearest binary32, ties to even, of n * 2^-149, by whole numbers alone.
+std::uint32_t binary32_of(const Exact::Integer& n) {
+  if (n == 0) return 0;
+  const std::uint32_t sign = n < 0 ? 0x80000000u : 0;
+  const Exact::Integer m = abs(n);
+  const int shift = std::max(0, static_cast<int>(msb(m)) - 23);
+  Exact::Integer kept = m >> static_cast<unsigned>(shift);
+  const Exact::Integer rest = m - (kept << static_cast<unsigned>(shift));
+  if (shift > 0) {
+    const Exact::Integer half = Exact::Integer(1) << static_cast<unsigned>(shift - 1);
+    if (rest > half || (rest == half && kept % 2 == 1)) ++kept;
+  }
+  // `kept` brings its hidden one into the exponent, a carry too.
+  const auto code = static_cast<std::uint64_t>(kept) + (static_cast<std::uint64_t>(shift) << 23);
+  return sign | static_cast<std::uint32_t>(code);
+}
+
+TEST(FusedModel, OfOneProductIsTheProcessorsFma) {
+  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e4m3xe5m2", "1", "fp32");
+  std::int64_t checked = 0;
+  for (int mode = 0; mode < 3; ++mode)
+    for (const Vector& v : every_pair(spec, mode)) {
+      const ModeFormats& m = mode_of(spec, v);
+      const float want =
+          std::fma(static_cast<float>(decode(m.a, v.a[0])), static_cast<float>(decode(m.b, v.b[0])),
+                   std::bit_cast<float>(v.c));
+      const std::uint32_t got = models::golden_fused(spec, mode, v.a, v.b, v.c);
+      if (std::isnan(want)) {
+        ASSERT_EQ(got, 0x7fc00000u);
+      } else if (want == 0) {
+        ASSERT_EQ(got, 0u);  // the contract's zero has no sign
+      } else {
+        ASSERT_EQ(got, std::bit_cast<std::uint32_t>(want)) << v.a[0] << " " << v.b[0] << " " << v.c;
+      }
+      ++checked;
+    }
+  EXPECT_EQ(checked, 3 * 65536);
+}
+
+TEST(FusedModel, OfManyProductsIsTheirWholeNumberSumRounded) {
+  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "8", "fp32");
+  std::int64_t checked = 0;
+  for (const Vector& v : random_vectors(spec, 20000, 11)) {
+    const ModeFormats& m = mode_of(spec, v);
+    const auto whole = [](double x, int lsb) {  // x * 2^-lsb
+      return Exact::Integer(static_cast<std::int64_t>(std::ldexp(x, -lsb)));
+    };
+    const float c = std::bit_cast<float>(v.c);
+    bool finite = std::isfinite(c);
+    Exact::Integer sum = 0;
+    for (std::size_t j = 0; j < v.a.size(); ++j) {
+      const double x = decode(m.a, v.a[j]), y = decode(m.b, v.b[j]);
+      finite = finite && std::isfinite(x) && std::isfinite(y);
+      if (finite) sum += (whole(x, -16) * whole(y, -16)) << (149 - 32);
+    }
+    if (!finite) continue;
+    int exponent = 0;
+    const double fraction = std::frexp(static_cast<double>(c), &exponent);
+    const Exact::Integer significand(static_cast<std::int64_t>(std::ldexp(fraction, 24)));
+    const int place = exponent - 24 + 149;  // below zero only for subnormals' zeros
+    sum += place >= 0
+               ? Exact::Integer(significand << static_cast<unsigned>(place))
+               : Exact::Integer(significand / (Exact::Integer(1) << static_cast<unsigned>(-place)));
+    ASSERT_EQ(models::golden_fused(spec, v.mode, v.a, v.b, v.c), binary32_of(sum));
+    ++checked;
+  }
+  EXPECT_GT(checked, 10000);
+}
+
+// ---- The units against the model ----
+
+struct Built {
+  const char* technology;
+  const char* structure;
+  const char* modes;
+  const char* lanes;
+  const char* addend;
+};
+
+class MultiUnits : public ::testing::TestWithParam<Built> {};
+INSTANTIATE_TEST_SUITE_P(
+    Every, MultiUnits,
+    ::testing::Values(Built{"generic", "", "e4m3,e5m2", "8", "fp32"},
+                      Built{"osu018", "", "e4m3,e5m2", "8", "fp32"},
+                      Built{"xilinx", "", "e4m3,e5m2", "8", "fp32"},
+                      Built{"generic", "", "e4m3,e5m2,e2m3,e3m2,e2m1", "4", "fp32"},
+                      Built{"osu018", "", "e4m3,e5m2,e2m3,e3m2,e2m1", "4", "bf16"},
+                      Built{"generic", "", "e4m3,e5m2,e2m3,e3m2,e2m1", "4", ""},
+                      Built{"osu018", "", "e4m3,e5m2,e2m3,e3m2,e2m1", "8", ""},
+                      Built{"xilinx", "", "e4m3,e5m2,e2m3,e3m2,e2m1", "8", ""},
+                      Built{"generic", "", "e4m3,e4m3xe2m1,e5m2xe4m3", "3", ""},
+                      Built{"generic", "", "e4m3", "1", "fp32"},
+                      Built{"generic", "", "e2m1,e3m0,e4m3:ieee", "2", "bf16"}),
+    [](const auto& p) {
+      std::string name = fmt::format("{}_{}_{}_lanes{}_{}", p.param.technology, p.param.structure,
+                                     p.param.modes, p.param.lanes, p.param.addend);
+      for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+      return name;
+    });
+
+TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) {
+  const Built& built = GetParam();
+  const MultiSpec spec = formats::resolve_multi(built.modes, built.lanes, built.addend);
+  MultiUnit unit(spec, combinational(built.technology, built.structure));
+  for (int mode = 0; mode < static_cast<int>(spec.modes.size()); ++mode) {
+    const std::vector<Vector> pairs = every_pair(spec, mode);
+    EXPECT_EQ(unit.check(pairs), static_cast<std::int64_t>(pairs.size()));
+  }
+  const std::vector<Vector> vectors = random_vectors(spec, 40000, 3);
+  EXPECT_EQ(unit.check(vectors), 40000);
+}
+
+TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
+  for (const char* technology : {"generic", "osu018", "xilinx"})
+    for (const char* addend : {"", "fp32", "bf16"}) {
+      const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend);
+      const rtl_gen::Unit unit = rtl_gen::generate(spec, combinational(technology));
+      EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << technology << addend;
+    }
+}
+
+// Icarus keeps unknown bits that Verilator would hide; the pipeline is deep and random.
+TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
+  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "2", "fp32");
+  rtl_gen::Arch arch;
+  arch.clock_ns = 1;
+  arch.schedule = rtl_gen::ScheduleKind::kRandom;
+  arch.schedule_seed = 5;
+  const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+  const auto latency = static_cast<std::size_t>(unit.report.latency);
+  ASSERT_GT(latency, 5u);
+  const std::vector<Vector> vectors = random_vectors(spec, 500, 9);
+  std::vector<rtl_gen::testing::Cycle> cycles;
+  for (std::size_t i = 0; i < vectors.size() + latency; ++i) {
+    const Vector& v = vectors[i % vectors.size()];
+    const ModeFormats& m = mode_of(spec, v);
+    const auto slots = [&](const std::vector<std::uint32_t>& codes, int width, int slot) {
+      rtl_gen::Int word = 0;
+      for (std::size_t k = 0; k < codes.size(); ++k) {
+        const int terms = spec.terms(m), at = static_cast<int>(k);
+        word += rtl_gen::Int(codes[k])
+                << static_cast<unsigned>(at / terms * slot + at % terms * width);
+      }
+      return word;
+    };
+    rtl_gen::testing::Cycle cycle;
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (!port.is_input || port.name == "clk_i") continue;
+      if (port.name == "rst_ni")
+        cycle.push_back(1);
+      else if (port.name == "valid_i")
+        cycle.push_back(1);
+      else if (port.name == "mode_i")
+        cycle.push_back(v.mode);
+      else if (port.name == "a_i")
+        cycle.push_back(slots(v.a, m.a.width(), spec.slot_a()));
+      else if (port.name == "b_i")
+        cycle.push_back(slots(v.b, m.b.width(), spec.slot_b()));
+      else
+        cycle.push_back(v.c);
+    }
+    cycles.push_back(cycle);
+  }
+  const auto outputs =
+      rtl_gen::testing::simulate(rtl_gen::testing::Simulator::kIcarus, unit.verilog,
+                                 unit.report.top, unit.report.ports, cycles);
+  std::size_t result = 0;
+  for (const rtl_gen::Port& port : unit.report.ports) {
+    if (port.is_input) continue;
+    if (port.name == "result_o") break;
+    ++result;
+  }
+  for (std::size_t i = 0; i < vectors.size(); ++i) {
+    const Vector& v = vectors[i];
+    ASSERT_EQ(outputs[i + latency].at(result),
+              rtl_gen::Int(models::golden_fused(spec, v.mode, v.a, v.b, v.c)))
+        << i;
+  }
+}
+
+TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
+  const auto error = [](const char* modes, const char* lanes, const char* addend) -> std::string {
+    try {
+      formats::resolve_multi(modes, lanes, addend);
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(error("", "", "").find("e4m3,e5m2"), std::string::npos);
+  EXPECT_NE(error("e4m3,int8", "", "").find("takes minifloats"), std::string::npos);
+  EXPECT_NE(error("e4m3,e4m3", "", "").find("given twice"), std::string::npos);
+  EXPECT_NE(error("e4m3", "65", "").find("[1, 64]"), std::string::npos);
+  EXPECT_NE(error("e4m3,e5m2", "8", "fp16").find("try fp32 or bf16"), std::string::npos);
+  EXPECT_NE(error("e4m3", "8", "e4m3").find("with Inf and NaN"), std::string::npos);
+  EXPECT_EQ(error("e4m3,e5m2", "8", "fp32"), "");
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
