@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -78,6 +79,8 @@ struct UnitReport {
 /// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction,
 /// width, meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
+/// [{name, direction, width, meaning}].
+nlohmann::json ports_json(const std::vector<Port>& ports);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
 
@@ -96,6 +99,17 @@ struct Unit {
 /// the testbench's.
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
+
+/// What is written about a module beside its graph.
+struct UnitText {
+  std::string purpose;      // one line, after the module's name
+  std::string spec, exact;  // lines of the header; empty: none
+  std::function<std::string(const std::string& port)> meaning;
+  std::function<std::string(const Arch& arch)> command;  // that makes it again, under this clock
+};
+/// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
+/// for graphs that are no dot unit. ConfigError as generate.
+Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
 
 /// The graph alone, without schedule or text: for the interpreter.
 Graph build_graph(UnitKind kind, const formats::DotSpec& spec);

@@ -1,0 +1,375 @@
+// Arrays and streams, Verilated, against the golden model: whole small products, value by value and
+// in the cycles that the closed forms say.
+//
+//   values   models::gemm_golden; with stochastic rounding one GoldenDot a unit
+//   cycles   rtl_gen::array_cycles; sim::run_stream, the SystemC model, for the stream
+//   stalls   every channel offers and takes at random; the values stay
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <random>
+
+#include "formats/error.h"
+#include "formats/lfsr_jump.h"
+#include "models/golden.h"
+#include "rtl_gen/array/array.h"
+#include "rtl_gen/stream/stream.h"
+#include "rtl_gen/testing/simulate.h"
+#include "sim/cosim/model.h"
+#include "sim/systemc/stream.h"
+
+namespace blockdot::testbench {
+namespace {
+
+using formats::DotSpec;
+using formats::QuantizedMatrix;
+
+// A module driven one cycle after the other by the values of its ports.
+class Pins {
+ public:
+  Pins(const std::string& verilog, const std::string& top, const std::vector<rtl_gen::Port>& ports)
+      : model_(load(verilog, top, ports)),
+        instance_(model_),
+        in_(model_.input_bytes(), 0),
+        out_(model_.output_bytes(), 0) {
+    set("rst_ni", 0);
+    for (int i = 0; i < 3; ++i) clock();
+    set("rst_ni", 1);
+  }
+
+  bool has(std::string_view port) const { return model_.has_input(port); }
+  void clear(std::string_view port) {
+    const sim::ModelField field = model_.input(port);
+    std::fill_n(in_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes,
+                std::uint8_t{0});
+  }
+  void set(std::string_view port, std::uint64_t value) {
+    clear(port);
+    put(port, 0, model_.input(port).width, value);
+  }
+  void put(std::string_view port, int lo, int width, std::uint64_t value) {
+    put_bits(in_.data(), model_.input(port), lo, width, value);
+  }
+  // The outputs of this cycle, then the clock's edge.
+  void clock() {
+    instance_.run(1, in_.data(), out_.data());
+    ++cycle_;
+  }
+  std::uint64_t get(std::string_view port) const { return get(port, 0, model_.output(port).width); }
+  std::uint64_t get(std::string_view port, int lo, int width) const {
+    return sim::get_bits(out_.data(), model_.output(port), lo, width);
+  }
+  std::int64_t cycle() const { return cycle_; }  // cycles clocked
+
+ private:
+  static sim::Model load(const std::string& verilog, const std::string& top,
+                         const std::vector<rtl_gen::Port>& ports) {
+    sim::ModelSource source;
+    source.verilog = verilog;
+    source.top = top;
+    for (const rtl_gen::Port& p : ports) source.ports.push_back({p.name, p.is_input, p.width});
+    return sim::Model::load(source);
+  }
+
+  sim::Model model_;
+  sim::Model::Instance instance_;
+  std::vector<std::uint8_t> in_, out_;
+  std::int64_t cycle_ = 0;
+};
+
+// Operands of an M x N x K product with values of every size, zeros, and now and then NaN or Inf.
+struct Product {
+  QuantizedMatrix a, b;
+};
+Product make_product(const DotSpec& spec, std::int64_t m, std::int64_t n, std::int64_t k,
+                     std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto values = [&](std::int64_t rows) {
+    std::vector<float> x(static_cast<size_t>(rows * k));
+    for (float& v : x) {
+      const auto kind = random() % 64;
+      v = static_cast<float>(static_cast<double>(random() % 4001) / 2000.0 - 1.0);
+      v = std::ldexp(v, static_cast<int>(random() % 13) - 6);
+      if (kind == 0) v = 0;
+      if (kind == 1 && random() % 8 == 0) v = std::numeric_limits<float>::infinity();
+    }
+    return x;
+  };
+  const std::vector<float> x = values(m), w = values(n);
+  return {formats::quantize(spec.a, formats::row_major(x.data(), m, k)),
+          formats::quantize(spec.b, formats::row_major(w.data(), n, k))};
+}
+
+enum class Border { kWilling, kRandom };
+
+// An array run over a whole product, tile after tile.
+class ArrayRun {
+ public:
+  ArrayRun(const rtl_gen::Array& array, const Product& product)
+      : array_(array),
+        spec_(array.spec.unit),
+        product_(product),
+        ranges_(formats::beat_ranges(spec_, product.a.length)) {}
+
+  struct Result {
+    std::vector<std::uint32_t> codes;  // [m][n]
+    std::int64_t cycles = 0;           // from the first start to the last row, both counted
+    std::int64_t closed_form = 0;
+  };
+
+  Result run(Border border, std::uint64_t seed) {
+    const bool os = array_.spec.dataflow == rtl_gen::Dataflow::kOutputStationary;
+    const std::int64_t M = product_.a.rows, N = product_.b.rows;
+    const std::int64_t height = os ? array_.spec.rows : array_.spec.depth;
+    std::vector<rtl_gen::ArrayTile> shapes;
+    for (std::int64_t i = 0; i < M; i += height)
+      for (std::int64_t j = 0; j < N; j += array_.spec.cols) {
+        tiles_.push_back(
+            {i, std::min(height, M - i), j, std::min<std::int64_t>(array_.spec.cols, N - j)});
+        shapes.push_back({static_cast<std::int64_t>(ranges_.size()), tiles_.back().rows});
+      }
+    Result result;
+    result.codes.assign(static_cast<size_t>(M * N), 0xFFFFFFFFu);
+    result.closed_form = array_cycles(array_.timing, shapes);
+
+    Pins pins(array_.verilog(), array_.top, array_.ports);
+    std::mt19937_64 random(seed);
+    const auto willing = [&] { return border == Border::kWilling || random() % 3 != 0; };
+    // What each channel offers now; an offer stands until it is taken.
+    size_t start = 0, in_tile = 0, a_tile = 0, out_tile = 0;
+    std::int64_t in_beat = 0, a_pass = 0, a_row = 0, out_row = 0;
+    bool start_offer = false, in_offer = false, a_offer = false;
+    std::int64_t first = -1;
+    const int w = spec_.output.width();
+    if (!array_.seeds.empty()) {  // the cycle after reset loads the seeds
+      pins.clock();
+    }
+    const auto beats = static_cast<std::int64_t>(ranges_.size());
+    const std::int64_t most = 2000 + 40 * result.closed_form;
+    for (std::int64_t guard = 0; out_tile < tiles_.size(); ++guard) {
+      if (guard > most) throw InternalError("the array hangs");
+      if (!start_offer && start < tiles_.size()) start_offer = willing();
+      if (!in_offer && in_tile < tiles_.size()) in_offer = willing();
+      if (!a_offer && a_tile < tiles_.size()) a_offer = willing();
+      const bool ready = willing();
+      pins.set("start_valid_i", start_offer);
+      if (start_offer) {
+        pins.set("beats_i", static_cast<std::uint64_t>(beats));
+        pins.set("rows_i", static_cast<std::uint64_t>(tiles_[start].rows));
+        pins.set("cols_i", static_cast<std::uint64_t>(tiles_[start].cols));
+      }
+      // Garbage where nothing is offered must not count.
+      const std::string in_valid = os ? "in_valid_i" : "w_valid_i";
+      pins.set(in_valid, in_offer);
+      clear_side("b", pins, random());
+      if (os) clear_side("a", pins, random());
+      if (in_offer) {
+        const Tile& tile = tiles_[in_tile];
+        const formats::BeatRange& range = ranges_[static_cast<size_t>(in_beat)];
+        models::BeatBuffer beat;
+        clear_side("b", pins, 0);
+        for (std::int64_t c = 0; c < tile.cols; ++c) {
+          fill_beat(spec_, product_.a, 0, product_.b, tile.j + c, range, beat);
+          put_slice(pins, "b", spec_.b, static_cast<int>(c), beat.b, beat.b_scale, beat.b_micro);
+        }
+        if (os) {
+          clear_side("a", pins, 0);
+          for (std::int64_t r = 0; r < tile.rows; ++r) {
+            fill_beat(spec_, product_.a, tile.i + r, product_.b, 0, range, beat);
+            put_slice(pins, "a", spec_.a, static_cast<int>(r), beat.a, beat.a_scale, beat.a_micro);
+          }
+        }
+      }
+      if (!os) {
+        pins.set("a_valid_i", a_offer);
+        clear_side("a", pins, random());
+        if (a_offer) {
+          clear_side("a", pins, 0);
+          models::BeatBuffer beat;
+          for (std::int64_t r = 0; r < array_.spec.rows && a_pass + r < beats; ++r) {
+            fill_beat(spec_, product_.a, tiles_[a_tile].i + a_row, product_.b, 0,
+                      ranges_[static_cast<size_t>(a_pass + r)], beat);
+            put_slice(pins, "a", spec_.a, static_cast<int>(r), beat.a, beat.a_scale, beat.a_micro);
+          }
+        }
+      }
+      pins.set("out_ready_i", ready);
+      const std::int64_t now = pins.cycle();
+      pins.clock();
+      if (start_offer && pins.get("start_ready_o")) {
+        if (first < 0) first = now;
+        start_offer = false;
+        ++start;
+      }
+      if (in_offer && pins.get(os ? "in_ready_o" : "w_ready_o")) {
+        in_offer = false;
+        if (++in_beat == beats) {
+          in_beat = 0;
+          ++in_tile;
+        }
+      }
+      if (!os && a_offer && pins.get("a_ready_o")) {
+        a_offer = false;
+        if (++a_row == tiles_[a_tile].rows) {
+          a_row = 0;
+          a_pass += array_.spec.rows;
+          if (a_pass >= beats) {
+            a_pass = 0;
+            ++a_tile;
+          }
+        }
+      }
+      if (ready && pins.get("out_valid_o")) {
+        const Tile& tile = tiles_[out_tile];
+        for (int c = 0; c < array_.spec.cols; ++c) {
+          const auto code = static_cast<std::uint32_t>(pins.get("out_result_o", c * w, w));
+          if (c < tile.cols)
+            result.codes[static_cast<size_t>((tile.i + out_row) * N + tile.j + c)] = code;
+          else
+            EXPECT_EQ(code, 0u) << "column beyond the tile";
+        }
+        const bool last = ++out_row == tile.rows;
+        EXPECT_EQ(pins.get("out_last_o"), last ? 1u : 0u);
+        if (last) {
+          out_row = 0;
+          ++out_tile;
+        }
+        result.cycles = now - first + 1;
+      }
+    }
+    // Nothing is left over.
+    pins.set("start_valid_i", 0);
+    pins.set("out_ready_i", 0);
+    for (int i = 0; i < 50; ++i) {
+      pins.clock();
+      EXPECT_EQ(pins.get("out_valid_o"), 0u) << "a row too many";
+    }
+    return result;
+  }
+
+  struct Tile {
+    std::int64_t i, rows, j, cols;
+  };
+  const std::vector<Tile>& tiles() const { return tiles_; }
+  const std::vector<formats::BeatRange>& ranges() const { return ranges_; }
+
+ private:
+  void clear_side(const std::string& side, Pins& pins, std::uint64_t garbage) const {
+    for (const char* part : {"_i", "_scale_i", "_micro_i"}) {
+      if (!pins.has(side + part)) continue;
+      pins.clear(side + part);
+      if (garbage) {
+        const int width = width_of(side + part);
+        for (int lo = 0; lo < width; lo += 32)
+          pins.put(side + part, lo, std::min(32, width - lo),
+                   garbage & 0xFFFFFFFFu & mask(width - lo));
+      }
+    }
+  }
+  static std::uint64_t mask(int width) {
+    return width >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << width) - 1;
+  }
+  int width_of(const std::string& port) const {
+    for (const rtl_gen::Port& p : array_.ports)
+      if (p.name == port) return p.width;
+    return 0;
+  }
+  void put_slice(Pins& pins, const std::string& side, const formats::BlockFormat& format, int at,
+                 const std::vector<std::uint32_t>& codes, std::uint32_t scale,
+                 const std::vector<std::uint8_t>& micro) const {
+    const int w = format.element.width();
+    const int elements = spec_.lanes * w;
+    for (size_t j = 0; j < codes.size(); ++j)
+      pins.put(side + "_i", at * elements + static_cast<int>(j) * w, w, codes[j]);
+    if (format.scale.width() > 0)
+      pins.put(side + "_scale_i", at * format.scale.width(), format.scale.width(), scale);
+    for (size_t j = 0; j < micro.size(); ++j)
+      pins.put(side + "_micro_i",
+               at * static_cast<int>(micro.size()) * format.micro.bits +
+                   static_cast<int>(j) * format.micro.bits,
+               format.micro.bits, micro[j]);
+  }
+
+  const rtl_gen::Array& array_;
+  const DotSpec& spec_;
+  const Product& product_;
+  std::vector<formats::BeatRange> ranges_;
+  std::vector<Tile> tiles_;
+};
+
+struct Case {
+  const char* spec;
+  const char* dataflow;
+  int rows, cols;
+  std::int64_t m, n, k;
+  int banks = 2, depth = 4;
+  double clock_ns = 0;
+};
+std::string name_of(const Case& c) {
+  std::string name = fmt::format("{}_{}_{}x{}_{}x{}x{}_{}_{}", c.dataflow, c.spec, c.rows, c.cols,
+                                 c.m, c.n, c.k, c.banks, c.depth);
+  for (char& x : name)
+    if (!std::isalnum(static_cast<unsigned char>(x))) x = '_';
+  return name;
+}
+
+void PrintTo(const Case& c, std::ostream* out) { *out << name_of(c); }
+
+rtl_gen::Array make_array(const Case& c) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec(c.spec);
+  spec.rows = c.rows;
+  spec.cols = c.cols;
+  spec.dataflow = rtl_gen::parse_dataflow(c.dataflow);
+  spec.banks = c.banks;
+  spec.depth = c.depth;
+  rtl_gen::Arch arch;
+  arch.clock_ns = c.clock_ns;
+  return generate_array(spec, arch);
+}
+
+class ArrayProduct : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, ArrayProduct,
+    ::testing::Values(
+        Case{"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "os", 2, 3, 5, 7, 72},
+        Case{"a=mxfp4_e2m1 lanes=8 accumulator=kulisch[30:-40]", "os", 3, 2, 4, 3, 40},
+        Case{"a=mxint8 lanes=16 accumulator=kulisch max-k=1024", "os", 1, 4, 3, 6, 20, 1},
+        Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "os", 4, 1, 9, 2, 33, 3},
+        Case{"a=mxfp8_e5m2 lanes=4 accumulator=fp32", "os", 4, 4, 9, 9, 4, 4},
+        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "os", 1, 1, 2, 3, 8},
+        Case{"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "ws", 2, 3, 5, 7, 72, 2, 3},
+        Case{"a=mxfp8_e4m3 lanes=8 accumulator=fp32", "ws", 3, 2, 9, 3, 90, 2, 16},
+        Case{"a=mxfp4_e2m1 lanes=8 accumulator=kulisch[30:-40]", "ws", 4, 4, 6, 5, 96, 2, 6},
+        Case{"a=mxint8 lanes=16 accumulator=kulisch max-k=1024", "ws", 1, 2, 20, 3, 64, 2, 10},
+        Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "ws", 4, 1, 7, 2, 33, 2, 8},
+        Case{"a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=fp32", "ws", 2, 2, 5, 3, 40, 2, 1},
+        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2}),
+    [](const auto& p) { return name_of(p.param); });
+
+TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {
+  const rtl_gen::Array array = make_array(GetParam());
+  const Case& c = GetParam();
+  const Product product = make_product(array.spec.unit, c.m, c.n, c.k, 11);
+  const models::GemmResult golden = models::gemm_golden(array.spec.unit, product.a, product.b);
+  const ArrayRun::Result run = ArrayRun(array, product).run(Border::kWilling, 1);
+  ASSERT_FALSE(golden.codes.empty());
+  EXPECT_EQ(run.codes, golden.codes);
+  EXPECT_EQ(run.cycles, run.closed_form);
+  for (std::uint64_t seed : {1, 2, 3}) {
+    const ArrayRun::Result stalled = ArrayRun(array, product).run(Border::kRandom, seed);
+    EXPECT_EQ(stalled.codes, golden.codes) << "stall seed " << seed;
+    EXPECT_GE(stalled.cycles, run.cycles);
+  }
+}
+
+TEST_P(ArrayProduct, IsCleanUnderEveryLint) {
+  const rtl_gen::Array array = make_array(GetParam());
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const rtl_gen::ModuleFile& file : array.files) files.emplace_back(file.file(), file.text);
+  EXPECT_EQ(rtl_gen::testing::lint(files, array.top), "");
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
