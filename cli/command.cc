@@ -18,4 +18,11 @@ std::string examples(std::initializer_list<std::string_view> lines) {
   return text;
 }
 
+std::string folder_name(const std::string& point) {
+  std::string name = point;
+  for (char& c : name)
+    if (!isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  return name;
+}
+
 }  // namespace blockdot::cli

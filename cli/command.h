@@ -24,6 +24,8 @@ struct Context {
 void add_gen(CLI::App& program, Context& context);
 void add_sim(CLI::App& program, Context& context);
 void add_compare(CLI::App& program, Context& context);
+void add_synth(CLI::App& program, Context& context);
+void add_prove(CLI::App& program, Context& context);
 void add_formats(CLI::App& program, Context& context);
 void add_quantize(CLI::App& program, Context& context);
 void add_gemm(CLI::App& program, Context& context);
@@ -37,6 +39,9 @@ void print_json(const nlohmann::json& document);
 
 /// ConfigError for a seed of 0, which an LFSR cannot leave.
 void check_seed(std::uint64_t seed);
+
+/// A folder name for a design point: what is no letter, digit, dot or dash becomes '_'.
+std::string folder_name(const std::string& point);
 
 /// The common end of a command's --help: "Examples:" and the given lines, indented.
 std::string examples(std::initializer_list<std::string_view> lines);

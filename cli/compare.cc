@@ -28,14 +28,6 @@ struct CompareArguments {
   int jobs = 0;
 };
 
-// A folder name for a point: what is no letter, digit, dot or dash becomes '_'.
-std::string folder_name(const std::string& point) {
-  std::string name = point;
-  for (char& c : name)
-    if (!isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
-  return name;
-}
-
 // Where no result was comparable there is no figure.
 std::string decibel(double value) {
   return std::isfinite(value) ? fmt::format("{:.2f}", value) : "-";

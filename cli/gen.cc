@@ -7,7 +7,9 @@
 #include "cli/spec_options.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "rtl_gen/array/array.h"
 #include "rtl_gen/generate.h"
+#include "rtl_gen/stream/stream.h"
 #include "sim/cosim/testbench.h"
 
 namespace blockdot::cli {
@@ -19,16 +21,67 @@ namespace fs = std::filesystem;
 struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
-  std::string unit = "dot", out, top = "unit";
+  std::string unit = "dot", out, top;
+  std::string dataflow = "os";
+  int rows = 4, cols = 4, banks = 2, depth = 64;
   int vectors = 256;
   std::uint64_t seed = 1;
 };
 
+// A design of several modules: one file each, and what describes them.
+void write_design(const fs::path& out, const std::vector<rtl_gen::ModuleFile>& files,
+                  const nlohmann::json& report, const Context& context) {
+  for (const rtl_gen::ModuleFile& file : files) write_file_atomic(out / file.file(), file.text);
+  write_file_atomic(out / "unit.json", report.dump(2) + "\n");
+  if (context.json) {
+    print_json(report);
+    return;
+  }
+  if (context.quiet) return;
+  fmt::print("{}\n  kind     {}\n  spec     {}\n  arch     {}\n", files[0].name,
+             report["kind"].get<std::string>(), report["spec"].get<std::string>(),
+             report["arch"].get<std::string>());
+  if (report.contains("latency"))
+    fmt::print("  latency  {} cycles, interval {}\n", report["latency"].get<int>(),
+               report["interval"].get<int>());
+  if (report.contains("timing")) fmt::print("  timing   {}\n", report["timing"].dump());
+  if (report.contains("estimates"))
+    for (const auto& [name, figure] : report["estimates"].items())
+      fmt::print("  {:<20} {:.6g} {} ({})\n", name, figure["value"].get<double>(),
+                 figure["unit"].get<std::string>(), figure["provenance"].get<std::string>());
+  fmt::print("  wrote    {}\n", (out / "unit.json").string());
+  for (const rtl_gen::ModuleFile& file : files)
+    fmt::print("           {}\n", (out / file.file()).string());
+}
+
+void run_array(const GenArguments& arguments, const formats::DotSpec& spec,
+               const Context& context) {
+  rtl_gen::ArraySpec array;
+  array.unit = spec;
+  array.rows = arguments.rows;
+  array.cols = arguments.cols;
+  array.dataflow = rtl_gen::parse_dataflow(arguments.dataflow);
+  array.banks = arguments.banks;
+  array.depth = arguments.depth;
+  const rtl_gen::Array made = generate_array(array, resolve(arguments.arch),
+                                             arguments.top.empty() ? "array" : arguments.top);
+  write_design(arguments.out, made.files, to_json(made), context);
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   formats::DotSpec spec = formats::resolve(arguments.spec.text);
-  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec,
-                                         resolve(arguments.arch), arguments.top);
+  if (arguments.unit == "array") return run_array(arguments, spec, context);
+  if (arguments.unit == "stream") {
+    const rtl_gen::Stream stream = rtl_gen::generate_stream(
+        spec, resolve(arguments.arch), arguments.top.empty() ? "stream" : arguments.top);
+    return write_design(arguments.out, stream.files, to_json(stream), context);
+  }
+  if (arguments.unit != "dot" && arguments.unit != "block-dot")
+    throw ConfigError("unit = {}: must be dot, block-dot, stream or array", arguments.unit);
+  rtl_gen::Unit unit =
+      rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec, resolve(arguments.arch),
+                        arguments.top.empty() ? "unit" : arguments.top);
   fs::path out = arguments.out;
   sim::Testbench testbench;
   if (arguments.vectors > 0)
@@ -70,16 +123,37 @@ void add_gen(CLI::App& program, Context& context) {
   add_spec_options(*command, arguments->spec);
   add_arch_options(*command, arguments->arch);
   command
-      ->add_option("--unit", arguments->unit,
-                   "dot (accumulates and rounds) or block-dot (the bare exact sum)")
+      ->add_option("--unit,--kind", arguments->unit,
+                   "dot (accumulates and rounds), block-dot (the bare exact sum), stream (a dot "
+                   "behind AXI4-Stream) or array (rows x columns of dots)")
       ->capture_default_str()
       ->type_name("KIND");
   command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")
       ->required()
       ->type_name("DIR");
-  command->add_option("--top", arguments->top, "Name of the module")
-      ->capture_default_str()
+  command->add_option("--top", arguments->top, "Name of the module [unit, stream or array]")
       ->type_name("NAME");
+  command->add_option("--rows", arguments->rows, "array: rows of units, 1 to 64")
+      ->capture_default_str()
+      ->type_name("R");
+  command->add_option("--cols", arguments->cols, "array: columns of units, 1 to 64")
+      ->capture_default_str()
+      ->type_name("C");
+  command
+      ->add_option("--dataflow", arguments->dataflow,
+                   "array: os (output-stationary) or ws (weight-stationary)")
+      ->capture_default_str()
+      ->type_name("FLOW");
+  command
+      ->add_option("--banks", arguments->banks,
+                   "array, os: tiles that may wait for their drain, 1 to 8")
+      ->capture_default_str()
+      ->type_name("N");
+  command
+      ->add_option("--depth", arguments->depth,
+                   "array, ws: rows of a tile that the partial sums' buffer holds")
+      ->capture_default_str()
+      ->type_name("N");
   command
       ->add_option("--vectors", arguments->vectors,
                    "Test vectors of the self-checking testbench; 0: no testbench")
@@ -91,7 +165,10 @@ void add_gen(CLI::App& program, Context& context) {
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
-       "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/"}));
+       "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/",
+       "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
+       "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "
+       "--out array/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

@@ -55,6 +55,8 @@ int run(int argc, char** argv) {
   add_gen(program, context);
   add_sim(program, context);
   add_compare(program, context);
+  add_synth(program, context);
+  add_prove(program, context);
   add_formats(program, context);
   add_quantize(program, context);
   add_gemm(program, context);

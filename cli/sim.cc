@@ -9,7 +9,6 @@
 #include "explore/design.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "formats/text.h"
 #include "sim/replay/replay.h"
 
 namespace blockdot::cli {
@@ -78,22 +77,11 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
 }
 
 void run(const SimArguments& arguments, Context& context) {
-  explore::DesignFile designs = explore::read_design_file(arguments.design);
+  explore::DesignFile designs =
+      explore::only_point(explore::read_design_file(arguments.design), arguments.point);
   sim::Engine engine = sim::parse_engine(arguments.engine);
   sim::TraceReader trace(arguments.trace);
   std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
-  if (!arguments.point.empty()) {
-    std::vector<std::string> names;
-    std::vector<explore::DesignPoint> named;
-    for (const explore::DesignPoint& point : designs.points) {
-      names.push_back(point.name);
-      if (point.name == arguments.point) named.push_back(point);
-    }
-    if (named.empty())
-      throw ConfigError("point = {}: {} has no such design point{}", arguments.point,
-                        arguments.design, formats::did_you_mean(arguments.point, names));
-    designs.points = named;
-  }
 
   bool to_stdout = context.json || arguments.json_file == "-";
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
@@ -101,12 +89,7 @@ void run(const SimArguments& arguments, Context& context) {
   if (to_file) check_writable(arguments.json_file);
   nlohmann::ordered_json reports = nlohmann::ordered_json::array();
   for (const explore::DesignPoint& point : designs.points) {
-    rtl_gen::Unit unit;
-    try {
-      unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
-    } catch (const ConfigError& error) {
-      throw ConfigError("{}: design point '{}': {}", arguments.design, point.name, error.what());
-    }
+    rtl_gen::Unit unit = explore::generate_unit(point);
     sim::ReplayOptions options;
     options.quantize = point.quantize;
     options.seed = point.quantize.seed;

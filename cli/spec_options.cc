@@ -42,12 +42,18 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
       .add_option("--schedule", arguments.schedule,
                   "Where registers go: asap, min-register (default) or random")
       ->type_name("KIND");
+  command
+      .add_option("--arch", arguments.structure,
+                  "How the parts are built, e.g. multiplier=booth,sum=timed; fields: multiplier, "
+                  "align, signs, sum, adder, cells (default: chosen by the cost model)")
+      ->type_name("FIELD=CHOICE,...");
   command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
       ->type_name("SEED");
 }
 
 rtl_gen::Arch resolve(const ArchArguments& arguments) {
   rtl_gen::Arch arch;
+  arch.structure = rtl_gen::parse_structure(arguments.structure);
   arch.technology = rtl_gen::parse_technology(arguments.technology);
   arch.clock_ns = arguments.clock_ns;
   arch.combinational = arguments.combinational;

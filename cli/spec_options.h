@@ -16,12 +16,12 @@ struct SpecArguments {
 void add_spec_options(CLI::App& command, SpecArguments& arguments);
 
 struct ArchArguments {
-  std::string technology = "generic", schedule;
+  std::string technology = "generic", schedule, structure;
   double clock_ns = 0;  // 0: the technology's default
   bool combinational = false;
   std::uint64_t schedule_seed = 0;
 };
-/// --clock-ns --combinational --tech --schedule --schedule-seed
+/// --clock-ns --combinational --tech --schedule --schedule-seed --arch
 void add_arch_options(CLI::App& command, ArchArguments& arguments);
 rtl_gen::Arch resolve(const ArchArguments& arguments);
 

@@ -301,4 +301,27 @@ DesignFile read_design_file(const std::filesystem::path& path) {
   return parse_design_file(read_file(path), path.string());
 }
 
+DesignFile only_point(DesignFile designs, const std::string& name) {
+  if (name.empty()) return designs;
+  std::vector<std::string> names;
+  std::vector<DesignPoint> named;
+  for (const DesignPoint& point : designs.points) {
+    names.push_back(point.name);
+    if (point.name == name) named.push_back(point);
+  }
+  if (named.empty())
+    throw ConfigError("point = {}: there is no such design point{}", name,
+                      formats::did_you_mean(name, names));
+  designs.points = named;
+  return designs;
+}
+
+rtl_gen::Unit generate_unit(const DesignPoint& point) {
+  try {
+    return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
+}
+
 }  // namespace blockdot::explore

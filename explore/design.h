@@ -44,6 +44,12 @@ struct DesignFile {
 DesignFile parse_design_file(std::string_view text, const std::string& file_name);
 DesignFile read_design_file(const std::filesystem::path& path);
 
+/// The file with the point of this name alone; empty: as it is. ConfigError with the nearest name.
+DesignFile only_point(DesignFile designs, const std::string& name);
+
+/// The dot unit of a point; what `rtl_gen` refuses names the point.
+rtl_gen::Unit generate_unit(const DesignPoint& point);
+
 inline constexpr std::size_t kMaxPoints = 10000;
 
 }  // namespace blockdot::explore

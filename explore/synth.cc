@@ -11,6 +11,7 @@
 #include "explore/assets.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "sim/cosim/testbench.h"
 #include "sim/cosim/tool.h"
 #include "sim/temporary_folder.h"
 
@@ -75,11 +76,34 @@ void require_synthesis_tools(rtl_gen::Technology technology) {
         liberty().string());
 }
 
+namespace {
+
+// Other versions measure other figures.
+std::string tool_versions() {
+  static const std::string versions = [] {
+    std::string text;
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"yosys", "-V"},
+                                                    {"berkeley-abc", "-q", "version"},
+                                                    {"sta", "-version"}}) {
+      try {
+        sim::find_tool(command[0]);
+        text += sim::run_tool(command, "/").output;
+      } catch (const ConfigError&) {
+        text += command[0] + " is missing\n";
+      }
+    }
+    return text;
+  }();
+  return versions;
+}
+
+}  // namespace
+
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store) {
   const char* mode = technology == rtl_gen::Technology::kXilinx ? "fpga" : "buf";
-  std::string key =
-      result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh, liberty().string()});
+  std::string key = result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh,
+                                liberty().string(), tool_versions()});
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);
@@ -102,6 +126,46 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
   Figures figures = read_figures(output, technology);
   store.keep(key, output);
   return figures;
+}
+
+nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised) {
+  nlohmann::json json = rtl_gen::to_json(report);
+  nlohmann::json figures = nlohmann::json::object();
+  for (const auto& [name, figure] : synthesised)
+    figures[name] = {
+        {"value", figure.value}, {"unit", figure.unit}, {"provenance", figure.provenance}};
+  json["synthesised"] = figures;
+  return json;
+}
+
+NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
+                            std::uint64_t seed) {
+  require_synthesis_tools(rtl_gen::Technology::kOsu018);
+  sim::TemporaryFolder folder;
+  write_file_atomic(folder.path() / "unit.v", unit.verilog);
+  sim::write_testbench(folder.path(), sim::make_testbench(unit, spec, vectors, seed));
+  const std::string lib = liberty().string();
+  sim::require_tool(
+      {"yosys", "-q", "-p", fmt::format("read_liberty {}; write_verilog cells.v", lib)},
+      folder.path());
+  sim::require_tool(
+      {"yosys", "-q", "-p",
+       fmt::format(
+           "read_liberty -lib {0}; read_verilog unit.v; hierarchy -check -top {1}; "
+           "synth -flatten -noalumacc -top {1}; dfflibmap -liberty {0}; abc -liberty {0}; "
+           "opt_clean -purge; tee -q -o stat.json stat -json; write_verilog -noattr netlist.v",
+           lib, unit.report.top)},
+      folder.path());
+  NetlistRun run;
+  nlohmann::json stat = nlohmann::json::parse(read_file(folder.path() / "stat.json"));
+  run.cells = stat.at("design").at("num_cells").get<std::int64_t>();
+  sim::require_tool({"iverilog", "-g2005", "-o", "netlist", "netlist.v", "cells.v", "unit_tb.v"},
+                    folder.path());
+  sim::ToolResult result = sim::run_tool({"vvp", "netlist"}, folder.path());
+  run.passed = result.output.find(fmt::format("PASS {}", vectors)) != std::string::npos;
+  run.vectors = vectors;
+  if (!run.passed) run.message = result.output.substr(0, result.output.find('\n'));
+  return run;
 }
 
 }  // namespace blockdot::explore

@@ -2,7 +2,9 @@
 // times it. The flow is scripts/measure_unit.sh, carried inside the program.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "explore/store.h"
@@ -18,9 +20,25 @@ void require_synthesis_tools(rtl_gen::Technology technology);
 
 /// Maps `unit` and measures it. osu018 and generic: `area` (in the units of the estimates) and
 /// `critical_path_ns`, both after buffering and sizing; xilinx (UltraScale+): `area` in LUTs and
-/// `register_bits`. Figures say "synthesised". Answers are kept in `store` under the Verilog's
-/// hash. ConfigError with the tool's last words when it fails or exceeds LIMIT_S (1500) seconds.
+/// `register_bits`. Figures say "synthesised". Answers are kept in `store` under a hash of
+/// the Verilog, the flow and the tools' versions. ConfigError with the tool's last words when it fails or exceeds LIMIT_S (1500) seconds.
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store);
+
+/// unit.json with the measured figures beside the estimates, as `synthesised`.
+nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised);
+
+/// The unit's gates against the golden model.
+struct NetlistRun {
+  bool passed = false;
+  std::int64_t vectors = 0;  // results compared
+  std::int64_t cells = 0;
+  std::string message;  // of a run that did not pass
+};
+/// Maps `unit` to OSU 0.18 um (Yosys, ABC) and runs its self-checking testbench with `vectors`
+/// results on the netlist in Icarus, cells as the Liberty file's functions. ConfigError where a
+/// tool is missing or fails.
+NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
+                            std::uint64_t seed);
 
 }  // namespace blockdot::explore

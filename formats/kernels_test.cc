@@ -7,8 +7,10 @@
 #include <fstream>
 #include <limits>
 #include <random>
+#include <span>
 #include <vector>
 
+#include "formats/lanes.h"
 #include "formats/quantize.h"
 
 namespace blockdot::formats {
@@ -121,6 +123,24 @@ TEST(Kernels, GiveTheDefinitionsBitsOnRandomBitsAndNearTies) {
   EXPECT_GT(checked, 1'000'000);
 }
 
+TEST(Kernels, GiveTheDefinitionsBitsOnEveryTargetOfTheProcessor) {
+  std::vector<std::string> targets = lanes_targets();
+  for (const std::string& target : targets) {
+    SCOPED_TRACE(target);
+    lanes_use_target(target);
+    std::int64_t checked = 0;
+    for (const std::string& text : formats_under_test()) {
+      ASSERT_NO_FATAL_FAILURE(
+          expect_same(parse_block_format(text), near_ties(11, 48 * 160), 160, {}, checked));
+      ASSERT_NO_FATAL_FAILURE(
+          expect_same(parse_block_format(text), random_bits(11, 48 * 40), 40, {}, checked));
+    }
+    EXPECT_GT(checked, 500'000);
+  }
+  lanes_use_target("");
+  EXPECT_FALSE(targets.empty());
+}
+
 TEST(Kernels, GiveTheDefinitionsBitsUnderEveryScaleRuleAndWithoutMinusZero) {
   std::vector<float> x = near_ties(3, 64 * 96), y = outside_inputs();
   std::int64_t checked = 0;
@@ -167,6 +187,39 @@ TEST(Kernels, DecideQuotientsNextToHalfwayPointsAsTheExactQuotientDoes) {
   }
   EXPECT_GT(checked, 400'000);
   EXPECT_GT(blind, 1000) << "no case where binary32 division alone would be wrong";
+}
+
+TEST(Kernels, DecideCodeBooksNextToEveryMiddleAsTheExactProductDoes) {
+  // x at (middle of two neighbours) * scale rounded to binary32, and both neighbours of that.
+  // Oracle: long double products, exact here (25 + 24 bits), and the rule of the even code.
+  std::mt19937 engine(6);
+  std::int64_t checked = 0, ties = 0;
+  for (const char* name : {"nf4", "dynamic8", "udynamic8", "binary"}) {
+    for (int trial = 0; trial < 60; ++trial) {
+      BlockFormat format = parse_block_format(std::string(name) + "@fp32/4");
+      std::span<const float> values = code_book_values(format.element.book);
+      // Powers of two meet ties; full significands do not.
+      float scale = trial < 10 ? std::ldexp(1.0f, trial * 9 - 45)
+                               : std::ldexp(1.0f + static_cast<float>(engine() >> 9) * 0x1p-23f,
+                                            static_cast<int>(engine() % 120) - 60);
+      for (std::uint32_t code = 0; code + 1 < values.size(); ++code) {
+        long double exact = (static_cast<long double>(values[code]) + values[code + 1]) / 2 * scale;
+        auto nearest = static_cast<float>(exact);
+        float block[4] = {scale, nearest, std::nextafter(nearest, -HUGE_VALF),
+                          std::nextafter(nearest, HUGE_VALF)};
+        QuantizedMatrix q = quantize(format, row_major(block, 1, 4));
+        for (int i = 1; i < 4; ++i) {
+          bool tie = block[i] == exact;
+          std::uint32_t expected = block[i] > exact || (tie && code % 2 == 1) ? code + 1 : code;
+          ASSERT_EQ(q.code(0, i), expected) << name << " x " << block[i] << " scale " << scale;
+          ties += tie;
+          ++checked;
+        }
+      }
+    }
+  }
+  EXPECT_GT(checked, 90'000);
+  EXPECT_GT(ties, 100);
 }
 
 }  // namespace

@@ -10,11 +10,14 @@
 
 // Else a compiler whose own baseline is that target (-march=native) finds it missing.
 #define HWY_WANT_AVX3_DL
+// Two of x86's older targets say nothing that SSE2 and AVX2 do not.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formats/lanes.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -149,6 +152,39 @@ HWY_INLINE std::uint32_t max_bits_inline(const float* x, std::int64_t n) {
 
 std::uint32_t max_bits(const float* x, std::int64_t n) { return max_bits_inline(x, n); }
 
+// Largest magnitude of 8 values, where a vector is longer than that.
+HWY_INLINE std::uint32_t max_of_8(const float* x) {
+  const hn::CappedTag<std::int32_t, 8> i;
+  auto most = hn::Zero(i);
+  for (size_t at = 0; at < 8; at += hn::Lanes(i)) {
+    const auto bits = hn::BitCast(i, hn::LoadU(hn::RebindToFloat<decltype(i)>(), x + at));
+    most = hn::Max(most, hn::And(bits, hn::Set(i, 0x7FFFFFFF)));
+  }
+  return static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(i, most)));
+}
+
+/// A table of 16 entries by index: one permutation where a vector holds it.
+template <typename T>
+class Table16 {
+ public:
+  using D = hn::ScalableTag<T>;
+  static constexpr bool kInVector = hn::MaxLanes(D()) == 16;
+
+  /// `entries`: aligned, and alive as long as the table.
+  explicit Table16(const T* entries) : entries_(entries), first_(hn::Load(D(), entries)) {}
+
+  HWY_INLINE hn::Vec<D> operator[](VI index) const {
+    if constexpr (kInVector)
+      return hn::TableLookupLanes(first_, hn::IndicesFromVec(D(), index));
+    else
+      return hn::GatherIndex(D(), entries_, index);
+  }
+
+ private:
+  const T* entries_;
+  hn::Vec<D> first_;
+};
+
 template <LaneFormat::Way kWay>
 void encode_pow2_way(const LaneFormat& format, const float* x, std::int64_t n, float factor,
                      std::uint8_t* codes) {
@@ -160,8 +196,9 @@ void encode_pow2_way(const LaneFormat& format, const float* x, std::int64_t n, f
 /// The code of v / divisor.
 template <LaneFormat::Way kWay>
 struct QuotientLane {
-  QuotientLane(const Encoder<kWay>& lanes, float divisor)
-      : encoder(lanes), d(hn::Set(F(), divisor)), y(hn::Set(F(), 1.0f / divisor)) {}
+  /// reciprocal: 1 / divisor in binary32.
+  QuotientLane(const Encoder<kWay>& lanes, VF divisor, VF reciprocal)
+      : encoder(lanes), d(divisor), y(reciprocal) {}
 
   HWY_INLINE VI operator()(VF v) const {
     const F f;
@@ -187,26 +224,41 @@ template <LaneFormat::Way kWay>
 void encode_quotient_way(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
                          std::uint8_t* codes) {
   const Encoder<kWay> encoder(format);
-  run(x, n, codes, QuotientLane<kWay>(encoder, divisor));
+  const F f;
+  run(x, n, codes, QuotientLane<kWay>(encoder, hn::Set(f, divisor), hn::Set(f, 1.0f / divisor)));
 }
 
 /// Integers: the code of v * high / divisor.
 struct AmaxLane {
-  AmaxLane(const LaneFormat& format, float divisor)
-      : d(hn::Set(F(), divisor)),
+  /// reciprocal: 1 / divisor in binary32.
+  AmaxLane(const LaneFormat& format, VF divisor, VF reciprocal)
+      : d(divisor),
         most(hn::Set(F(), format.high)),
         low(hn::Set(F(), format.low)),
-        estimate(hn::Set(F(), format.high / divisor)),
+        estimate(hn::Mul(most, reciprocal)),
         mask(hn::Set(I(), format.mask)) {}
 
   HWY_INLINE VI operator()(VF v) const {
     const F f;
     const I i;
-    const VF whole = hn::Set(f, kWhole), half = hn::Set(f, 0.5f), zero = hn::Zero(f);
+    const VF whole = hn::Set(f, kWhole);
+    // Within 2^-14 of the quotient, which is below 2^8: only next to a half is more asked for.
     const VF e = hn::Mul(v, estimate);
     const VF near = hn::Sub(hn::Add(e, whole), whole);
-    // The half-integer next to the estimate on its side; the whole numbers around it are the
-    // candidates.
+    const VF off = hn::Abs(hn::Sub(e, near));
+    VF number = near;
+    if (HWY_UNLIKELY(!hn::AllTrue(f, hn::Lt(off, hn::Set(f, 0.5f - 0x1p-12f)))))
+      number = exact(v, e, near);
+    number = hn::Min(hn::Max(number, low), most);
+    return hn::And(hn::Sub(hn::BitCast(i, hn::Add(number, whole)), hn::BitCast(i, whole)), mask);
+  }
+
+  // The half-integer next to the estimate on its side; the whole numbers around it are the
+  // candidates.
+  HWY_INLINE VF exact(VF v, VF e, VF near) const {
+    const F f;
+    const I i;
+    const VF whole = hn::Set(f, kWhole), half = hn::Set(f, 0.5f), zero = hn::Zero(f);
     const VF h = hn::Add(near, hn::CopySign(half, hn::Sub(e, near)));
     // The fma gives p - v * most, exactly: what p has too much.
     const VF p = hn::Mul(v, most), p_over = negated_product_plus(v, most, p);
@@ -217,8 +269,7 @@ struct AmaxLane {
         hn::Ne(hn::And(hn::BitCast(i, hn::Add(below, whole)), hn::Set(i, 1)), hn::Zero(i));
     const auto up =
         hn::Or(hn::Gt(side, zero), hn::And(hn::Eq(side, zero), hn::RebindMask(f, below_odd)));
-    const VF number = hn::Min(hn::Max(hn::IfThenElse(up, above, below), low), most);
-    return hn::And(hn::Sub(hn::BitCast(i, hn::Add(number, whole)), hn::BitCast(i, whole)), mask);
+    return hn::IfThenElse(up, above, below);
   }
 
   VF d, most, low, estimate;
@@ -227,100 +278,176 @@ struct AmaxLane {
 
 void encode_amax(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
                  std::uint8_t* codes) {
-  run(x, n, codes, AmaxLane(format, divisor));
+  const F f;
+  run(x, n, codes, AmaxLane(format, hn::Set(f, divisor), hn::Set(f, 1.0f / divisor)));
 }
 
-// middle[c] * divisor rounded down, see the header; `count` is a multiple of 16.
-HWY_INLINE void thresholds_inline(const double* middle, int count, double divisor,
-                                  float* threshold) {
+// Thresholds of a small code book, see the header.
+HWY_INLINE void thresholds(const BookLanes& book, double divisor, float* threshold) {
   const hn::ScalableTag<double> d;
   const hn::Rebind<float, hn::ScalableTag<double>> f;
-  const hn::RebindToSigned<decltype(f)> i;
-  const hn::RebindToSigned<decltype(d)> wide;
+  const hn::RebindToSigned<decltype(d)> i;
   const auto by = hn::Set(d, divisor);
-  const auto odd =
-      hn::Iota(wide, 0);  // the parity of c, as lanes of a full vector are even in count
-  const auto is_odd = hn::Ne(hn::And(odd, hn::Set(wide, 1)), hn::Zero(wide));
-  const auto lanes = static_cast<int>(hn::Lanes(d));
-  for (int c = 0; c < count; c += lanes) {
-    const auto exact = hn::Mul(hn::LoadU(d, middle + c), by);
-    const auto rounded = hn::DemoteTo(f, exact);
-    const auto back = hn::PromoteTo(d, rounded);
-    const auto equal_odd = lanes == 1 ? (c % 2 == 1 ? hn::Eq(back, exact) : hn::Lt(back, back))
-                                      : hn::And(hn::Eq(back, exact), hn::RebindMask(d, is_odd));
-    const auto lower = hn::DemoteTo(
-        i, hn::IfThenElseZero(hn::Or(hn::Gt(back, exact), equal_odd), hn::Set(d, -1.0)));
-    // One step down (lower = -1): outward for negative values; from either zero to the least
-    // negative value.
-    const auto bits = hn::BitCast(i, rounded);
-    const auto step = hn::IfThenElse(hn::Lt(bits, hn::Zero(i)), hn::Neg(lower), lower);
-    const auto is_zero = hn::Eq(hn::And(bits, hn::Set(i, 0x7FFFFFFF)), hn::Zero(i));
-    const auto from_zero = hn::And(lower, hn::Set(i, INT32_MIN + 1));
-    hn::StoreU(hn::BitCast(f, hn::IfThenElse(is_zero, from_zero, hn::Add(bits, step))), f,
-               threshold + c);
+  // A binary32 has 29 bits less: cutting them rounds towards zero.
+  const auto kept = hn::Set(i, -(std::int64_t{1} << 29));
+  for (size_t c = 0; c < 16; c += hn::Lanes(d)) {
+    const auto exact = hn::BitCast(i, hn::Mul(hn::LoadU(d, book.middle + c), by));
+    const auto moved = hn::And(hn::Add(exact, hn::LoadU(i, book.step + c)), kept);
+    hn::StoreU(hn::DemoteTo(f, hn::BitCast(d, moved)), f, threshold + c);
   }
-}
-
-void thresholds(const double* middle, double divisor, float* threshold) {
-  thresholds_inline(middle, 256, divisor, threshold);
 }
 
 /// The number of thresholds below v.
 struct BookLane {
-  BookLane(const BookLanes& book, double divisor) {
-    thresholds_inline(book.middle, 16, divisor, threshold);
-  }
+  explicit BookLane(const float* thresholds) : threshold(thresholds), table(thresholds) {}
 
   HWY_INLINE VI operator()(VF v) const {
+    const F f;
     const I i;
-    VI code = hn::Zero(i), other = hn::Zero(i);
-    for (int c = 0; c < 14; c += 2) {
-      code = hn::Add(code, below(v, threshold[c]));
-      other = hn::Add(other, below(v, threshold[c + 1]));
+    VI code = hn::Zero(i);
+    if constexpr (Table16<float>::kInVector) {
+      for (int step = 8; step > 0; step /= 2) {
+        const VF t = table[hn::Add(code, hn::Set(i, step - 1))];
+        const auto above = hn::RebindMask(i, hn::Gt(v, t));
+        code = hn::Add(code, hn::IfThenElseZero(above, hn::Set(i, step)));
+      }
+    } else {
+      for (int c = 0; c < 15; ++c) {
+        const auto above = hn::RebindMask(i, hn::Gt(v, hn::Set(f, threshold[c])));
+        code = hn::Sub(code, hn::VecFromMask(i, above));
+      }
     }
-    code = hn::Add(code, below(v, threshold[14]));
-    return hn::Neg(hn::Add(code, other));
+    return code;
   }
 
-  HWY_INLINE static VI below(VF v, float t) {  // -1 where t < v
-    return hn::VecFromMask(I(), hn::RebindMask(I(), hn::Gt(v, hn::Set(F(), t))));
-  }
-
-  HWY_ALIGN float threshold[16];
+  const float* threshold;
+  Table16<float> table;
 };
+
+HWY_INLINE void book_run(const BookLanes& book, const float* x, std::int64_t n, double divisor,
+                         std::uint8_t* codes) {
+  HWY_ALIGN float threshold[16];
+  thresholds(book, divisor, threshold);
+  run(x, n, codes, BookLane(threshold));
+}
 
 void encode_book(const BookLanes& book, const float* x, std::int64_t n, double divisor,
                  std::uint8_t* codes) {
-  run(x, n, codes, BookLane(book, divisor));
+  book_run(book, x, n, divisor, codes);
 }
 
-void encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
-                       std::int64_t n, float reciprocal, std::uint8_t* codes) {
+/// A dynamic map under a divisor, as the lanes want it.
+struct DividedMap {
+  DividedMap(const DynamicMap& dynamic, double by) : map(dynamic), divisor(by) {
+    for (int s = 0; s < DynamicMap::kBorders; ++s) {
+      // As the thresholds of a small book.
+      auto bits = std::bit_cast<std::uint64_t>(map.border[s] * divisor) - map.tie_up[s];
+      bits &= ~std::uint64_t{(1u << 29) - 1};
+      border[s] = static_cast<float>(std::bit_cast<double>(bits));
+    }
+    const double reciprocal = 1 / divisor;
+    for (int s = 0; s <= DynamicMap::kBorders; ++s) {
+      slope[s] = static_cast<float>(map.slope[s] * reciprocal);
+      offset[s] = map.offset[s];
+      last[s] = map.last[s];
+    }
+  }
+
+  const DynamicMap& map;
+  double divisor;
+  float border[DynamicMap::kBorders];
+  HWY_ALIGN float slope[16] = {}, offset[16] = {};
+  HWY_ALIGN std::int32_t last[16] = {};
+};
+
+// The numbers of magnitudes that are next to a border of two numbers.
+HWY_NOINLINE VI numbers_at_borders(const DividedMap& by, VF magnitude, VF place, VI number) {
   const F f;
   const I i;
-  const U u;
-  const VF by = hn::Set(f, reciprocal);
-  run(x, n, codes, [&](VF v) HWY_ATTR {
-    const VI high = hn::BitCast(i, hn::ShiftRight<16>(hn::BitCast(u, hn::Mul(v, by))));
-    VI code = hn::GatherIndex(i, start, high);
-    for (int step = 0; step < 2; ++step) {
-      const VF t = hn::GatherIndex(f, threshold, code);
-      code = hn::Sub(code, hn::VecFromMask(i, hn::RebindMask(i, hn::Gt(v, t))));
-    }
-    return code;
-  });
+  HWY_ALIGN float x[hn::MaxLanes(f)], at[hn::MaxLanes(f)];
+  HWY_ALIGN std::int32_t numbers[hn::MaxLanes(f)];
+  hn::Store(magnitude, f, x);
+  hn::Store(place, f, at);
+  hn::Store(number, i, numbers);
+  for (size_t lane = 0; lane < hn::Lanes(f); ++lane) {
+    const float border = at[lane] + 0.5f;
+    const auto upper = static_cast<std::int32_t>(border + 0.5f);
+    if (std::fabs(border - static_cast<float>(upper)) > 0x1p-12f || upper < 1) continue;
+    const double middle = by.map.middle[upper - 1] * by.divisor;
+    const bool tie_up = (by.map.zero + upper - 1) % 2 == 1;
+    const bool above = x[lane] > middle || (x[lane] == middle && tie_up);
+    numbers[lane] = above ? upper : upper - 1;
+  }
+  return hn::Load(i, numbers);
+}
+
+/// The code of v / divisor: the segment by exact thresholds, the place in it by its line, and next
+/// to a border of two numbers the exact middle.
+struct DynamicLane {
+  explicit DynamicLane(const DividedMap& divided)
+      : by(divided),
+        slope(by.slope),
+        offset(by.offset),
+        last(by.last),
+        zero(hn::Set(I(), by.map.zero)) {
+    for (int s = 0; s < DynamicMap::kBorders; ++s) border[s] = hn::Set(F(), by.border[s]);
+  }
+
+  HWY_INLINE VI operator()(VF v) const {
+    const F f;
+    const I i;
+    const VF whole = hn::Set(f, kWhole);
+    const VF magnitude = hn::Abs(v);
+    VI segment = hn::Zero(i);
+    for (int s = 0; s < DynamicMap::kBorders; ++s)
+      segment = hn::IfThenElse(hn::RebindMask(i, hn::Gt(magnitude, border[s])), hn::Set(i, s + 1),
+                               segment);
+    const VF place = hn::MulAdd(magnitude, slope[segment], offset[segment]);
+    const VF rounded = hn::Add(place, whole);
+    VI number = hn::Sub(hn::BitCast(i, rounded), hn::BitCast(i, whole));
+    // Within 2^-16 of the true place, see quantize_kernels.cc.
+    const VF from_middle = hn::Abs(hn::Sub(place, hn::Sub(rounded, whole)));
+    if (HWY_UNLIKELY(!hn::AllTrue(f, hn::Lt(from_middle, hn::Set(f, 0.5f - 0x1p-13f)))))
+      number = numbers_at_borders(by, magnitude, place, number);
+    number = hn::Min(number, last[segment]);
+    // zero - number where negative, not below the lowest code.
+    const VI negative = hn::BroadcastSignBit(hn::BitCast(i, v));
+    const VI with_sign = hn::Sub(hn::Xor(number, negative), negative);
+    return hn::Max(hn::Add(zero, with_sign), hn::Zero(i));
+  }
+
+  const DividedMap& by;
+  VF border[DynamicMap::kBorders];
+  Table16<float> slope, offset;
+  Table16<std::int32_t> last;
+  VI zero;
+};
+
+HWY_INLINE void dynamic_run(const DynamicMap& map, const float* x, std::int64_t n, double divisor,
+                            std::uint8_t* codes) {
+  const DividedMap divided(map, divisor);
+  run(x, n, codes, DynamicLane(divided));
+}
+
+void encode_dynamic(const DynamicMap& map, const float* x, std::int64_t n, double divisor,
+                    std::uint8_t* codes) {
+  dynamic_run(map, x, n, divisor, codes);
 }
 
 template <LaneFormat::Way kWay>
 std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_t block,
-                           std::int64_t first, std::int64_t blocks, int emax, std::uint32_t* scales,
-                           std::uint8_t* codes) {
+                           std::int64_t blocks, int emax, std::uint32_t* scales,
+                           std::uint8_t* codes, std::int64_t* declined) {
   const Encoder<kWay> encoder(format);
   const F f;
-  for (std::int64_t b = first; b < blocks; ++b) {
+  std::int64_t left_out = 0;
+  for (std::int64_t b = 0; b < blocks; ++b) {
     const float* at = x + b * block;
     const std::uint32_t most = max_bits_inline(at, block);
-    if (most >= 0x7F800000u || (most < 0x00800000u && most != 0)) return b;
+    if (most >= 0x7F800000u || (most < 0x00800000u && most != 0)) {
+      declined[left_out++] = b;
+      continue;
+    }
     int exponent = static_cast<int>(most >> 23) - 127 - emax;
     exponent = exponent < -127 || most == 0 ? -127 : exponent > 127 ? 127 : exponent;
     scales[b] = static_cast<std::uint32_t>(exponent + 127);
@@ -332,84 +459,138 @@ std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_
     const VF by = hn::Set(f, factor);
     run(at, block, codes + b * block, [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
   }
-  return blocks;
+  return left_out;
 }
 
-// The scale of a largest magnitude and its code; false: declined.
-HWY_INLINE bool row_scale(const RowScale& rule, std::uint32_t most, float& scale,
-                          std::uint32_t& code) {
-  if (most >= 0x7F800000u || most == 0) return false;
-  const double quotient = static_cast<double>(std::bit_cast<float>(most)) / rule.amax_divisor;
-  if (!(quotient >= rule.least && quotient <= 0x1p100)) return false;
-  auto wide = std::bit_cast<std::uint64_t>(quotient);
-  switch (rule.kind) {
-    case RowScale::Kind::kFp32:
-      scale = static_cast<float>(quotient);
-      code = std::bit_cast<std::uint32_t>(scale);
-      break;
-    case RowScale::Kind::kBf16:
-      // RNE to 8 significand bits on the bits of the double; a carry runs into the exponent.
-      wide += (std::uint64_t{1} << 44) - 1 + ((wide >> 45) & 1);
-      scale = static_cast<float>(std::bit_cast<double>(wide >> 45 << 45));
-      code = std::bit_cast<std::uint32_t>(scale) >> 16;
-      break;
-    case RowScale::Kind::kSmall: {
-      // An encoder's lane on the double's bits.
-      const int shift = 29 + rule.small_shift;
-      const auto rebiased =
-          static_cast<std::int64_t>(wide) - ((std::int64_t{rule.small_rebias >> 23} + 896) << 52);
-      if (rebiased < std::int64_t{1} << 52) return false;  // subnormal
-      const std::int64_t half = (std::int64_t{1} << (shift - 1)) - 1;
-      std::int64_t rounded = (rebiased + half + ((rebiased >> shift) & 1)) >> shift;
-      rounded = rounded < rule.small_max ? rounded : rule.small_max;
-      code = static_cast<std::uint32_t>(rounded);
-      scale = rule.small_values[rounded];
-      break;
+// of[0] in the lower half of the lanes, of[1] in the upper.
+HWY_INLINE VF pair(const float* of) {
+  const F f;
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(f, of[0]);
+#else
+  const hn::Half<F> half;
+  return hn::Combine(f, hn::Set(half, of[1]), hn::Set(half, of[0]));
+#endif
+}
+
+/// The scales of as many blocks as a vector has lanes.
+struct RowScales {
+  explicit RowScales(const RowScale& scale_rule) : rule(scale_rule), encoder(scale_rule.format) {}
+
+  /// From the largest magnitudes' bits; codes to `scales`. Whether all are taken.
+  HWY_INLINE bool of(const std::uint32_t* most, std::uint32_t* scales) {
+    const F f;
+    const I i;
+    const VI bits = hn::BitCast(i, hn::Load(U(), most));
+    const VF amax = hn::BitCast(f, bits);
+    const VF max = hn::Set(f, rule.amax_divisor);
+    VF scale;
+    VI code;
+    if (rule.fp32) {
+      scale = hn::Div(amax, max);
+      code = hn::BitCast(i, scale);
+    } else {
+      code = QuotientLane<LaneFormat::Way::kMinifloat>(encoder, max,
+                                                       hn::Set(f, 1 / rule.amax_divisor))(amax);
+      scale = hn::BitCast(
+          f, hn::Add(hn::ShiftLeftSame(code, rule.format.shift), hn::Set(i, rule.format.rebias)));
+    }
+    const auto small = hn::Lt(hn::Div(amax, max), hn::Set(f, rule.least));
+    const auto odd = hn::Or(small, hn::Gt(scale, hn::Set(f, 0x1p100f)));
+    const auto special = hn::Gt(bits, hn::Set(i, 0x7F7FFFFF));
+    const auto declined = hn::Or(special, hn::RebindMask(i, odd));
+    hn::Store(hn::VecFromMask(i, declined), i, bad);
+    hn::Store(scale, f, divisor);
+    hn::Store(hn::Div(hn::Set(f, 1.0f), scale), f, reciprocal);
+    hn::Store(hn::BitCast(U(), code), U(), scales);
+    return hn::AllFalse(i, declined);
+  }
+
+  const RowScale& rule;
+  Encoder<LaneFormat::Way::kMinifloat> encoder;
+  HWY_ALIGN float divisor[hn::MaxLanes(F())], reciprocal[hn::MaxLanes(F())];
+  HWY_ALIGN std::int32_t bad[hn::MaxLanes(F())];
+};
+
+template <LaneFormat::Way kWay>
+std::int64_t rows_float_way(const LaneFormat& format, const BookLanes* book,
+                            const DynamicMap* dynamic, const RowScale& rule, const float* x,
+                            std::int64_t block, std::int64_t blocks, std::uint32_t* scales,
+                            std::uint8_t* codes, std::int64_t* declined) {
+  const F f;
+  const Encoder<kWay> encoder(format);
+  RowScales row(rule);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  HWY_ALIGN std::uint32_t most[hn::MaxLanes(f)] = {}, group_scales[hn::MaxLanes(f)];
+  std::int64_t left_out = 0;
+  for (std::int64_t first = 0; first < blocks; first += lanes) {
+    const std::int64_t count = std::min(lanes, blocks - first);
+    const float* group = x + first * block;
+    std::uint8_t* group_codes = codes + first * block;
+    for (std::int64_t b = 0; b < count; ++b)
+      most[b] = block == 8 ? max_of_8(group + b * 8) : max_bits_inline(group + b * block, block);
+    const bool all = row.of(most, group_scales);
+    std::copy(group_scales, group_scales + count, scales + first);
+    if (all && count == lanes && 2 * block == lanes && rule.of_maximum) {
+      for (std::int64_t b = 0; b < count; b += 2)
+        run(group + b * block, lanes, group_codes + b * block,
+            AmaxLane(format, pair(row.divisor + b), pair(row.reciprocal + b)));
+      continue;
+    }
+    for (std::int64_t b = 0; b < count; ++b) {
+      if (row.bad[b] != 0) {
+        declined[left_out++] = first + b;
+        continue;
+      }
+      const float* at = group + b * block;
+      std::uint8_t* to = group_codes + b * block;
+      const VF divisor = hn::Set(f, row.divisor[b]), reciprocal = hn::Set(f, row.reciprocal[b]);
+      if (book != nullptr)
+        book_run(*book, at, block, row.divisor[b], to);
+      else if (dynamic != nullptr)
+        dynamic_run(*dynamic, at, block, row.divisor[b], to);
+      else if (rule.of_maximum)
+        run(at, block, to, AmaxLane(format, divisor, reciprocal));
+      else
+        run(at, block, to, QuotientLane<kWay>(encoder, divisor, reciprocal));
     }
   }
-  return scale >= rule.least && scale <= 0x1p100f;
+  return left_out;
 }
 
+/// The value of a code times a scale.
 template <LaneFormat::Way kWay>
-std::int64_t rows_float_way(const LaneFormat& format, const BookLanes* book, const RowScale& rule,
-                            const float* x, std::int64_t block, std::int64_t first,
-                            std::int64_t blocks, std::uint32_t* scales, std::uint8_t* codes) {
-  const Encoder<kWay> encoder(format);
-  for (std::int64_t b = first; b < blocks; ++b) {
-    const float* at = x + b * block;
-    float scale = 1;
-    if (!row_scale(rule, max_bits_inline(at, block), scale, scales[b])) return b;
-    if (book != nullptr)
-      run(at, block, codes + b * block, BookLane(*book, scale));
-    else if (rule.of_maximum)
-      run(at, block, codes + b * block, AmaxLane(format, scale));
-    else
-      run(at, block, codes + b * block, QuotientLane<kWay>(encoder, scale));
-  }
-  return blocks;
-}
+struct DecodeLane {
+  explicit DecodeLane(const LaneDecoder& decoder)
+      : width(decoder.width),
+        shift(decoder.shift),
+        divide(decoder.divisor != 1),
+        unit(hn::Set(F(), decoder.unit)),
+        factor(hn::Set(F(), decoder.factor)),
+        divisor(hn::Set(F(), decoder.divisor)),
+        reciprocal(hn::Set(F(), 1 / decoder.divisor)),
+        magnitude_mask(hn::Set(I(), (1 << (decoder.width - 1)) - 1)),
+        man_mask(hn::Set(I(), decoder.man_mask)),
+        first_special(hn::Set(I(), decoder.first_special)),
+        inf(hn::Set(I(), decoder.inf)) {}
 
-template <LaneFormat::Way kWay>
-void decode_way(const LaneDecoder& d, const std::uint8_t* codes, std::int64_t n, float scale,
-                float* out) {
-  const F f;
-  const I i;
-  const B b;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
-  const VF by = hn::Set(f, scale), unit = hn::Set(f, d.unit), factor = hn::Set(f, d.factor);
-  const VI magnitude_mask = hn::Set(i, (1 << (d.width - 1)) - 1);
-  const VI sign_bit = hn::Set(i, INT32_MIN), man_mask = hn::Set(i, d.man_mask);
-  const VI first_special = hn::Set(i, d.first_special), inf = hn::Set(i, d.inf);
-  auto value = [&](VI code) HWY_ATTR {
-    const VI at_top = hn::ShiftLeftSame(code, 32 - d.width);
-    if constexpr (kWay == LaneFormat::Way::kInteger)
-      return hn::Mul(hn::Mul(hn::ConvertTo(f, hn::ShiftRightSame(at_top, 32 - d.width)), unit), by);
+  HWY_INLINE VF operator()(VI code, VF by) const {
+    const F f;
+    const I i;
+    const VI at_top = hn::ShiftLeftSame(code, 32 - width);
+    if constexpr (kWay == LaneFormat::Way::kInteger) {
+      const VF number = hn::ConvertTo(f, hn::ShiftRightSame(at_top, 32 - width));
+      if (!divide) return hn::Mul(hn::Mul(number, unit), by);
+      const VF p = hn::Mul(number, by);
+      const VF q = hn::Mul(p, reciprocal);
+      return hn::MulAdd(negated_product_plus(q, divisor, p), reciprocal, q);
+    }
     const VI magnitude = hn::And(code, magnitude_mask);
     VF small = hn::Mul(hn::ConvertTo(f, magnitude), unit);
     if constexpr (kWay == LaneFormat::Way::kMinifloat) {
       // A subnormal code goes by its whole number: as binary32 bits it would be a slow subnormal.
       const auto normal = hn::Gt(magnitude, man_mask);
-      const VI place = hn::IfThenElseZero(normal, hn::ShiftLeftSame(magnitude, d.shift));
+      const VI place = hn::IfThenElseZero(normal, hn::ShiftLeftSame(magnitude, shift));
       small =
           hn::IfThenElse(hn::RebindMask(f, normal), hn::Mul(hn::BitCast(f, place), factor), small);
       VI special =
@@ -417,29 +598,42 @@ void decode_way(const LaneDecoder& d, const std::uint8_t* codes, std::int64_t n,
       small = hn::BitCast(
           f, hn::IfThenElse(hn::Lt(magnitude, first_special), hn::BitCast(i, small), special));
     }
-    return hn::Mul(hn::BitCast(f, hn::Or(hn::BitCast(i, small), hn::And(at_top, sign_bit))), by);
-  };
-  std::int64_t at = 0;
-  for (; at + lanes <= n; at += lanes)
-    hn::StoreU(value(hn::PromoteTo(i, hn::LoadU(b, codes + at))), f, out + at);
-  if (at >= n) return;
-  HWY_ALIGN std::uint8_t tail_codes[hn::MaxLanes(f)] = {};
-  HWY_ALIGN float tail[hn::MaxLanes(f)];
-  const auto count = static_cast<size_t>(n - at);
-  std::memcpy(tail_codes, codes + at, count);
-  hn::Store(value(hn::PromoteTo(i, hn::LoadU(b, tail_codes))), f, tail);
-  std::memcpy(out + at, tail, count * sizeof(float));
-}
+    const VI sign = hn::And(at_top, hn::Set(i, INT32_MIN));
+    return hn::Mul(hn::BitCast(f, hn::Or(hn::BitCast(i, small), sign)), by);
+  }
 
-void decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n, float scale,
-            float* out) {
-  switch (decoder.way) {
-    case LaneFormat::Way::kMinifloat:
-      return decode_way<LaneFormat::Way::kMinifloat>(decoder, codes, n, scale, out);
-    case LaneFormat::Way::kInteger:
-      return decode_way<LaneFormat::Way::kInteger>(decoder, codes, n, scale, out);
-    case LaneFormat::Way::kSignMagnitude:
-      return decode_way<LaneFormat::Way::kSignMagnitude>(decoder, codes, n, scale, out);
+  int width, shift;
+  bool divide;
+  VF unit, factor, divisor, reciprocal;
+  VI magnitude_mask, man_mask, first_special, inf;
+};
+
+template <LaneFormat::Way kWay>
+void decode_way(const LaneDecoder& format, const std::uint8_t* codes, std::int64_t n,
+                std::int64_t block, const float* scales, float* out) {
+  const F f;
+  const I i;
+  const B b;
+  const DecodeLane<kWay> lane(format);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  const auto load = [&](const std::uint8_t* from)
+                        HWY_ATTR { return hn::PromoteTo(i, hn::LoadU(b, from)); };
+  std::int64_t from = 0;
+  if (2 * block == lanes)
+    for (; from + lanes <= n; from += lanes)
+      hn::StoreU(lane(load(codes + from), pair(scales + from / block)), f, out + from);
+  for (; from < n; from += block) {
+    const VF by = hn::Set(f, scales[from / block]);
+    const std::int64_t to = std::min(from + block, n);
+    std::int64_t at = from;
+    for (; at + lanes <= to; at += lanes) hn::StoreU(lane(load(codes + at), by), f, out + at);
+    if (at >= to) continue;
+    HWY_ALIGN std::uint8_t tail_codes[hn::MaxLanes(f)] = {};
+    HWY_ALIGN float tail[hn::MaxLanes(f)];
+    const auto count = static_cast<size_t>(to - at);
+    std::memcpy(tail_codes, codes + at, count);
+    hn::Store(lane(load(tail_codes), by), f, tail);
+    std::memcpy(out + at, tail, count * sizeof(float));
   }
 }
 
@@ -463,17 +657,23 @@ void encode_quotient(const LaneFormat& format, const float* x, std::int64_t n, f
                      std::uint8_t* codes){BLOCKDOT_WAYS(encode_quotient_way, x, n, divisor, codes)}
 
 std::int64_t
-    rows_pow2(const LaneFormat& format, const float* x, std::int64_t block, std::int64_t first,
-              std::int64_t blocks, int emax, std::uint32_t* scales, std::uint8_t* codes) {
-  BLOCKDOT_WAYS(rows_pow2_way, x, block, first, blocks, emax, scales, codes)
-  return first;
+    rows_pow2(const LaneFormat& format, const float* x, std::int64_t block, std::int64_t blocks,
+              int emax, std::uint32_t* scales, std::uint8_t* codes, std::int64_t* declined) {
+  BLOCKDOT_WAYS(rows_pow2_way, x, block, blocks, emax, scales, codes, declined)
+  return 0;
 }
 
-std::int64_t rows_float(const LaneFormat& format, const BookLanes* book, const RowScale& scale,
-                        const float* x, std::int64_t block, std::int64_t first, std::int64_t blocks,
-                        std::uint32_t* scales, std::uint8_t* codes) {
-  BLOCKDOT_WAYS(rows_float_way, book, scale, x, block, first, blocks, scales, codes)
-  return first;
+std::int64_t rows_float(const LaneFormat& format, const BookLanes* book, const DynamicMap* dynamic,
+                        const RowScale& scale, const float* x, std::int64_t block,
+                        std::int64_t blocks, std::uint32_t* scales, std::uint8_t* codes,
+                        std::int64_t* declined) {
+  BLOCKDOT_WAYS(rows_float_way, book, dynamic, scale, x, block, blocks, scales, codes, declined)
+  return 0;
+}
+
+void decode(const LaneDecoder& format, const std::uint8_t* codes, std::int64_t n,
+            std::int64_t block, const float* scales, float* out) {
+  BLOCKDOT_WAYS(decode_way, codes, n, block, scales, out)
 }
 #undef BLOCKDOT_WAYS
 
@@ -484,20 +684,34 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace blockdot::formats {
 
+std::vector<std::string> lanes_targets() {
+  std::vector<std::string> names;
+  for (std::int64_t target = 1; target > 0; target <<= 1)
+    if ((hwy::SupportedTargets() & HWY_TARGETS & target) != 0)
+      names.emplace_back(hwy::TargetName(target));
+  return names;
+}
+
+void lanes_use_target(std::string_view name) {
+  for (std::int64_t target = 1; target > 0; target <<= 1)
+    if ((HWY_TARGETS & target) != 0 && hwy::TargetName(target) == name)
+      return hwy::SetSupportedTargetsForTest(target);
+  hwy::SetSupportedTargetsForTest(0);
+}
+
 HWY_EXPORT(max_bits);
 HWY_EXPORT(encode_pow2);
 HWY_EXPORT(encode_quotient);
 HWY_EXPORT(encode_amax);
 HWY_EXPORT(encode_book);
-HWY_EXPORT(encode_large_book);
-HWY_EXPORT(thresholds);
+HWY_EXPORT(encode_dynamic);
 HWY_EXPORT(rows_pow2);
 HWY_EXPORT(rows_float);
 HWY_EXPORT(decode);
 
 void lanes_decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n,
-                  float scale, float* out) {
-  HWY_DYNAMIC_DISPATCH(decode)(decoder, codes, n, scale, out);
+                  std::int64_t block, const float* scales, float* out) {
+  HWY_DYNAMIC_DISPATCH(decode)(decoder, codes, n, block, scales, out);
 }
 
 std::uint32_t lanes_max_bits(const float* x, std::int64_t n) {
@@ -524,27 +738,23 @@ void lanes_encode_book(const BookLanes& book, const float* x, std::int64_t n, do
   HWY_DYNAMIC_DISPATCH(encode_book)(book, x, n, divisor, codes);
 }
 
-void lanes_encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
-                             std::int64_t n, float reciprocal, std::uint8_t* codes) {
-  HWY_DYNAMIC_DISPATCH(encode_large_book)(start, threshold, x, n, reciprocal, codes);
-}
-
-void lanes_thresholds(const double* middle, double divisor, float* threshold) {
-  HWY_DYNAMIC_DISPATCH(thresholds)(middle, divisor, threshold);
-}
-
-std::int64_t lanes_rows_float(const LaneFormat& format, const BookLanes* book,
-                              const RowScale& scale, const float* x, std::int64_t block,
-                              std::int64_t first, std::int64_t blocks, std::uint32_t* scales,
-                              std::uint8_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(rows_float)(format, book, scale, x, block, first, blocks, scales,
-                                          codes);
+void lanes_encode_dynamic(const DynamicMap& map, const float* x, std::int64_t n, double divisor,
+                          std::uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(encode_dynamic)(map, x, n, divisor, codes);
 }
 
 std::int64_t lanes_rows_pow2(const LaneFormat& format, const float* x, std::int64_t block,
-                             std::int64_t first, std::int64_t blocks, int emax,
-                             std::uint32_t* scales, std::uint8_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(rows_pow2)(format, x, block, first, blocks, emax, scales, codes);
+                             std::int64_t blocks, int emax, std::uint32_t* scales,
+                             std::uint8_t* codes, std::int64_t* declined) {
+  return HWY_DYNAMIC_DISPATCH(rows_pow2)(format, x, block, blocks, emax, scales, codes, declined);
+}
+
+std::int64_t lanes_rows_float(const LaneFormat& format, const BookLanes* book,
+                              const DynamicMap* dynamic, const RowScale& scale, const float* x,
+                              std::int64_t block, std::int64_t blocks, std::uint32_t* scales,
+                              std::uint8_t* codes, std::int64_t* declined) {
+  return HWY_DYNAMIC_DISPATCH(rows_float)(format, book, dynamic, scale, x, block, blocks, scales,
+                                          codes, declined);
 }
 
 }  // namespace blockdot::formats

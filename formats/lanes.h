@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace blockdot::formats {
 
@@ -26,6 +29,11 @@ struct LaneFormat {
   int mask = 0;
 };
 
+/// The instruction sets that this vector code has and this processor takes: "AVX3", "SSE2"...
+std::vector<std::string> lanes_targets();
+/// Takes one of them from now on, to compare their bits; any other name: the best one again.
+void lanes_use_target(std::string_view name);
+
 /// Largest magnitude of x[0..n) as binary32 bits.
 std::uint32_t lanes_max_bits(const float* x, std::int64_t n);
 
@@ -41,64 +49,75 @@ void lanes_encode_quotient(const LaneFormat& format, const float* x, std::int64_
 void lanes_encode_amax(const LaneFormat& format, const float* x, std::int64_t n, float divisor,
                        std::uint8_t* codes);
 
-/// A code book of at most 16 values: the middles between each value and the next, then +Inf.
+/// A code book of at most 16 values: the middles between each value and the next, then +Inf. A
+/// threshold is middle[c] * divisor, exact in double, rounded down to binary32, and one lower yet
+/// where that is exact and c is odd: a tie goes up from odd. `step` is what to add to the double's
+/// bits before they are cut towards zero.
 struct BookLanes {
   double middle[16];
+  std::int64_t step[16];
 };
 
-/// codes[i] = number of thresholds below x[i]. A threshold is middle[c] * divisor (exact in double)
-/// rounded down to binary32, one lower yet where that is exact and c is odd: a tie goes up from
-/// odd.
+/// codes[i] = number of thresholds below x[i]; 2^-100 <= divisor <= 2^100.
 void lanes_encode_book(const BookLanes& book, const float* x, std::int64_t n, double divisor,
                        std::uint8_t* codes);
 
-/// A code book of 256 values: code = start[upper 16 bits of x * reciprocal], then up to two steps
-/// past thresholds below x. threshold[255] = +Inf.
-void lanes_encode_large_book(const std::int32_t* start, const float* threshold, const float* x,
-                             std::int64_t n, float reciprocal, std::uint8_t* codes);
+/// A dynamic map: nine segments of magnitudes (zero, seven decades, one), each a line from a
+/// magnitude to its number in the map; of the numbers only those next to a border need more.
+struct DynamicMap {
+  static constexpr int kBorders = 8;
+  double border[kBorders] = {};          // the middles between the segments
+  std::uint32_t tie_up[kBorders] = {};   // 1: a tie goes to the segment above
+  double slope[kBorders + 1] = {};       // numbers a unit of magnitude
+  float offset[kBorders + 1] = {};       // number = nearest(slope * magnitude + offset)
+  std::int32_t last[kBorders + 1] = {};  // and at most this
+  const double* middle = nullptr;        // between number i and i + 1
+  int zero = 0;                          // code of 0; code = zero +- number
+};
 
-/// Thresholds of a large book: middle[c] * divisor as above, c in [0, 256).
-void lanes_thresholds(const double* middle, double divisor, float* threshold);
+/// codes[i] = encode(x[i] / divisor); 2^-100 <= divisor <= 2^100.
+void lanes_encode_dynamic(const DynamicMap& map, const float* x, std::int64_t n, double divisor,
+                          std::uint8_t* codes);
 
-/// Blocks first .. blocks-1 of a row under e8m0 and the rule floor: scale codes and element codes.
-/// Stops at a block with NaN, Inf or a subnormal maximum and returns its number, else `blocks`.
+/// `blocks` blocks of a row under e8m0 and the rule floor: scale codes and element codes. Blocks
+/// with NaN, Inf or a subnormal maximum are left out: their numbers go to `declined` (room for
+/// `blocks`), and how many they are is returned.
 std::int64_t lanes_rows_pow2(const LaneFormat& format, const float* x, std::int64_t block,
-                             std::int64_t first, std::int64_t blocks, int emax,
-                             std::uint32_t* scales, std::uint8_t* codes);
+                             std::int64_t blocks, int emax, std::uint32_t* scales,
+                             std::uint8_t* codes, std::int64_t* declined);
 
 /// How a block's scale follows from its largest magnitude, where it is a minifloat.
 struct RowScale {
-  enum class Kind { kFp32, kBf16, kSmall };
-  Kind kind = Kind::kFp32;
-  double amax_divisor = 1;  // max of the element, 1 where the scale is the maximum itself
+  bool fp32 = false;        // else `format`
+  LaneFormat format;        // of the scale, a minifloat of at most 16 bits
+  float amax_divisor = 1;   // max of the element, 1 where the scale is the maximum itself
   bool of_maximum = false;  // integers: codes are x * high / scale
-  double least = 0;         // smaller scales are declined, and so are those above 2^100
-  // kSmall: the scale format, as a minifloat's lane, and its values.
-  int small_shift = 0, small_rebias = 0;
-  std::int64_t small_max = 0;
-  const float* small_values = nullptr;
+  float least = 0;  // smaller scales are declined, and so are those above 2^100; a normal number
 };
 
-/// The same under such a scale. `book`: of small code books, else null.
+/// The same under such a scale. `book`, `dynamic`: of code books, else null.
 std::int64_t lanes_rows_float(const LaneFormat& format, const BookLanes* book,
-                              const RowScale& scale, const float* x, std::int64_t block,
-                              std::int64_t first, std::int64_t blocks, std::uint32_t* scales,
-                              std::uint8_t* codes);
+                              const DynamicMap* dynamic, const RowScale& scale, const float* x,
+                              std::int64_t block, std::int64_t blocks, std::uint32_t* scales,
+                              std::uint8_t* codes, std::int64_t* declined);
 
 /// How codes of at most 8 bits become values, by lane.
 struct LaneDecoder {
   LaneFormat::Way way = LaneFormat::Way::kMinifloat;
   int width = 8;
-  int shift = 0;            // minifloat: of the magnitude to a binary32's place
-  float factor = 1;         // minifloat: 2^(127 - bias), what that place is worth
-  int man_mask = 0;         // minifloat: the largest subnormal magnitude
-  float unit = 1;           // value of magnitude 1: the smallest subnormal, an integer's step
+  int shift = 0;      // minifloat: of the magnitude to a binary32's place
+  float factor = 1;   // minifloat: 2^(127 - bias), what that place is worth
+  int man_mask = 0;   // minifloat: the largest subnormal magnitude
+  float divisor = 1;  // integer: values are code * scale / divisor instead of code * unit * scale
+  float unit = 1;     // value of magnitude 1: the smallest subnormal, an integer's step
   int first_special = 256;  // minifloat: magnitudes from here on are NaN, but `inf`
   int inf = -1;
 };
 
-/// out[i] = value(codes[i]) * scale in binary32; the value is exact.
+/// out[i] = value(codes[i]) * scales[i / block] in binary32, for i in [0, n); the value is exact.
+/// With a divisor scales are 0 or within [2^-80, 2^100], of at most 16 bits: the quotient is then
+/// rounded once.
 void lanes_decode(const LaneDecoder& decoder, const std::uint8_t* codes, std::int64_t n,
-                  float scale, float* out);
+                  std::int64_t block, const float* scales, float* out);
 
 }  // namespace blockdot::formats

@@ -151,8 +151,10 @@ class Quantizer {
           Group group{r, r + 1, b * block_, std::min((b + 1) * block_, x_.length)};
           quantize_group(group, measure(group));
         };
-        rows.encode(x_.data + r * x_.row_stride, whole, q_.scales.data() + r * columns,
-                    q_.codes.data() + r * q_.padded_length, by_group);
+        for (std::int64_t b :
+             rows.encode(x_.data + r * x_.row_stride, whole, q_.scales.data() + r * columns,
+                         q_.codes.data() + r * q_.padded_length))
+          by_group(b);
         if (whole < columns) by_group(whole);
       }
       return;
@@ -213,9 +215,14 @@ class Quantizer {
                          : 0,
                      0);
     q_.outer_scales.clear();
-    for (std::int64_t r = 0; r < q_.rows; ++r)
-      for (std::int64_t k = q_.length; k < q_.padded_length; ++k)
-        store(q_, r * q_.padded_length + k, zero_code_);
+    for (std::int64_t r = 0; r < q_.rows; ++r) {
+      std::int64_t from = r * q_.padded_length + q_.length, to = (r + 1) * q_.padded_length;
+      if (q_.code_bytes == 1)
+        std::memset(q_.codes.data() + from, static_cast<int>(zero_code_),
+                    static_cast<size_t>(to - from));
+      else
+        for (; from < to; ++from) store(q_, from, zero_code_);
+    }
     scratch_.resize(static_cast<size_t>(std::max<std::int64_t>(block_, 1)));
   }
 

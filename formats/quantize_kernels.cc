@@ -59,6 +59,43 @@ bool exact_remainder(double divisor, int lsb) {
   return divisor >= std::max(std::ldexp(1.0, -97 - lsb), 0x1p-100) && divisor <= 0x1p100;
 }
 
+// Middles between the magnitudes of a dynamic map, from zero on.
+std::vector<double> dynamic_middles(CodeBook book) {
+  std::span<const float> values = code_book_values(book);
+  auto at = static_cast<size_t>(std::find(values.begin(), values.end(), 0.0f) - values.begin());
+  std::vector<double> middles;
+  for (; at + 1 < values.size(); ++at)
+    middles.push_back((static_cast<double>(values[at]) + values[at + 1]) / 2);
+  return middles;
+}
+
+// Decade d = 0..6 is [0.1, 1] times 10^(d-6) in n equal parts (see code_book.h); part j has the
+// number start + j, and the borders of the parts are the middles, but those between two decades.
+// A line is within 2^-16 of the true place: its slope and offset, the factor 1 / divisor and the
+// table's own rounding are each 2^-24 of a number below 2^8. Between two decades the line below
+// reaches one number too far, which `last` takes back.
+DynamicMap dynamic_map(CodeBook book, const std::vector<double>& middles) {
+  DynamicMap map;
+  std::span<const float> values = code_book_values(book);
+  map.zero = static_cast<int>(std::find(values.begin(), values.end(), 0.0f) - values.begin());
+  int start = 1, n = map.zero == 0 ? 2 : 1;
+  double decade = 1e6;
+  for (int segment = 1; segment <= DynamicMap::kBorders; ++segment) {
+    map.border[segment - 1] = middles[static_cast<size_t>(start - 1)];
+    map.tie_up[segment - 1] = static_cast<std::uint32_t>(map.zero + start - 1) % 2;
+    bool one = segment == DynamicMap::kBorders;
+    int parts = one ? 1 : n;
+    map.slope[segment] = parts == 1 ? 0 : decade * n / 0.9;
+    map.offset[segment] =
+        parts == 1 ? static_cast<float>(start) : static_cast<float>(start - n / 9.0 - 0.5);
+    map.last[segment] = start + parts - 1;
+    start += parts;
+    n *= 2;
+    decade /= 10;
+  }
+  return map;
+}
+
 bool is_float(double x) { return static_cast<double>(static_cast<float>(x)) == x; }
 
 }  // namespace
@@ -80,43 +117,36 @@ ElementKernel::ElementKernel(const ElementFormat& element, bool keep_negative_ze
     lanes_ = lane_format(element, keep_negative_zero);
     return;
   }
-  std::span<const float> values = code_book_values(element.book);
-  for (size_t c = 0; c + 1 < values.size(); ++c)
-    middles_.push_back((static_cast<double>(values[c]) + values[c + 1]) / 2);
-  way_ = values.size() <= 16 ? Way::kSmallBook : Way::kLargeBook;
-  middles_.resize(way_ == Way::kSmallBook ? 16 : 256, std::numeric_limits<double>::infinity());
-  if (way_ == Way::kSmallBook) {
-    std::copy(middles_.begin(), middles_.end(), book_.middle);
+  if (element.book == CodeBook::kDynamic8 || element.book == CodeBook::kUDynamic8) {
+    way_ = Way::kDynamic;
+    middles_ = dynamic_middles(element.book);
+    dynamic_ = dynamic_map(element.book, middles_);
     return;
   }
-  // A bucket of the upper 16 bits spans 2^-7 of its value; with a margin of 2^-20 it holds at most
-  // one midpoint of the dynamic maps, whose neighbours differ by 2^-7.2 or more.
-  start_.resize(65536);
-  for (std::uint32_t high = 0; high < 65536; ++high) {
-    float edge = std::bit_cast<float>(high << 16);
-    float far = std::bit_cast<float>(high << 16 | 0xFFFF);
-    if (!std::isfinite(edge)) continue;
-    double least = std::min(edge, far);
-    least -= std::fabs(least) * 0x1p-20;
-    std::uint32_t code = encode_code_book(element.book, least, {}, 0);
-    start_[high] = static_cast<std::int32_t>(std::min(code, 254u));
+  std::span<const float> values = code_book_values(element.book);
+  if (values.size() > 16) return;
+  way_ = Way::kSmallBook;
+  for (size_t c = 0; c < 16; ++c) {
+    double middle = c + 1 < values.size() ? (static_cast<double>(values[c]) + values[c + 1]) / 2
+                                          : std::numeric_limits<double>::infinity();
+    book_.middle[c] = middle;
+    std::int64_t down = c % 2 == 1 ? 1 : 0;
+    book_.step[c] = middle < 0 ? (std::int64_t{1} << 29) - 1 + down : -down;
   }
 }
 
 bool ElementKernel::encode_book(const float* x, std::int64_t n, double divisor, double multiplier,
                                 std::uint8_t* codes) const {
   // Thresholds are 25 bits times the divisor's: exact in double for one binary32 scale.
-  if (multiplier != 1.0 || !is_float(divisor)) return false;
+  if (multiplier != 1.0 || !is_float(divisor) || divisor < 0x1p-100 || divisor > 0x1p100)
+    return false;
   if (way_ == Way::kSmallBook) {
     lanes_encode_book(book_, x, n, divisor, codes);
     return true;
   }
-  // The estimate x * (1 / divisor) is within 2^-22 of the quotient where nothing underflows.
-  if (divisor < 0x1p-60 || divisor > 0x1p60) return false;
-  std::array<float, 256> threshold;
-  lanes_thresholds(middles_.data(), divisor, threshold.data());
-  lanes_encode_large_book(start_.data(), threshold.data(), x, n, static_cast<float>(1 / divisor),
-                          codes);
+  DynamicMap map = dynamic_;
+  map.middle = middles_.data();
+  lanes_encode_dynamic(map, x, n, divisor, codes);
   return true;
 }
 
@@ -147,44 +177,43 @@ bool ElementKernel::encode(const float* x, std::int64_t n, double divisor, doubl
 RowKernel::RowKernel(const BlockFormat& format, const ElementKernel& element, bool floor_rule)
     : element_(element), block_(format.block), emax_(max_exponent(format.element)) {
   bool lanes = element.way_ == ElementKernel::Way::kLanes;
-  bool book = element.way_ == ElementKernel::Way::kSmallBook;
+  bool book = element.way_ == ElementKernel::Way::kSmallBook ||
+              element.way_ == ElementKernel::Way::kDynamic;
   if (!(lanes || book) || !floor_rule || format.block < 1 || format.tile_rows != 1 ||
       format.micro.bits > 0 || format.has_outer())
     return;
   if (format.scale.kind == ScaleKind::kE8M0 && lanes) scale_ = Scale::kE8M0;
   if (format.scale.kind != ScaleKind::kMinifloat) return;
   rule_.of_maximum = format.scale.of_maximum;
-  rule_.amax_divisor = rule_.of_maximum ? 1.0 : max_value(format.element);
-  if (rule_.of_maximum && element.lanes_.way != LaneFormat::Way::kInteger) return;
-  rule_.least = std::max(std::ldexp(1.0, -97 - element.lsb_), 0x1p-100);
+  if (rule_.of_maximum && (book || element.lanes_.way != LaneFormat::Way::kInteger)) return;
+  if (!rule_.of_maximum) rule_.amax_divisor = static_cast<float>(max_value(format.element));
+  double least = std::max(std::ldexp(1.0, -97 - element.lsb_), 0x1p-100);
   const ElementFormat& scale = format.scale.minifloat;
-  if (scale == minifloat(8, 23)) {
-    rule_.kind = RowScale::Kind::kFp32;
-  } else if (scale == minifloat(8, 7)) {
-    rule_.kind = RowScale::Kind::kBf16;
-  } else if (scale.width() <= 9 && fits_lanes(scale)) {
-    rule_.kind = RowScale::Kind::kSmall;
-    LaneFormat small = lane_format(scale, true);
-    rule_.small_shift = small.shift;
-    rule_.small_rebias = small.rebias;
-    rule_.small_max = small.max_code;
-    for (std::uint32_t code = 0; code <= max_finite_code(scale); ++code)
-      scale_values_.push_back(static_cast<float>(decode(scale, code)));
-  } else {
-    return;
+  rule_.fp32 = scale == minifloat(8, 23);
+  if (!rule_.fp32) {
+    // A quotient rounded to odd serves 22 bits.
+    if (scale.width() > 17 || !(fits_lanes(scale) || scale.bias == 127)) return;
+    rule_.format = lane_format(scale, true);
+    least = std::max(least, min_normal(scale));
   }
+  rule_.least = static_cast<float>(least);
   scale_ = Scale::kFloat;
 }
 
-std::int64_t RowKernel::encode_until(const float* x, std::int64_t first, std::int64_t blocks,
-                                     std::uint32_t* scales, std::uint8_t* codes) const {
-  if (scale_ == Scale::kE8M0)
-    return lanes_rows_pow2(element_.lanes_, x, block_, first, blocks, emax_, scales, codes);
-  RowScale rule = rule_;
-  rule.small_values = scale_values_.data();
-  const BookLanes* book =
-      element_.way_ == ElementKernel::Way::kSmallBook ? &element_.book_ : nullptr;
-  return lanes_rows_float(element_.lanes_, book, rule, x, block_, first, blocks, scales, codes);
+std::span<const std::int64_t> RowKernel::encode(const float* x, std::int64_t blocks,
+                                                std::uint32_t* scales, std::uint8_t* codes) {
+  declined_.resize(static_cast<size_t>(blocks));
+  using Way = ElementKernel::Way;
+  const BookLanes* book = element_.way_ == Way::kSmallBook ? &element_.book_ : nullptr;
+  DynamicMap map = element_.dynamic_;
+  map.middle = element_.middles_.data();
+  const DynamicMap* dynamic = element_.way_ == Way::kDynamic ? &map : nullptr;
+  std::int64_t undone = scale_ == Scale::kE8M0
+                            ? lanes_rows_pow2(element_.lanes_, x, block_, blocks, emax_, scales,
+                                              codes, declined_.data())
+                            : lanes_rows_float(element_.lanes_, book, dynamic, rule_, x, block_,
+                                               blocks, scales, codes, declined_.data());
+  return {declined_.data(), static_cast<size_t>(undone)};
 }
 
 namespace {
@@ -245,24 +274,49 @@ bool dequantize_fast(const QuantizedMatrix& matrix, float* values) {
     for (std::uint32_t code = 0; code < scale_values.size(); ++code)
       scale_values[code] = decode(format.scale, code);
   }
+  // The division by max, of code * scale of at most 24 bits: the double quotient is never so near
+  // a halfway point of binary32 that rounding it again would differ from rounding once.
+  bool divided = format.scale.of_maximum;
+  if (divided) {
+    by_lanes = by_lanes && format.element.kind == ElementKind::kInteger && !fp32 &&
+               format.scale.minifloat.man_bits < 16;
+    decoder.divisor = static_cast<float>(max_finite_code(format.element));
+  }
   std::int64_t columns = matrix.blocks_per_row();
   std::int64_t block = format.block > 0 ? format.block : matrix.length;
+  std::vector<float> row_scales(static_cast<size_t>(columns));
   for (std::int64_t r = 0; r < matrix.rows; ++r) {
     const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
     float* row = values + r * matrix.length;
+    const std::uint32_t* scales = matrix.scales.data() + r * columns;
+    auto exact_scale = [&](std::int64_t column) {
+      std::uint32_t code = scales[column];
+      return fp32                   ? magnitude_of(code)
+             : scale_values.empty() ? decode(format.scale, code)
+                                    : scale_values[code];
+    };
+    bool whole_row = by_lanes;
+    for (std::int64_t column = 0; column < columns && whole_row; ++column) {
+      double exact = exact_scale(column);
+      auto scale = static_cast<float>(exact);
+      row_scales[static_cast<size_t>(column)] = scale;
+      whole_row = static_cast<double>(scale) == exact || std::isnan(exact);
+      if (divided) whole_row = whole_row && (exact == 0 || (exact >= 0x1p-80 && exact <= 0x1p100));
+    }
+    if (whole_row) {
+      lanes_decode(decoder, codes, matrix.length, block, row_scales.data(), row);
+      continue;
+    }
     for (std::int64_t column = 0; column < columns; ++column) {
-      std::uint32_t code = matrix.scales[static_cast<size_t>(r * columns + column)];
-      double exact = fp32                   ? magnitude_of(code)
-                     : scale_values.empty() ? decode(format.scale, code)
-                                            : scale_values[code];
+      double exact = exact_scale(column);
       auto scale = static_cast<float>(exact);
       std::int64_t k0 = column * block, n = std::min(k0 + block, matrix.length) - k0;
-      if (format.scale.of_maximum) {
-        // The definition's own division by max: one an entry of the table where that is cheaper.
+      if (divided) {
+        // The definition's own division: one an entry of the table where that is cheaper.
         if (n >= 512) {
-          std::array<float, 256> divided;
-          for (size_t c = 0; c < 256; ++c) divided[c] = static_cast<float>(wide[c] * exact / max);
-          scale_codes(codes + k0, n, divided.data(), 1.0f, row + k0);
+          std::array<float, 256> quotients;
+          for (size_t c = 0; c < 256; ++c) quotients[c] = static_cast<float>(wide[c] * exact / max);
+          scale_codes(codes + k0, n, quotients.data(), 1.0f, row + k0);
         } else {
           for (std::int64_t k = k0; k < k0 + n; ++k)
             row[k] = static_cast<float>(wide[codes[k]] * exact / max);
@@ -270,10 +324,8 @@ bool dequantize_fast(const QuantizedMatrix& matrix, float* values) {
       } else if (static_cast<double>(scale) != exact && !std::isnan(exact)) {
         for (std::int64_t k = k0; k < k0 + n; ++k)  // a scale format beyond binary32
           row[k] = static_cast<float>(wide[codes[k]] * exact);
-      } else if (!by_lanes) {
-        scale_codes(codes + k0, n, table.data(), scale, row + k0);
       } else {
-        lanes_decode(decoder, codes + k0, n, scale, row + k0);
+        scale_codes(codes + k0, n, table.data(), scale, row + k0);
       }
     }
   }

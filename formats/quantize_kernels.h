@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "formats/block_format.h"
@@ -33,7 +34,7 @@ class ElementKernel {
 
  private:
   friend class RowKernel;
-  enum class Way { kNone, kLanes, kSmallBook, kLargeBook };
+  enum class Way { kNone, kLanes, kSmallBook, kDynamic };
 
   bool encode_book(const float* x, std::int64_t n, double divisor, double multiplier,
                    std::uint8_t* codes) const;
@@ -42,9 +43,9 @@ class ElementKernel {
   ElementFormat element_;
   int lsb_ = 0;  // lsb_exponent
   LaneFormat lanes_;
-  BookLanes book_{};                 // kSmallBook
-  std::vector<double> middles_;      // kLargeBook: between each value and the next, then +Inf
-  std::vector<std::int32_t> start_;  // kLargeBook: code by the upper 16 bits of x / divisor
+  BookLanes book_{};  // kSmallBook
+  DynamicMap dynamic_;
+  std::vector<double> middles_;  // kDynamic: between each magnitude and the next
 };
 
 /// Whole rows of one-row blocks under the rule floor: scales and codes in one pass. The caller
@@ -54,30 +55,19 @@ class RowKernel {
   RowKernel(const BlockFormat& format, const ElementKernel& element, bool floor_rule);
   bool takes() const { return scale_ != Scale::kNone; }
 
-  /// One row of `blocks` whole blocks. declined(block) is called for the blocks left undone.
-  template <typename Declined>
-  void encode(const float* x, std::int64_t blocks, std::uint32_t* scales, std::uint8_t* codes,
-              Declined declined) const {
-    std::int64_t block = 0;
-    while (true) {
-      block = encode_until(x, block, blocks, scales, codes);
-      if (block == blocks) return;
-      declined(block++);
-    }
-  }
+  /// One row of `blocks` whole blocks; the numbers of those left undone.
+  std::span<const std::int64_t> encode(const float* x, std::int64_t blocks, std::uint32_t* scales,
+                                       std::uint8_t* codes);
 
  private:
   enum class Scale { kNone, kE8M0, kFloat };
-  /// From block `first` on; the first block declined, or `blocks`.
-  std::int64_t encode_until(const float* x, std::int64_t first, std::int64_t blocks,
-                            std::uint32_t* scales, std::uint8_t* codes) const;
 
   const ElementKernel& element_;
   Scale scale_ = Scale::kNone;
   std::int64_t block_ = 0;
   int emax_ = 0;
   RowScale rule_;
-  std::vector<float> scale_values_;  // of a small scale format
+  std::vector<std::int64_t> declined_;
 };
 
 /// Values of a matrix of at most 8 bits an element with one level of scales; false: declined.

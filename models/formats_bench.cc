@@ -1,6 +1,7 @@
 // Rows of blockdot_bench: quantising and dequantising every one-level block format of the catalogue
 // with at most 8 bits an element, one thread, codes one byte each. `of_memcpy` is the speed against
-// memcpy of the binary32 values in the same run; the label says whether it holds the bar of 0.3.
+// memcpy of the binary32 values in the same run; on the large matrix the label says whether it
+// holds the bar of 0.3.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -18,8 +19,9 @@ namespace {
 using formats::BlockFormat;
 using formats::QuantizedMatrix;
 
-// Whole tiles of 48 and 128. The larger matrix, 85 MB, lies beyond the caches as the weights of a
-// layer do; the smaller one, 6 MB, does not.
+// Whole tiles of 48 and 128. The larger matrix, 85 MB, lies beyond the caches as a layer's tensors
+// do, and the bar is for it; beside the smaller one, 6 MB in the cache, memcpy is three times as
+// fast.
 constexpr std::int64_t kLarge = 4608, kSmall = 1152;
 constexpr double kBar = 0.3;
 
@@ -48,7 +50,7 @@ void compare_row(benchmark::State& state, const std::vector<float>& x, auto call
   state.counters["of_memcpy"] = ratio;
   state.SetBytesProcessed(static_cast<std::int64_t>(x.size() * sizeof(float)) *
                           static_cast<std::int64_t>(state.iterations()));
-  state.SetLabel(ratio >= kBar ? "holds 0.3" : "below 0.3");
+  state.SetLabel(state.range(0) == kSmall ? "in cache" : ratio >= kBar ? "holds 0.3" : "below 0.3");
 }
 
 // N(0, 1), the same 2^20 values again and again.

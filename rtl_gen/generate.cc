@@ -9,6 +9,7 @@
 #include "formats/error.h"
 #include "formats/text.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/choose.h"
 #include "rtl_gen/emit/names.h"
 #include "rtl_gen/units/unit.h"
 
@@ -52,24 +53,14 @@ std::string shell_argument(const std::string& text) {
   return std::all_of(text.begin(), text.end(), plain) ? text : "'" + text + "'";
 }
 
-SumStyle sum_style(Technology technology) {
-  switch (technology) {
-    case Technology::kGeneric:
-    case Technology::kOsu018:
-      return SumStyle::kCompress;
-    case Technology::kXilinx:
-      return SumStyle::kAdderTree;
-  }
-  return SumStyle::kCompress;
-}
-
-Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts) {
+Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts,
+            const Structure& structure, Technology technology) {
   formats::validate(spec);
   switch (kind) {
     case UnitKind::kDot:
-      return build_dot_unit(spec, facts);
+      return build_dot_unit(spec, facts, structure, technology);
     case UnitKind::kBlockDot:
-      return build_block_dot_unit(spec, framed, facts);
+      return build_block_dot_unit(spec, framed, facts, structure, technology);
   }
   BLOCKDOT_CHECK(false, "unit kind");
   return {};
@@ -215,7 +206,9 @@ void validate(const Arch& arch) {
                       arch.clock_ns);
 }
 
-Graph build_graph(UnitKind kind, const DotSpec& spec) { return build(kind, spec, false, nullptr); }
+Graph build_graph(UnitKind kind, const DotSpec& spec) {
+  return build(kind, spec, false, nullptr, kPlain, Technology::kGeneric);
+}
 
 Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const UnitText& text) {
   validate(wanted);
@@ -223,7 +216,7 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
   Unit unit;
   Arch arch = wanted;
   unit.graph = std::move(graph);
-  unit.lowered = lower(unit.graph, sum_style(arch.technology));
+  unit.lowered = lower(unit.graph, sum_options(arch.structure, arch.technology));
   const CostModel cost(arch.technology);
   if (!arch.combinational && arch.clock_ns == 0)
     arch.clock_ns = std::max(cost.default_clock_ns(),
@@ -251,10 +244,8 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
   for (const Graph::Output& o : unit.lowered.outputs())
     r.ports.push_back({o.name, false, unit.lowered.width(o.node), text.meaning(o.name)});
 
-  double area = static_cast<double>(unit.schedule.register_bits) * cost.register_area();
-  const std::vector<bool> live = unit.lowered.live();
-  for (std::size_t i = 0; i < unit.lowered.size(); ++i)
-    if (live[i]) area += cost.area(unit.lowered, NodeId{static_cast<std::uint32_t>(i)});
+  const double area = cost.area(unit.lowered) +
+                      static_cast<double>(unit.schedule.register_bits) * cost.register_area();
   r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
   r.critical_path_ns = {std::round(unit.schedule.critical_path_ns * 1000) / 1000, "ns",
                         "estimated"};
@@ -280,15 +271,20 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
 }
 
 Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::string_view top) {
+  validate(wanted);
+  formats::validate(spec);
+  Arch chosen = wanted;
+  chosen.structure = choose(spec, chosen.technology, chosen.structure);
   UnitFacts facts;
-  Graph graph = build(kind, spec, !wanted.combinational, &facts);
+  Graph graph =
+      build(kind, spec, !chosen.combinational, &facts, chosen.structure, chosen.technology);
   UnitText text;
   text.purpose = purpose(kind, spec);
   text.spec = spec_line(kind, spec);
   text.exact = exact_level(kind, spec);
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& arch) { return command_line(kind, spec, arch, top); };
-  Unit unit = build_unit(std::move(graph), wanted, top, text);
+  Unit unit = build_unit(std::move(graph), chosen, top, text);
   unit.report.kind = kind;
   unit.report.sum_lsb = facts.sum_lsb;
   unit.report.sum_width = facts.sum_width;

@@ -14,6 +14,7 @@
 #include "rtl_gen/ir/graph.h"
 #include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/pipeline/schedule.h"
+#include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
 
@@ -26,6 +27,7 @@ struct Arch {
   Technology technology = Technology::kGeneric;
   ScheduleKind schedule = ScheduleKind::kMinRegister;
   std::uint64_t schedule_seed = 0;  // for ScheduleKind::kRandom
+  Structure structure = {};
 
   bool operator==(const Arch&) const = default;
 };
@@ -108,7 +110,8 @@ struct UnitText {
   std::function<std::string(const Arch& arch)> command;  // that makes it again, under this clock
 };
 /// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
-/// for graphs that are no dot unit. ConfigError as generate.
+/// for graphs that are no dot unit. `arch.structure` has no field left to choose. ConfigError as
+/// generate.
 Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
 
 /// The graph alone, without schedule or text: for the interpreter.

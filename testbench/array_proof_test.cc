@@ -29,10 +29,12 @@ using formats::QuantizedMatrix;
 class Pins {
  public:
   Pins(const std::string& verilog, const std::string& top, const std::vector<rtl_gen::Port>& ports)
-      : model_(load(verilog, top, ports)),
+      : ports_(ports),
+        model_(load(verilog, top, ports)),
         instance_(model_),
         in_(model_.input_bytes(), 0),
-        out_(model_.output_bytes(), 0) {
+        out_(model_.output_bytes(), 0) {}
+  void reset() {
     set("rst_ni", 0);
     for (int i = 0; i < 3; ++i) clock();
     set("rst_ni", 1);
@@ -55,7 +57,15 @@ class Pins {
   void clock() {
     instance_.run(1, in_.data(), out_.data());
     ++cycle_;
+    if (record_) {
+      inputs_.push_back(values(true));
+      outputs_.push_back(values(false));
+    }
   }
+  // Keeps what every port holds in every cycle, from reset on.
+  void record() { record_ = true; }
+  const std::vector<rtl_gen::testing::Cycle>& inputs() const { return inputs_; }
+  const std::vector<rtl_gen::testing::Cycle>& outputs() const { return outputs_; }
   std::uint64_t get(std::string_view port) const { return get(port, 0, model_.output(port).width); }
   std::uint64_t get(std::string_view port, int lo, int width) const {
     return sim::get_bits(out_.data(), model_.output(port), lo, width);
@@ -68,13 +78,31 @@ class Pins {
     sim::ModelSource source;
     source.verilog = verilog;
     source.top = top;
+    source.quick = true;
     for (const rtl_gen::Port& p : ports) source.ports.push_back({p.name, p.is_input, p.width});
     return sim::Model::load(source);
   }
 
+  rtl_gen::testing::Cycle values(bool inputs) const {
+    rtl_gen::testing::Cycle cycle;
+    for (const rtl_gen::Port& p : ports_) {
+      if (p.is_input != inputs || p.name == "clk_i") continue;
+      const sim::ModelField field = inputs ? model_.input(p.name) : model_.output(p.name);
+      rtl_gen::Int value = 0;
+      for (int lo = (p.width - 1) / 32 * 32; lo >= 0; lo -= 32)
+        value = (value << 32) | sim::get_bits(inputs ? in_.data() : out_.data(), field, lo,
+                                              std::min(32, p.width - lo));
+      cycle.push_back(value);
+    }
+    return cycle;
+  }
+
+  std::vector<rtl_gen::Port> ports_;
   sim::Model model_;
   sim::Model::Instance instance_;
   std::vector<std::uint8_t> in_, out_;
+  bool record_ = false;
+  std::vector<rtl_gen::testing::Cycle> inputs_, outputs_;
   std::int64_t cycle_ = 0;
 };
 
@@ -116,9 +144,10 @@ class ArrayRun {
     std::vector<std::uint32_t> codes;  // [m][n]
     std::int64_t cycles = 0;           // from the first start to the last row, both counted
     std::int64_t closed_form = 0;
+    std::vector<rtl_gen::testing::Cycle> inputs, outputs;  // of every cycle, when recorded
   };
 
-  Result run(Border border, std::uint64_t seed) {
+  Result run(Border border, std::uint64_t seed, bool record = false) {
     const bool os = array_.spec.dataflow == rtl_gen::Dataflow::kOutputStationary;
     const std::int64_t M = product_.a.rows, N = product_.b.rows;
     const std::int64_t height = os ? array_.spec.rows : array_.spec.depth;
@@ -134,6 +163,8 @@ class ArrayRun {
     result.closed_form = array_cycles(array_.timing, shapes);
 
     Pins pins(array_.verilog(), array_.top, array_.ports);
+    if (record) pins.record();
+    pins.reset();
     std::mt19937_64 random(seed);
     const auto willing = [&] { return border == Border::kWilling || random() % 3 != 0; };
     // What each channel offers now; an offer stands until it is taken.
@@ -245,6 +276,8 @@ class ArrayRun {
       pins.clock();
       EXPECT_EQ(pins.get("out_valid_o"), 0u) << "a row too many";
     }
+    result.inputs = pins.inputs();
+    result.outputs = pins.outputs();
     return result;
   }
 
@@ -369,6 +402,196 @@ TEST_P(ArrayProduct, IsCleanUnderEveryLint) {
   std::vector<std::pair<std::string, std::string>> files;
   for (const rtl_gen::ModuleFile& file : array.files) files.emplace_back(file.file(), file.text);
   EXPECT_EQ(rtl_gen::testing::lint(files, array.top), "");
+}
+
+// The same pins in another simulator, which knows unknown values: what a border shows while it is
+// valid, and its handshakes, must be known and equal in every cycle.
+class ArrayInIcarus : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Shapes, ArrayInIcarus,
+                         ::testing::Values(Case{"a=mxfp4_e2m1 lanes=2 accumulator=bf16 output=bf16",
+                                                "os", 2, 2, 3, 3, 7},
+                                           Case{"a=mxfp4_e2m1 lanes=2 accumulator=bf16 output=bf16",
+                                                "ws", 2, 2, 3, 3, 7}),
+                         [](const auto& p) { return name_of(p.param); });
+
+TEST_P(ArrayInIcarus, ShowsTheSameOnEveryBorder) {
+  const rtl_gen::Array array = make_array(GetParam());
+  const Case& c = GetParam();
+  const Product product = make_product(array.spec.unit, c.m, c.n, c.k, 5);
+  const ArrayRun::Result run = ArrayRun(array, product).run(Border::kRandom, 4, true);
+  EXPECT_EQ(run.codes, models::gemm_golden(array.spec.unit, product.a, product.b).codes);
+  const auto seen = rtl_gen::testing::simulate(rtl_gen::testing::Simulator::kIcarus,
+                                               array.verilog(), array.top, array.ports, run.inputs);
+  std::vector<std::string> outputs;
+  for (const rtl_gen::Port& p : array.ports)
+    if (!p.is_input) outputs.push_back(p.name);
+  const auto at = [&](const char* name) {
+    return static_cast<size_t>(std::find(outputs.begin(), outputs.end(), name) - outputs.begin());
+  };
+  std::int64_t checked = 0;
+  for (size_t cycle = 3; cycle < seen.size(); ++cycle)
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const bool data = outputs[i] == "out_result_o" || outputs[i] == "out_last_o";
+      if (data && run.outputs[cycle][at("out_valid_o")] == 0) continue;
+      ASSERT_EQ(seen[cycle][i], run.outputs[cycle][i]) << outputs[i] << " in cycle " << cycle;
+      ++checked;
+    }
+  EXPECT_GT(checked, 100);
+}
+
+TEST(RandomArray, EachUnitDrawsFromItsOwnStream) {
+  for (const char* text : {"a=mxfp8_e4m3 lanes=2 accumulator=bf16:sr:8 output=bf16 rounding=sr:8",
+                           "a=mxfp4_e2m1 lanes=4 accumulator=kulisch max-k=64 output=bf16 "
+                           "rounding=sr:5"}) {
+    const rtl_gen::Array array = make_array({text, "os", 2, 2, 5, 3, 9});
+    const Product product = make_product(array.spec.unit, 5, 3, 9, 8);
+    ArrayRun run(array, product);
+    const ArrayRun::Result got = run.run(Border::kRandom, 6);
+    // Each unit's golden model sees all tiles; a row or column beyond a tile draws as well.
+    std::vector<std::uint32_t> wanted(15, 0);
+    const formats::LfsrJump jump(array.seed_distance);
+    std::uint32_t seed = 1;
+    EXPECT_EQ(array.seed_distance, 0xFFFFFFFFu / 4);
+    for (int cell = 0; cell < 4; ++cell, seed = jump(seed)) {
+      EXPECT_EQ(array.seeds[static_cast<size_t>(cell)], seed);
+      models::GoldenDot golden(array.spec.unit, seed);
+      for (const ArrayRun::Tile& tile : run.tiles()) {
+        const bool inside = cell / 2 < tile.rows && cell % 2 < tile.cols;
+        const std::int64_t i = inside ? tile.i + cell / 2 : 0, j = inside ? tile.j + cell % 2 : 0;
+        std::optional<std::uint32_t> code;
+        for (size_t k = 0; k < run.ranges().size(); ++k) {
+          models::BeatBuffer beat;
+          fill_beat(array.spec.unit, product.a, i, product.b, j, run.ranges()[k], beat);
+          code = golden.step(beat.beat(k == 0, k + 1 == run.ranges().size()));
+        }
+        ASSERT_TRUE(code.has_value());
+        if (inside) wanted[static_cast<size_t>(i * 3 + j)] = *code;
+      }
+    }
+    EXPECT_EQ(got.codes, wanted) << text;
+  }
+}
+
+TEST(ArraySpec, RefusesWhatItCannotBuild) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32:sr:8 rounding=sr:8");
+  spec.dataflow = rtl_gen::Dataflow::kWeightStationary;
+  EXPECT_THROW(generate_array(spec, {}), ConfigError) << "no order of draws";
+  spec.dataflow = rtl_gen::Dataflow::kOutputStationary;
+  spec.rows = 65;
+  EXPECT_THROW(generate_array(spec, {}), ConfigError);
+  spec.rows = 1;
+  spec.banks = 0;
+  EXPECT_THROW(generate_array(spec, {}), ConfigError);
+  spec.banks = 1;
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  EXPECT_THROW(generate_array(spec, arch), ConfigError);
+  EXPECT_THROW(rtl_gen::parse_dataflow("rs"), ConfigError);
+}
+
+// ---- Streams ----
+
+class StreamProduct : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(
+    Specs, StreamProduct,
+    ::testing::Values("a=mxfp8_e4m3 lanes=4 accumulator=fp32",
+                      "a=mx6 lanes=4 accumulator=kulisch max-k=256 output=bf16",
+                      "a=e4m3 b=e2m1 lanes=3 accumulator=bf16:sr:6 output=bf16 "
+                      "rounding=sr:6"),
+    [](const auto& p) {
+      std::string name = p.param;
+      for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+      return name;
+    });
+
+TEST_P(StreamProduct, LosesNoBeatAndKeepsTheModelsCycles) {
+  const DotSpec spec = formats::parse_dot_spec(GetParam());
+  const rtl_gen::Stream stream = rtl_gen::generate_stream(spec, {});
+  for (const std::int64_t k : {std::int64_t{2}, std::int64_t{40}}) {
+    const Product product = make_product(spec, 6, 5, k, 21);
+    const models::GemmResult golden = models::gemm_golden(spec, product.a, product.b);
+    const auto ranges = formats::beat_ranges(spec, k);
+    sim::StreamShape shape;
+    shape.latency = stream.unit.report.latency;
+    shape.results = 30;
+    shape.beats_per_result = static_cast<std::int64_t>(ranges.size());
+    for (std::uint64_t seed : {0, 1, 2, 3}) {  // 0: always willing
+      Pins pins(stream.verilog(), stream.top, stream.ports);
+      pins.reset();
+      std::mt19937_64 random(seed);
+      const auto willing = [&] { return seed == 0 || random() % 3 != 0; };
+      std::vector<std::uint32_t> codes;
+      std::int64_t sent = 0, first = -1, last = 0;
+      bool offer = false;
+      std::uint64_t held = 0;
+      bool holding = false;
+      while (codes.size() < golden.codes.size()) {
+        ASSERT_LT(pins.cycle(), 20000) << "the stream hangs";
+        if (!offer && sent < shape.results * shape.beats_per_result) offer = willing();
+        pins.set("s_axis_tvalid", offer);
+        pins.clear("s_axis_tdata");
+        if (offer) {
+          const std::int64_t result = sent / shape.beats_per_result;
+          const auto beat_number = static_cast<size_t>(sent % shape.beats_per_result);
+          models::BeatBuffer beat;
+          fill_beat(spec, product.a, result / 5, product.b, result % 5, ranges[beat_number], beat);
+          pins.set("s_axis_tlast", beat_number + 1 == ranges.size());
+          for (const rtl_gen::StreamField& f : stream.beat) {
+            const bool of_a = f.name.starts_with("a");
+            const formats::BlockFormat& format = of_a ? spec.a : spec.b;
+            const int w = format.element.width();
+            if (f.name.ends_with("_scale")) {
+              pins.put("s_axis_tdata", f.lo, f.width, of_a ? beat.a_scale : beat.b_scale);
+            } else if (f.name.ends_with("_micro")) {
+              const auto& micro = of_a ? beat.a_micro : beat.b_micro;
+              for (size_t g = 0; g < micro.size(); ++g)
+                pins.put("s_axis_tdata", f.lo + static_cast<int>(g) * format.micro.bits,
+                         format.micro.bits, micro[g]);
+            } else {
+              const auto& elements = of_a ? beat.a : beat.b;
+              for (size_t j = 0; j < elements.size(); ++j)
+                pins.put("s_axis_tdata", f.lo + static_cast<int>(j) * w, w, elements[j]);
+            }
+          }
+        }
+        const bool ready = willing();
+        pins.set("m_axis_tready", ready);
+        const std::int64_t now = pins.cycle();
+        pins.clock();
+        if (offer && pins.get("s_axis_tready")) {
+          if (first < 0) first = now;
+          offer = false;
+          ++sent;
+        }
+        const bool shown = pins.get("m_axis_tvalid") != 0;
+        if (holding) {
+          ASSERT_TRUE(shown) << "an offer was taken back";
+          ASSERT_EQ(pins.get("m_axis_tdata"), held) << "an offer changed";
+        }
+        holding = shown && !ready;
+        held = pins.get("m_axis_tdata");
+        if (shown && ready) {
+          codes.push_back(static_cast<std::uint32_t>(held));
+          last = now;
+        }
+      }
+      EXPECT_EQ(codes, golden.codes) << "stall seed " << seed;
+      if (seed == 0) {
+        sim::PrecomputedDatapath datapath(golden.codes);
+        EXPECT_EQ(last - first + 1, run_stream(shape, datapath).cycles);
+        EXPECT_EQ(last - first + 1, stream_cycles(shape)) << "one beat a cycle";
+      }
+    }
+  }
+}
+
+TEST_P(StreamProduct, IsCleanUnderEveryLint) {
+  const rtl_gen::Stream stream = rtl_gen::generate_stream(formats::parse_dot_spec(GetParam()), {});
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const rtl_gen::ModuleFile& file : stream.files) files.emplace_back(file.file(), file.text);
+  EXPECT_EQ(rtl_gen::testing::lint(files, stream.top), "");
 }
 
 }  // namespace

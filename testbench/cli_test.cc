@@ -76,8 +76,8 @@ class Cli : public ::testing::Test {
 };
 
 TEST_F(Cli, HelpOfEveryCommandHasExamplesAndVersionIsOneLine) {
-  for (const char* command : {"gen", "sim", "compare", "formats", "quantize", "gemm", "trace info",
-                              "doctor", "completion", "man"}) {
+  for (const char* command : {"gen", "sim", "compare", "synth", "prove", "formats", "quantize",
+                              "gemm", "trace info", "doctor", "completion", "man"}) {
     Outcome outcome = blockdot(std::string(command) + " --help");
     EXPECT_EQ(outcome.code, 0) << command;
     EXPECT_NE(outcome.out.find("Examples:\n  "), std::string::npos) << command;
@@ -105,6 +105,34 @@ TEST_F(Cli, GenWritesVerilogAndItsTestbenchPassesInIcarus) {
     Outcome lint = shell("verilator --lint-only -Wall u/unit.v");
     EXPECT_EQ(lint.code, 0) << options << lint.err;
   }
+}
+
+TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {
+  write_file_atomic(folder_ / "small.toml",
+                    "[defaults]\nlanes = 2\naccumulator = \"fp32\"\ntechnology = \"osu018\"\n"
+                    "[[design]]\nname = \"E2M1\"\na = \"mxfp4_e2m1\"\n"
+                    "[[design]]\nname = \"other one\"\na = \"mxint8\"\n");
+  Outcome synth = blockdot("synth small.toml --point E2M1 --out s");
+  ASSERT_EQ(synth.code, 0) << synth.err;
+  json unit = json::parse(read_file(folder_ / "s/E2M1/unit.json"));
+  EXPECT_EQ(unit["estimates"]["area"]["provenance"], "estimated");
+  EXPECT_EQ(unit["synthesised"]["area"]["provenance"], "synthesised");
+  EXPECT_GT(unit["synthesised"]["area"]["value"].get<double>(), 1000);
+  EXPECT_GT(unit["synthesised"]["critical_path_ns"]["value"].get<double>(), 0.5);
+  EXPECT_FALSE(fs::exists(folder_ / "s/other_one"));
+
+  Outcome prove = blockdot("prove small.toml --point E2M1 --beats 1000 --netlist --json");
+  ASSERT_EQ(prove.code, 0) << prove.err << prove.out;
+  std::map<std::string, std::string> verdicts;
+  json proof = json::parse(prove.out);
+  for (const json& step : proof["points"][0]["steps"]) verdicts[step["step"]] = step["verdict"];
+  EXPECT_EQ(verdicts, (std::map<std::string, std::string>{{"lint", "proved"},
+                                                          {"lanes", "proved"},
+                                                          {"two lanes", "proved"},
+                                                          {"beats", "sampled"},
+                                                          {"netlist", "sampled"}}));
+  expect_refused("prove small.toml --point E2M2", "did you mean");
+  expect_refused("synth nothing.toml", "nothing.toml");
 }
 
 TEST_F(Cli, GenOfTheSameSpecGivesTheSameBytes) {

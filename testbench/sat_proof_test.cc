@@ -46,26 +46,29 @@ endmodule
                      4 * lanes - 1, sum_width - 1, products, sum);
 }
 
-rtl_gen::Unit block_dot(int lanes) {
+rtl_gen::Unit block_dot(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric) {
   formats::DotSpec spec = formats::parse_dot_spec(fmt::format("a=e2m1 lanes={}", lanes));
   rtl_gen::Arch arch;
   arch.combinational = true;
+  arch.technology = technology;
   return rtl_gen::generate(rtl_gen::UnitKind::kBlockDot, spec, arch);
 }
 
 // Exit code of the proof: 0 where the solver shows equality.
 int prove(const std::string& verilog, int lanes, int sum_width, std::string& log) {
   int code = -1;
-  log = rtl_gen::testing::run_yosys({{"unit.v", verilog}, {"prove.v", oracle(lanes, sum_width)}},
-                                    "read_verilog unit.v prove.v\nhierarchy -check -top "
+  log = rtl_gen::testing::run_yosys({{"unit.v", verilog},
+                                     {"prove.v", oracle(lanes, sum_width)},
+                                     {"cells.v", rtl_gen::kCellModels}},
+                                    "read_verilog unit.v prove.v cells.v\nhierarchy -check -top "
                                     "prove\nproc -norom\nflatten\nopt -full\nwreduce\nopt -full\n"
                                     "sat -verify -prove equal_o 1 prove\n",
                                     code);
   return code;
 }
 
-void expect_proof(int lanes) {
-  rtl_gen::Unit unit = block_dot(lanes);
+void expect_proof(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric) {
+  rtl_gen::Unit unit = block_dot(lanes, technology);
   ASSERT_EQ(unit.report.sum_lsb, -2) << "the oracle counts in quarters";
   // The largest sum is lanes * 6 * 6 = 144 lanes quarters; tight means not a bit more.
   int width = 1;
@@ -83,6 +86,15 @@ TEST(SatProof, BlockDotOfFourLanesEqualsTheOracleForAllInputs) { expect_proof(4)
 
 TEST(SatProof, BlockDotOfTwoLanesEqualsTheOracleForAllInputs) { expect_proof(2); }
 TEST(SatProof, BlockDotOfThreeLanesEqualsTheOracleForAllInputs) { expect_proof(3); }
+
+TEST(SatProof, ThreeLanesOfLibraryCellsEqualTheOracleForAllInputs) {
+  const rtl_gen::Unit unit = block_dot(3, rtl_gen::Technology::kOsu018);
+  EXPECT_NE(unit.verilog.find("FAX1"), std::string::npos);
+  expect_proof(3, rtl_gen::Technology::kOsu018);
+}
+TEST(SatProof, ThreeLanesOnCarryChainsEqualTheOracleForAllInputs) {
+  expect_proof(3, rtl_gen::Technology::kXilinx);
+}
 
 TEST(SatProof, FindsAWrongUnit) {
   rtl_gen::Unit right = block_dot(2);

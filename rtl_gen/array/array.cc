@@ -9,8 +9,10 @@
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
 #include "rtl_gen/array/open_loop.h"
+#include "rtl_gen/choose.h"
 #include "rtl_gen/cost/cost.h"
 #include "rtl_gen/ir/bits.h"
+#include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -155,7 +157,6 @@ constexpr std::string_view kOsDrain = R"(
   // ---- Drain: tiles leave in order, the rows of a bank move up ----
   reg [@F1@:0] complete_q;                          // tiles whose last result is in its bank
   reg [@B1@:0] slot_q;                              // one-hot: bank of the next tile to close
-  reg [@B1@:0] read_q;                              // one-hot: bank that leaves
   reg [@M1@:0] out_left_q;                          // rows still to leave after the first; 0: at a tile's first
   assign out_valid_o = complete_q != @F_ZERO@;
   assign row_out = out_valid_o && out_ready_i;
@@ -169,7 +170,6 @@ constexpr std::string_view kOsDrain = R"(
   assign out_last_o = out_left == @M_ONE@;
   wire tile_out;
   assign tile_out = row_out && out_last_o;
-  assign leaving = read_q & {@BANKS@{row_out}};
   always @(posedge clk_i) begin
     if (!rst_ni) begin
       flight_q <= @F_ZERO@;
@@ -239,26 +239,27 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   for (int k = 0; k < B; ++k) {
     held_declarations += fmt::format("  wire [{}*{}*{}-1:0] held{};\n", R, C, w, k);
     const std::string hot = B == 1 ? "" : fmt::format("[{}]", k);
-    held_cells += fill(R"(
-        reg [@W1@:0] held@K@_q;
-        assign held@K@[AT*@W@ +: @W@] = held@K@_q;
-        if (r + 1 < @ROWS@) begin : move@K@
+    const std::string move =
+        R == 1 ? R"(        always @(posedge clk_i) if (done && write_q@HOT@) held@K@_q <= result;
+)"
+               : R"(        if (r + 1 < @ROWS@) begin : move@K@
           always @(posedge clk_i) begin
             if (done && write_q@HOT@) held@K@_q <= result;
             else if (leaving@HOT@) held@K@_q <= held@K@[(AT+@COLS@)*@W@ +: @W@];
           end
         end else begin : keep@K@
-          always @(posedge clk_i) begin
-            if (done && write_q@HOT@) held@K@_q <= result;
-          end
+          always @(posedge clk_i) if (done && write_q@HOT@) held@K@_q <= result;
         end
-)",
-                       {{"K", std::to_string(k)},
-                        {"HOT", hot},
-                        {"W", std::to_string(w)},
-                        {"W1", last_of(w)},
-                        {"ROWS", std::to_string(R)},
-                        {"COLS", std::to_string(C)}});
+)";
+    held_cells += fill(
+        "\n        reg [@W1@:0] held@K@_q;\n        assign held@K@[AT*@W@ +: @W@] = held@K@_q;\n" +
+            move,
+        {{"K", std::to_string(k)},
+         {"HOT", hot},
+         {"W", std::to_string(w)},
+         {"W1", last_of(w)},
+         {"ROWS", std::to_string(R)},
+         {"COLS", std::to_string(C)}});
     descriptors += fmt::format(
         "  reg [{0}:0] tile{1}_q;\n  always @(posedge clk_i) if (close && slot_q{2}) tile{1}_q <= "
         "{{rows_q, cols_q}};\n",
@@ -313,9 +314,9 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   wire [@ROWS@*@COLS@*3-1:0] ctrl;
   wire [@ROWS@*@COLS@*@AW@-1:0] a_at;
   wire [@ROWS@*@COLS@*@BW@-1:0] b_at;
-  wire [@B1@:0] leaving;                            // one-hot: this bank moves up
+  reg [@B1@:0] read_q;                              // one-hot: bank that leaves
   wire row_out;
-@HELD@  generate
+@LEAVING@@HELD@  generate
     for (r = 0; r < @ROWS@; r = r + 1) begin : row
       for (c = 0; c < @COLS@; c = c + 1) begin : col
         localparam AT = r*@COLS@ + c;
@@ -369,6 +370,12 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
        {"W1", last_of(w)},
        {"UNIT", unit_name},
        {"HELD", held_declarations},
+       {"LEAVING", R == 1 ? ""
+                          : fmt::format("  wire [{0}:0] leaving;                            // "
+                                        "one-hot: this bank moves up\n"
+                                        "  assign leaving = read_q & {{{1}{{row_out}}}};\n",
+                                        B - 1, B)},
+
        {"CELLS", held_cells},
        {"WRITE_NEXT", rotated("write_q", B)},
        {"FILL", std::to_string(R + C - 2 + unit.latency)},
@@ -404,7 +411,6 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
                                       {"C1", last_of(C)},
                                       {"W", std::to_string(w)},
                                       {"COLS", std::to_string(C)},
-                                      {"BANKS", std::to_string(B)},
                                       {"F_ZERO", sized(f_bits, 0)},
                                       {"F_ONE", sized(f_bits, 1)},
                                       {"B_ONE", sized(B, 1)},
@@ -686,9 +692,10 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   const ArraySpec& spec = array.spec;
   const int R = spec.rows, C = spec.cols;
   const std::string delay_name = top + "_delay";
-  const OpenedUnit opened = open_loop(build_graph(UnitKind::kDot, spec.unit));
-  // The ports of the whole unit give names and meanings.
   Arch arch = wanted;
+  arch.structure = choose(spec.unit, arch.technology, arch.structure);
+  const OpenedUnit opened =
+      open_loop(build_dot_unit(spec.unit, nullptr, arch.structure, arch.technology));
   const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
     UnitText text;
     text.purpose = what;

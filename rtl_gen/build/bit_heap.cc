@@ -81,6 +81,7 @@ void BitHeap::add(NodeId term, int weight) {
     case Op::kSlice:
     case Op::kOrr:
     case Op::kClz:
+    case Op::kFullAdd:
       break;
   }
   add_bits(term, weight);
@@ -176,6 +177,127 @@ void BitHeap::compress() {
   }
 }
 
+// Three-greedy: the column's three earliest bits go through one full adder, until two are left.
+// Carries of a column are all known before the next column starts.
+void BitHeap::compress_by_time(const SumOptions& options) {
+  const CostModel cost(options.technology);
+  ArrivalTimes arrival(graph_, cost);
+  const double half_sum = cost.full_add_sum_ns() * 0.75,
+               half_carry = cost.full_add_carry_ns() * 0.75;
+  struct Timed {
+    double time;
+    int order;  // first come, first served among equals: the same text every time
+    NodeId bit;
+    bool operator>(const Timed& o) const {
+      return std::pair(time, order) > std::pair(o.time, o.order);
+    }
+  };
+  std::vector<std::vector<Timed>> columns(columns_.size());
+  int order = 0;
+  const auto later = std::greater<Timed>();
+  const auto push = [&](std::size_t c, double time, NodeId bit) {
+    if (c >= columns.size()) return;
+    columns[c].push_back({time, order++, bit});
+    std::push_heap(columns[c].begin(), columns[c].end(), later);
+  };
+  for (std::size_t c = 0; c < columns_.size(); ++c)
+    for (const Bit& b : columns_[c]) {
+      const NodeId bit = ops::slice(graph_, b.word, b.index, 1);
+      push(c, arrival.of(bit), bit);
+    }
+  levels_ = 0;
+  for (std::size_t c = 0; c < columns.size(); ++c) {
+    auto& column = columns[c];
+    int number = 0;
+    const auto pop = [&] {
+      std::pop_heap(column.begin(), column.end(), later);
+      const Timed t = column.back();
+      column.pop_back();
+      return t;
+    };
+    while (column.size() > 2) {
+      const Timed x = pop(), y = pop();
+      const Timed& z = column.front();
+      const bool constants = ops::is_const(graph_, x.bit) || ops::is_const(graph_, y.bit);
+      NodeId sum, carry;
+      if (column.size() == 1 && z.time > y.time + half_sum && !constants) {
+        sum = ops::bit_xor(graph_, x.bit, y.bit);
+        carry = ops::bit_and(graph_, x.bit, y.bit);
+        push(c, y.time + half_sum, sum);
+        push(c + 1, y.time + half_carry, carry);
+      } else {
+        const Timed last = pop();
+        const ops::FullAdd f = ops::full_add(graph_, x.bit, y.bit, last.bit, options.cells);
+        sum = f.sum;
+        carry = f.carry;
+        if (!options.cells || constants) {
+          push(c, arrival.of(sum), sum);
+          push(c + 1, arrival.of(carry), carry);
+        } else {
+          push(c, last.time + cost.full_add_sum_ns(), sum);
+          push(c + 1, last.time + cost.full_add_carry_ns(), carry);
+        }
+      }
+      // A cell is named as a whole, gates by what they make.
+      const Node& made = graph_.node(sum);
+      if (made.op == Op::kSlice && graph_.node(made.args[0]).op == Op::kFullAdd) {
+        graph_.set_name(made.args[0], fmt::format("{}_c{}_fa{}", name_, c, number));
+      } else {
+        graph_.set_name(sum, fmt::format("{}_c{}_s{}", name_, c, number));
+        graph_.set_name(carry, fmt::format("{}_c{}_c{}", name_, c, number));
+      }
+      levels_ = std::max(levels_, ++number);
+    }
+    columns_[c].clear();
+    while (!column.empty()) columns_[c].push_back({pop().bit, 0});
+  }
+}
+
+// The last two rows: ripples through the low columns as long as the carry is not the last to come,
+// then one adder.
+NodeId BitHeap::total_by_time(const SumOptions& options) {
+  const CostModel cost(options.technology);
+  ArrivalTimes arrival(graph_, cost);
+  const NodeId zero = ops::constant(graph_, 0, 1);
+  const auto bit = [&](std::size_t c, std::size_t r) {
+    return r < columns_[c].size() ? ops::slice(graph_, columns_[c][r].word, columns_[c][r].index, 1)
+                                  : zero;
+  };
+  const std::size_t n = columns_.size();
+  std::vector<double> latest_above(n + 1, 0);
+  for (std::size_t c = n; c-- > 0;)
+    latest_above[c] = std::max({latest_above[c + 1], arrival.of(bit(c, 0)), arrival.of(bit(c, 1))});
+  std::vector<NodeId> low;
+  NodeId carry = zero;
+  std::size_t c = 0;
+  for (; c < n; ++c) {
+    if (columns_[c].size() == 2 && options.adder != AdderStyle::kRipple &&
+        std::max({arrival.of(carry), arrival.of(bit(c, 0)), arrival.of(bit(c, 1))}) +
+                cost.full_add_carry_ns() >
+            latest_above[c + 1])
+      break;
+    const ops::FullAdd f = ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells);
+    low.push_back(f.sum);
+    carry = f.carry;
+  }
+  std::vector<NodeId> parts;
+  if (c < n) {
+    std::vector<WordBit> x, y;
+    for (std::size_t k = c; k < n; ++k) {
+      x.push_back({bit(k, 0), 0});
+      y.push_back({bit(k, 1), 0});
+    }
+    const NodeId row_x = join_bits(graph_, x), row_y = join_bits(graph_, y);
+    graph_.set_name(row_x, name_ + "_row0");
+    graph_.set_name(row_y, name_ + "_row1");
+    const NodeId high = add_words(graph_, options.adder, row_x, row_y, carry, options.cells, name_);
+    graph_.set_name(high, name_ + "_high");
+    parts.push_back(high);
+  }
+  parts.insert(parts.end(), low.rbegin(), low.rend());
+  return ops::concat(graph_, parts);
+}
+
 // One bit a column, lowest column first, as a word.
 NodeId BitHeap::join(const std::vector<Bit>& column_bits) const {
   std::vector<NodeId> parts;
@@ -254,11 +376,12 @@ NodeId BitHeap::total_of_rows(std::vector<Row> rows) {
   return width >= width_ ? ops::slice(graph_, word, 0, width_) : ops::zext(graph_, word, width_);
 }
 
-NodeId BitHeap::sum(SumStyle style) {
+NodeId BitHeap::sum(const SumOptions& options) {
   const Bits constant = to_bits(constant_, width_);
   std::vector<Row> kept;
-  switch (style) {
-    case SumStyle::kCompress: {
+  switch (options.style) {
+    case SumStyle::kCompress:
+    case SumStyle::kTimed: {
       for (const Row& r : words_)
         for (int i = 0; i < graph_.width(r.word); ++i)
           columns_[static_cast<std::size_t>(r.weight + i)].push_back({r.word, i});
@@ -276,6 +399,10 @@ NodeId BitHeap::sum(SumStyle style) {
     }
   }
   words_.clear();
+  if (options.style == SumStyle::kTimed) {
+    compress_by_time(options);
+    return total_by_time(options);
+  }
   compress();
   for (const Row& r : rows()) kept.push_back(r);
   return total_of_rows(std::move(kept));

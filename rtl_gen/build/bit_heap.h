@@ -7,17 +7,37 @@
 //   a ^ b ^ c                the sum row
 //   (a & b) | (c & (a ^ b))  the carry row, one column up
 //
-// Where carry chains are cheap (FPGA), words are added by a binary tree of adders instead.
+// Where the netlist matters more than the text, columns are compressed bit by bit instead, from the
+// lowest up, always the three bits that are there first (Oklobdzija's three-greedy method); a last
+// bit that comes late waits for the final adder, the other two go through a half adder.
+//
+// Where carry chains are cheap (FPGA), words are added by a binary tree of adders.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "rtl_gen/build/adders.h"
+#include "rtl_gen/cost/cost.h"
 #include "rtl_gen/ir/graph.h"
 
 namespace blockdot::rtl_gen {
 
-enum class SumStyle { kCompress, kAdderTree };
+enum class SumStyle {
+  kCompress,   // words of counters, Dadda's heights
+  kTimed,      // single counters by arrival time
+  kAdderTree,  // a binary tree of adders
+};
+
+/// How sums are built.
+struct SumOptions {
+  SumOptions(SumStyle sum_style = SumStyle::kCompress) : style(sum_style) {}
+
+  SumStyle style;
+  AdderStyle adder = AdderStyle::kPlus;          // of the last two rows
+  bool cells = false;                            // full adders are kFullAdd nodes
+  Technology technology = Technology::kGeneric;  // whose delays decide in kTimed
+};
 
 class BitHeap {
  public:
@@ -30,7 +50,7 @@ class BitHeap {
   void add_constant(const Int& value) { constant_ += value; }
 
   /// The sum modulo 2^width.
-  NodeId sum(SumStyle style);
+  NodeId sum(const SumOptions& options);
 
   /// Levels of counters that the last sum() took.
   int levels() const { return levels_; }
@@ -47,6 +67,8 @@ class BitHeap {
 
   void add_bits(NodeId word, int weight);
   void compress();
+  void compress_by_time(const SumOptions& options);
+  NodeId total_by_time(const SumOptions& options);
   std::vector<Row> rows();
   NodeId join(const std::vector<Bit>& column_bits) const;
   NodeId add_rows(const Row& low, const Row& high, Row& out);

@@ -36,14 +36,55 @@ Graph mixed_sum(int rows, int width, bool whole) {
   return g;
 }
 
+std::vector<SumOptions> every_way_to_add() {
+  std::vector<SumOptions> all = {SumStyle::kCompress, SumStyle::kAdderTree};
+  for (AdderStyle adder : {AdderStyle::kPlus, AdderStyle::kRipple, AdderStyle::kBrentKung,
+                           AdderStyle::kSklansky, AdderStyle::kKoggeStone}) {
+    SumOptions timed = SumStyle::kTimed;
+    timed.adder = adder;
+    timed.cells = adder != AdderStyle::kPlus;
+    timed.technology = timed.cells ? Technology::kOsu018 : Technology::kGeneric;
+    all.push_back(timed);
+  }
+  return all;
+}
+
+TEST(Adders, EveryStyleAddsWithAndWithoutCarryIn) {
+  std::mt19937_64 random(9);
+  int checked = 0;
+  for (AdderStyle style : {AdderStyle::kPlus, AdderStyle::kRipple, AdderStyle::kBrentKung,
+                           AdderStyle::kSklansky, AdderStyle::kKoggeStone})
+    for (int width = 1; width <= 40; ++width) {
+      Graph g;
+      const NodeId x = g.input("x_i", width), y = g.input("y_i", width), c = g.input("c_i", 1);
+      g.output("sum_o", add_words(g, style, x, y, std::nullopt, true, "s"));
+      g.output("more_o", add_words(g, style, x, y, c, true, "t"));
+      UnitInterpreter unit(g);
+      const std::uint64_t mask = (std::uint64_t{1} << width) - 1;
+      for (int v = 0; v < 64; ++v) {
+        const std::uint64_t a = random() & mask, carry = random() & 1;
+        // Long carries often: the complement, and one beside it.
+        const std::uint64_t b = (v % 3 ? random() : ~a + (random() & 1)) & mask;
+        unit.set_input(0, a);
+        unit.set_input(1, b);
+        unit.set_input(2, carry);
+        unit.step();
+        ASSERT_EQ(unit.output(0)[0], (a + b) & mask) << width;
+        ASSERT_EQ(unit.output(1)[0], (a + b + carry) & mask) << width;
+        ++checked;
+      }
+    }
+  EXPECT_EQ(checked, 5 * 40 * 64);
+}
+
 TEST(BitHeap, LoweredSumEqualsAddingOneAfterTheOther) {
   std::mt19937_64 random(4);
   int checked = 0;
   for (int rows : {1, 2, 3, 5, 9, 33})
     for (int width : {1, 2, 7, 31, 64, 65})
-      for (SumStyle style : {SumStyle::kCompress, SumStyle::kAdderTree}) {
+      for (const SumOptions& options : every_way_to_add()) {
         UnitInterpreter chain(mixed_sum(rows, width, false));
-        UnitInterpreter heap(lower(mixed_sum(rows, width, true), style));
+        UnitInterpreter heap(lower(mixed_sum(rows, width, true), options));
         for (int v = 0; v < 50; ++v) {
           for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
             const std::uint64_t x[] = {random(), random()};
@@ -56,7 +97,7 @@ TEST(BitHeap, LoweredSumEqualsAddingOneAfterTheOther) {
           ++checked;
         }
       }
-  EXPECT_EQ(checked, 6 * 6 * 2 * 50);
+  EXPECT_EQ(checked, 6 * 6 * 7 * 50);
 }
 
 TEST(BitHeap, TakesTheFewestCounterLevels) {

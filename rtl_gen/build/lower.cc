@@ -48,7 +48,7 @@ NodeId lower_clz(Graph& g, NodeId x, const std::string& name) {
 
 }  // namespace
 
-Graph lower(const Graph& from, SumStyle style) {
+Graph lower(const Graph& from, const SumOptions& options) {
   from.verify();
   const std::vector<bool> live = from.live();
   Graph to;
@@ -68,7 +68,7 @@ Graph lower(const Graph& from, SumStyle style) {
     } else if (n.op == Op::kSum) {
       BitHeap heap(to, n.width, name);
       for (NodeId a : args) heap.add(a);
-      map[i] = heap.sum(style);
+      map[i] = heap.sum(options);
     } else if (n.op == Op::kClz) {
       map[i] = lower_clz(to, args[0], name);
     } else {

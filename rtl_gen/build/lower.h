@@ -8,6 +8,6 @@
 
 namespace blockdot::rtl_gen {
 
-Graph lower(const Graph& graph, SumStyle style);
+Graph lower(const Graph& graph, const SumOptions& options);
 
 }  // namespace blockdot::rtl_gen

@@ -283,6 +283,20 @@ NodeId clz(Graph& g, NodeId a) {
   return g.unary(Op::kClz, a);
 }
 
+FullAdd full_add(Graph& g, NodeId a, NodeId b, NodeId c, bool cell) {
+  for (NodeId* x : {&a, &b})
+    if (is_const(g, *x)) std::swap(*x, c);
+  if (is_zero(g, c)) return {bit_xor(g, a, b), bit_and(g, a, b)};
+  if (is_ones(g, c)) return {bit_not(g, bit_xor(g, a, b)), bit_or(g, a, b)};
+  if (cell && !is_const(g, c)) {
+    const int width = g.width(a);
+    const NodeId both = g.full_add(a, b, c);
+    return {slice(g, both, 0, width), slice(g, both, width, width)};
+  }
+  const NodeId half = bit_xor(g, a, b);
+  return {bit_xor(g, half, c), bit_or(g, bit_and(g, a, b), bit_and(g, c, half))};
+}
+
 NodeId rebuild(Graph& g, const Node& like, const std::vector<NodeId>& args) {
   switch (like.op) {
     case Op::kInput:
@@ -326,6 +340,8 @@ NodeId rebuild(Graph& g, const Node& like, const std::vector<NodeId>& args) {
       return orr(g, args[0]);
     case Op::kClz:
       return clz(g, args[0]);
+    case Op::kFullAdd:
+      return g.full_add(args[0], args[1], args[2]);
   }
   BLOCKDOT_CHECK(false, "rebuild({})", to_text(like.op));
   return {};

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "formats/error.h"
+#include "rtl_gen/cost/luts.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -37,6 +38,53 @@ bool is_increment(const Graph& g, const Node& n) {
     return g.node(a).op == Op::kConst || significant_width(g, a) == 1;
   });
 }
+
+// Bits that constants fix.
+class KnownBits {
+ public:
+  static constexpr signed char kOpen = 2;
+
+  explicit KnownBits(const Graph& g) : bits_(g.size()) {
+    for (std::size_t i = 0; i < g.size(); ++i)
+      bits_[i] = of(g, g.node(NodeId{static_cast<std::uint32_t>(i)}));
+  }
+  signed char at(NodeId id, int i) const { return bits_[index(id)][static_cast<std::size_t>(i)]; }
+
+ private:
+  std::vector<signed char> of(const Graph& g, const Node& n) const {
+    std::vector<signed char> out(static_cast<std::size_t>(n.width), kOpen);
+    const auto each = [&](auto&& value) {
+      for (int i = 0; i < n.width; ++i) out[static_cast<std::size_t>(i)] = value(i);
+    };
+    const auto arg = [&](std::size_t a, int i) { return at(n.args[a], i); };
+    const auto either = [&](int i, signed char rules) -> signed char {
+      const signed char x = arg(0, i), y = arg(1, i);
+      if (x == rules || y == rules) return rules;
+      return x == kOpen || y == kOpen ? kOpen : static_cast<signed char>(1 - rules);
+    };
+    if (n.op == Op::kConst) each([&](int i) { return static_cast<signed char>(n.value.bit(i)); });
+    if (n.op == Op::kSlice) each([&](int i) { return arg(0, n.lo + i); });
+    if (n.op == Op::kSext) each([&](int i) { return arg(0, std::min(i, g.width(n.args[0]) - 1)); });
+    if (n.op == Op::kAnd) each([&](int i) { return either(i, 0); });
+    if (n.op == Op::kOr) each([&](int i) { return either(i, 1); });
+    if (n.op == Op::kNot)
+      each([&](int i) -> signed char {
+        return arg(0, i) == kOpen ? kOpen : static_cast<signed char>(1 - arg(0, i));
+      });
+    if (n.op == Op::kMux)
+      each([&](int i) -> signed char { return arg(1, i) == arg(2, i) ? arg(1, i) : kOpen; });
+    if (n.op == Op::kConcat) {
+      int top = n.width;
+      for (NodeId a : n.args) {
+        top -= g.width(a);
+        for (int i = 0; i < g.width(a); ++i) out[static_cast<std::size_t>(top + i)] = at(a, i);
+      }
+    }
+    return out;
+  }
+
+  std::vector<std::vector<signed char>> bits_;
+};
 
 }  // namespace
 
@@ -82,7 +130,7 @@ CostModel::Constants CostModel::constants_of(Technology technology) {
       return {0.03, 0.05, 0.055, 1.2, 2.3, 2.0, 6.5, 4.0, 0.12, 1.5};
     // OSU 0.18 um under Yosys and ABC, buffered and sized.
     case Technology::kOsu018:
-      return {0.10, 0.15, 0.17, 27, 52, 46, 180, 96, 0.45, 10.0};
+      return {0.10, 0.15, 0.17, 25, 56, 38, 180, 96, 0.45, 10.0};
     // UltraScale+ LUTs and carry chains, wiring included by a rule of thumb.
     case Technology::kXilinx:
       return {0.25, 0.25, 0.25, 0.35, 0.45, 0.45, 1.0, 0.0, 0.30, 4.0};
@@ -111,6 +159,37 @@ CostModel::CostModel(Technology technology)
 double CostModel::register_area() const { return k_.register_area; }
 double CostModel::register_overhead_ns() const { return k_.register_overhead_ns; }
 double CostModel::default_clock_ns() const { return k_.default_clock_ns; }
+
+double CostModel::full_add_sum_ns() const {
+  return technology_ == Technology::kOsu018 ? 0.30 : 2 * k_.xor_ns;
+}
+double CostModel::full_add_carry_ns() const {
+  return technology_ == Technology::kOsu018 ? 0.24 : 1.5 * k_.xor_ns;
+}
+
+double ArrivalTimes::of(NodeId id) {
+  extend(index(id) + 1);
+  return times_[index(id)];
+}
+
+double ArrivalTimes::latest() {
+  extend(graph_.size());
+  return times_.empty() ? 0 : *std::max_element(times_.begin(), times_.end());
+}
+
+void ArrivalTimes::extend(std::size_t size) {
+  while (times_.size() < size) {
+    const NodeId id{static_cast<std::uint32_t>(times_.size())};
+    const Node& n = graph_.node(id);
+    double start = 0;
+    for (NodeId a : n.args) start = std::max(start, times_[index(a)]);
+    // The upper half of a full adder are carries.
+    if (n.op == Op::kSlice && graph_.node(n.args[0]).op == Op::kFullAdd &&
+        n.lo >= graph_.width(n.args[0]) / 2)
+      start -= cost_.full_add_sum_ns() - cost_.full_add_carry_ns();
+    times_.push_back(start + cost_.delay_ns(graph_, id));
+  }
+}
 
 std::string_view CostModel::area_unit() const {
   switch (technology_) {
@@ -170,8 +249,43 @@ double CostModel::delay_ns(const Graph& g, NodeId id) const {
       return k_.gate_ns * std::ceil(log2_of(g.width(n.args[0])));
     case Op::kClz:
       return log2_of(g.width(n.args[0])) * (k_.mux_ns + k_.gate_ns);
+    case Op::kFullAdd:
+      return full_add_sum_ns();
   }
   return 0;
+}
+
+double CostModel::area(const Graph& lowered) const {
+  if (technology_ == Technology::kXilinx) return estimate_luts(lowered);
+  double total = 0;
+  const std::vector<bool> live = lowered.live();
+  const KnownBits known(lowered);
+  for (std::size_t i = 0; i < lowered.size(); ++i) {
+    const NodeId id{static_cast<std::uint32_t>(i)};
+    if (!live[i]) continue;
+    const Node& n = lowered.node(id);
+    const bool gates = n.op == Op::kAnd || n.op == Op::kOr || n.op == Op::kXor || n.op == Op::kMux;
+    if (!gates) {
+      total += area(lowered, id);
+      continue;
+    }
+    // Gates on padding are wires, and a multiplexer with one such input is a gate.
+    const std::size_t first = n.op == Op::kMux ? 1 : 0;
+    // An or of ands is one complex gate: it costs less than the two ands.
+    double gate = k_.gate_area;
+    if (n.op == Op::kOr)
+      for (NodeId a : n.args)
+        if (lowered.node(a).op == Op::kAnd) gate -= 0.7 * k_.gate_area;
+    for (int k = 0; k < n.width; ++k) {
+      const int constants = (known.at(n.args[first], k) != KnownBits::kOpen) +
+                            (known.at(n.args[first + 1], k) != KnownBits::kOpen);
+      if (constants == 0)
+        total += n.op == Op::kXor ? k_.xor_area : n.op == Op::kMux ? k_.mux_area : gate;
+      else if (constants == 1 && n.op == Op::kMux)
+        total += k_.gate_area;
+    }
+  }
+  return total;
 }
 
 double CostModel::area(const Graph& g, NodeId id) const {
@@ -228,6 +342,9 @@ double CostModel::area(const Graph& g, NodeId id) const {
       return k_.gate_area * 0.8 * (g.width(n.args[0]) - 1);
     case Op::kClz:
       return (k_.mux_area + k_.gate_area) * g.width(n.args[0]);
+    case Op::kFullAdd:
+      // FAX1 is 120 units; elsewhere two exclusive ors and a majority.
+      return w / 2 * (technology_ == Technology::kOsu018 ? 120 : k_.add_area);
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "rtl_gen/ir/graph.h"
 
@@ -26,10 +27,15 @@ class CostModel {
   /// Delay of a lowered operation, ns. Wiring (slice, concat, sext) is free.
   double delay_ns(const Graph& graph, NodeId id) const;
   double area(const Graph& graph, NodeId id) const;
+  /// Of a whole lowered graph without its registers: the sum over what is live, or LUTs as mapped.
+  double area(const Graph& lowered) const;
   std::string_view area_unit() const;
   double register_area() const;         // of one bit
   double register_overhead_ns() const;  // clock to output plus setup
   double default_clock_ns() const;
+  /// A full adder cell: from its inputs to its sum and to its carry.
+  double full_add_sum_ns() const;
+  double full_add_carry_ns() const;
 
  private:
   struct Constants {
@@ -42,6 +48,23 @@ class CostModel {
 
   Technology technology_;
   Constants k_;
+};
+
+/// When every node of a graph is there, ns from the inputs and states of its beat, were it all one
+/// stage. Follows a graph that is still being built.
+class ArrivalTimes {
+ public:
+  ArrivalTimes(const Graph& graph, const CostModel& cost) : graph_(graph), cost_(cost) {}
+  double of(NodeId id);
+  /// The latest of all.
+  double latest();
+
+ private:
+  void extend(std::size_t size);
+
+  const Graph& graph_;
+  CostModel cost_;
+  std::vector<double> times_;
 };
 
 /// A node that only pads its one argument that is not constant, or extends its sign: wires.

@@ -3,6 +3,9 @@
 // written where they are read. A value that is read in a later stage goes through one register a
 // stage, NAME_sK_q in stage K.
 //
+// Full adders (kFullAdd) are cells of the library under SYNTHESIS, which synthesis tools define,
+// and gates elsewhere: a simulator needs no model of the cell.
+//
 // While expressions are written, the bits that they read are marked; at the end, bits that nothing
 // reads (the low part of a truncated sum) are tied into one `unused_bits` wire, so that lint shows
 // what was dropped on purpose and nothing else.
@@ -48,6 +51,8 @@ class Emitter {
   void declare(const std::string& kind, int width, const std::string& name,
                const std::string& note);
   std::string unused_text();
+  void full_adder(NodeId id);
+  void flush_full_adders();
 
   const Graph& g_;
   const Schedule& s_;
@@ -61,6 +66,7 @@ class Emitter {
   std::map<std::string, std::vector<bool>> marks_;  // by signal, bits read
   std::vector<std::string> signals_;                // in order of declaration
   bool reset_used_ = false;
+  std::string adder_cells_, adder_gates_;
   std::string out_;
 };
 
@@ -222,6 +228,10 @@ std::string Emitter::expression(NodeId id) {
     case Op::kSext:
     case Op::kClz:
       break;
+    case Op::kFullAdd: {
+      const std::string x = arg(0), y = arg(1), z = arg(2);
+      return fmt::format("{{({0} & {1}) | ({2} & ({0} ^ {1})), {0} ^ {1} ^ {2}}}", x, y, z);
+    }
     case Op::kNot: {
       // ~|~x is "all ones".
       const Node& inner = node(n.args[0]);
@@ -313,13 +323,44 @@ void Emitter::stage_text(int stage) {
     const Node& n = node(id);
     if (s_.stage[i] != stage || n.op == Op::kInput || n.op == Op::kState || inlined(id)) continue;
     if (n.section != section && !n.section.empty()) {
+      flush_full_adders();
       out_ += fmt::format("\n  // {}\n", n.section);
       section = n.section;
     }
+    if (n.op == Op::kFullAdd) {
+      full_adder(id);
+      continue;
+    }
+    flush_full_adders();
     const std::string text = expression(id);
     declare("wire", n.width, names_[i], n.note);
     out_ += fmt::format("  assign {} = {};\n", names_[i], text);
   }
+  flush_full_adders();
+}
+
+// Full adders that follow one another share one `ifdef: cells for synthesis, gates elsewhere.
+void Emitter::full_adder(NodeId id) {
+  const Node& n = node(id);
+  const std::string& name = names_[index(id)];
+  const int stage = stage_of(id), width = n.width / 2;
+  declare("wire", n.width, name, n.note);
+  adder_gates_ += fmt::format("  assign {} = {};\n", name, expression(id));
+  const auto half = [&](int lo) {
+    return width == 1 ? fmt::format("{}[{}]", name, lo)
+                      : fmt::format("{}[{}:{}]", name, lo + width - 1, lo);
+  };
+  adder_cells_ += fmt::format("  FAX1 {}_cell{} (.A({}), .B({}), .C({}), .YC({}), .YS({}));\n",
+                              name, width == 1 ? "" : fmt::format(" [{}:0]", width - 1),
+                              read(n.args[0], stage, false), read(n.args[1], stage, false),
+                              read(n.args[2], stage, false), half(width), half(0));
+}
+
+void Emitter::flush_full_adders() {
+  if (adder_cells_.empty()) return;
+  out_ += "`ifdef SYNTHESIS\n" + adder_cells_ + "`else\n" + adder_gates_ + "`endif\n";
+  adder_cells_.clear();
+  adder_gates_.clear();
 }
 
 void Emitter::state_registers(int stage) {

@@ -58,6 +58,10 @@ Bits evaluate(const Node& node, std::span<const Bits> args) {
       return done(u(0) != 0 ? 1 : 0);
     case Op::kClz:
       return done(u(0) == 0 ? args[0].width : args[0].width - unsigned_width(u(0)));
+    case Op::kFullAdd: {
+      const Int carries = (u(0) & u(1)) | (u(2) & (u(0) | u(1)));
+      return done(floor_shift(carries, -args[0].width) | (u(0) ^ u(1) ^ u(2)));
+    }
   }
   BLOCKDOT_CHECK(false, "evaluate({})", to_text(node.op));
   return {};

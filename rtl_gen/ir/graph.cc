@@ -75,6 +75,8 @@ std::string_view to_text(Op op) {
       return "orr";
     case Op::kClz:
       return "clz";
+    case Op::kFullAdd:
+      return "full_add";
   }
   return "?";
 }
@@ -140,6 +142,9 @@ void Graph::check(const Node& n) const {
     case Op::kClz:
       expect(n.args.size() == 1 &&
              n.width == static_cast<int>(std::bit_width(static_cast<unsigned>(arg(0)))));
+      break;
+    case Op::kFullAdd:
+      expect(n.args.size() == 3 && arg(1) == arg(0) && arg(2) == arg(0) && n.width == 2 * arg(0));
       break;
   }
 }
@@ -257,6 +262,14 @@ NodeId Graph::sext(NodeId a, int width) {
   n.op = Op::kSext;
   n.width = width;
   n.args = {a};
+  return add(std::move(n));
+}
+
+NodeId Graph::full_add(NodeId a, NodeId b, NodeId c) {
+  Node n;
+  n.op = Op::kFullAdd;
+  n.width = 2 * width(a);
+  n.args = {a, b, c};
   return add(std::move(n));
 }
 

@@ -1,6 +1,6 @@
 // The graph: a pure function (inputs, state) -> (outputs, next state) of strict-width operations.
 //
-// Everything the generator makes is one of these 21 operations. Widths never adapt: arguments have
+// Everything the generator makes is one of these 22 operations. Widths never adapt: arguments have
 // the width the operation asks for, or the graph refuses them. All values are bit vectors; whether
 // a vector is signed is the builder's business (build/fx.h).
 #pragma once
@@ -17,27 +17,28 @@
 namespace blockdot::rtl_gen {
 
 enum class Op : std::uint8_t {
-  kInput,   // a port
-  kConst,   // a literal
-  kState,   // a register: the value of the last beat
-  kNot,     // ~a
-  kAnd,     // a & b                      (equal widths)
-  kOr,      // a | b
-  kXor,     // a ^ b
-  kAdd,     // a + b mod 2^width          (equal widths)
-  kSub,     // a - b mod 2^width
-  kMul,     // a * b mod 2^width          (equal widths)
-  kSum,     // a + b + c + ... mod 2^width; lowered before scheduling
-  kEq,      // a == b                     (1 bit)
-  kUlt,     // a < b, unsigned            (1 bit)
-  kMux,     // a ? b : c                  (a: 1 bit)
-  kShl,     // a << b, zeros enter        (b: any width)
-  kLshr,    // a >> b, zeros enter
-  kSlice,   // a[lo +: width]
-  kConcat,  // {a, b, ...}, the first argument on top
-  kSext,    // a, its top bit repeated
-  kOrr,     // |a                         (1 bit)
-  kClz,     // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
+  kInput,    // a port
+  kConst,    // a literal
+  kState,    // a register: the value of the last beat
+  kNot,      // ~a
+  kAnd,      // a & b                      (equal widths)
+  kOr,       // a | b
+  kXor,      // a ^ b
+  kAdd,      // a + b mod 2^width          (equal widths)
+  kSub,      // a - b mod 2^width
+  kMul,      // a * b mod 2^width          (equal widths)
+  kSum,      // a + b + c + ... mod 2^width; lowered before scheduling
+  kEq,       // a == b                     (1 bit)
+  kUlt,      // a < b, unsigned            (1 bit)
+  kMux,      // a ? b : c                  (a: 1 bit)
+  kShl,      // a << b, zeros enter        (b: any width)
+  kLshr,     // a >> b, zeros enter
+  kSlice,    // a[lo +: width]
+  kConcat,   // {a, b, ...}, the first argument on top
+  kSext,     // a, its top bit repeated
+  kOrr,      // |a                         (1 bit)
+  kClz,      // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
+  kFullAdd,  // {carries, sums} of the bits of a, b and c, twice their width: one library cell a bit
 };
 
 /// Text of an operation, as in the dump: "add", "slice"...
@@ -84,6 +85,7 @@ class Graph {
   NodeId slice(NodeId a, int lo, int width);
   NodeId concat(std::vector<NodeId> parts);
   NodeId sext(NodeId a, int width);
+  NodeId full_add(NodeId a, NodeId b, NodeId c);
 
   const Node& node(NodeId id) const { return nodes_[index(id)]; }
   int width(NodeId id) const { return nodes_[index(id)].width; }

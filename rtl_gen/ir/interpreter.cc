@@ -216,6 +216,11 @@ void UnitInterpreter::step() {
       case Op::kClz:
         r = static_cast<Limb>(std::countl_zero(a) - (64 - s.arg_width));
         break;
+      case Op::kFullAdd: {
+        const Limb b = v[s.b], c = v[s.c];
+        r = ((a & b) | (c & (a | b))) << s.arg_width | (a ^ b ^ c);
+        break;
+      }
     }
     v[s.to] = r;
   }
@@ -357,6 +362,17 @@ void UnitInterpreter::run_wide(const Step& s) {
       }
       to[0] = static_cast<Limb>(zeros);
       return;
+    }
+    case Op::kFullAdd: {
+      std::fill(to, to + n, 0);
+      const int limb = s.arg_width / 64, shift = s.arg_width % 64;
+      for (int i = 0; i < an; ++i) {
+        const Limb carries = (a[i] & b[i]) | (c[i] & (a[i] | b[i]));
+        to[i] |= a[i] ^ b[i] ^ c[i];
+        to[limb + i] |= carries << shift;
+        if (shift != 0 && limb + i + 1 < n) to[limb + i + 1] |= carries >> (64 - shift);
+      }
+      break;
     }
   }
   to[n - 1] &= s.mask;

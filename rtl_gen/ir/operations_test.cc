@@ -48,6 +48,7 @@ void add_operations(Graph& g, int w) {
   out("sext", g.sext(a, w + 33));
   out("orr", g.unary(Op::kOrr, a));
   out("clz", g.unary(Op::kClz, a));
+  out("full_add", g.full_add(a, b, c));
 }
 
 // Random values, with the ends and single bits often.

@@ -144,8 +144,10 @@ std::string lint(const std::string& verilog, const std::string& module_name, boo
   if (code != 0 && more.empty()) more = "iverilog fails";
   said += more;
   if (with_yosys) {
-    more = dir.run("yosys -q -p 'read_verilog " + file + "; hierarchy -check; proc; check -assert'",
-                   code);
+    dir.write("cells.v", kCellModels);
+    more = dir.run(
+        "yosys -q -p 'read_verilog cells.v " + file + "; hierarchy -check; proc; check -assert'",
+        code);
     if (code != 0) said += "yosys: " + more;
   }
   return said;
@@ -172,16 +174,6 @@ std::string lint(const std::vector<std::pair<std::string, std::string>>& files,
                   names, top),
       code);
   return code == 0 ? said : said + "yosys: " + more;
-}
-
-std::string run_icarus(const std::vector<std::pair<std::string, std::string>>& files, int& code) {
-  const Scratch dir;
-  std::string names;
-  for (const auto& [name, text] : files) {
-    dir.write(name, text);
-    names += name.ends_with(".v") ? name + " " : "";
-  }
-  return dir.run(fmt::format("iverilog -g2005 -o sim {} && vvp -n sim", names), code);
 }
 
 std::string run_yosys(const std::vector<std::pair<std::string, std::string>>& files,

@@ -30,9 +30,6 @@ std::string lint(const std::string& verilog, const std::string& module_name,
 std::string lint(const std::vector<std::pair<std::string, std::string>>& files,
                  const std::string& top);
 
-/// Runs a testbench with Icarus beside files {name, text}: what it prints, and its exit code.
-std::string run_icarus(const std::vector<std::pair<std::string, std::string>>& files, int& code);
-
 /// Runs a yosys script beside files {name, text}; its output, and its exit code in `code`.
 std::string run_yosys(const std::vector<std::pair<std::string, std::string>>& files,
                       const std::string& script, int& code);

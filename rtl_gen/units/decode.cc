@@ -14,7 +14,8 @@ namespace {
 
 // Exponent and mantissa of a minifloat magnitude code.
 struct Fields {
-  Fx significand, shift;  // hidden one and mantissa; max(exponent, 1)
+  Fx significand, shift;  // hidden one and mantissa; max(exponent, 1) less `base`
+  int base = 0;
   Fx nan, inf;
 };
 
@@ -31,6 +32,13 @@ Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_
   const Int most = pow2(f.exp_bits) - (top_is_special ? 2 : 1);
   if (f.exp_bits == 1) {
     out.shift = constant(g, 1);
+  } else if (f.exp_bits == 2 && !top_is_special) {
+    // 0, 0, 1, 2: two gates, and one bit less in the sum of two.
+    const Fx high = bit(exponent, 1), low = bit(exponent, 0);
+    out.shift =
+        rtl_gen::name(cat({and_(high, low), and_(high, not_(low))}), fmt::format("{}_exp", name));
+    out.shift.hi = 2;
+    out.base = 1;
   } else {
     const Fx low = or_(bit(exponent, 0), not_(normal));
     Fx shift = cat({bits(exponent, 1, f.exp_bits - 1), low});
@@ -97,16 +105,16 @@ Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::st
       const Fields fields = split(g, f, bits(code, 0, f.exp_bits + f.man_bits), name);
       e.significand = fields.significand;
       e.shift = fields.shift;
-      e.weight -= 1;  // shift 1 is the subnormals' place
+      e.weight += fields.base - 1;  // exponent 1 is the subnormals' place
       e.nan = fields.nan;
       e.inf = fields.inf;
       if (f.special == Special::kFnuz) {
         e.nan = and_(e.sign, is_zero(bits(code, 0, code.width() - 1)));
         break;  // the code of -0 has significand 0 already
       }
-      if (f.special == Special::kFinite) break;
-      const Fx special =
-          f.special == Special::kFn ? e.nan : is_zero(not_(bits(code, f.man_bits, f.exp_bits)));
+      // A NaN makes every result NaN: its significand may be anything. Not so beside Inf.
+      if (f.special == Special::kFinite || f.special == Special::kFn) break;
+      const Fx special = is_zero(not_(bits(code, f.man_bits, f.exp_bits)));
       e.significand =
           rtl_gen::name(and_(e.significand, repeat(not_(special), e.significand.width())),
                         fmt::format("{}_fin", name));
@@ -139,7 +147,7 @@ Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std:
       const Fields fields = split(g, m, code, name);
       s.significand = fields.significand;
       s.shift = fields.shift;
-      s.weight = formats::lsb_exponent(m) - 1;
+      s.weight = formats::lsb_exponent(m) + fields.base - 1;
       s.not_finite = or_(fields.nan, fields.inf);
       s.zero = is_zero(code);
       break;

@@ -8,10 +8,11 @@
 
 namespace blockdot::rtl_gen {
 
-/// An element: (-1)^sign * significand * 2^shift * 2^weight. A NaN or Inf code has significand 0
-/// and its flag set.
+/// An element: (-1)^sign * significand * 2^shift * 2^weight. A NaN or Inf code has its flag set;
+/// where the format has Infs, its significand is 0, else it means nothing.
 ///
-///   minifloat   significand = [ hidden one | mantissa ], shift = max(exponent, 1) >= 1
+///   minifloat   significand = [ hidden one | mantissa ], shift = max(exponent, 1), or that less
+///   one
 struct Element {
   Fx sign;         // 1 bit; a constant for unsigned values
   Fx significand;  // unsigned

@@ -1,11 +1,11 @@
-// Lanes multiply significands, shift the product by the sum of both exponents, and put it into one
-// heap. A negative product enters as its complement; the missing +1s are counted apart, because the
-// signs are known long before the products:
+// Lanes multiply significands, move the product by the sum of both exponents, and put it into one
+// sum. A negative product enters as its complement; the missing +1s are counted apart, because the
+// signs are known long before the products. The sign above each product is part of that count:
 //
-//   -p = ~p + 1        sum = sum_j (p_j ^ sign_j) + count(sign_j)
+//   -p = ~p + 1 and ~p = (2^w - 1 - p)   so   sum = sum_j (p_j ^ sign_j) + N - N 2^w,
 //
-// Two two's complement operands go into the heap as rows of partial products instead (Baugh and
-// Wooley): row i is b masked by bit i of a; the row of a's sign bit is subtracted.
+// N the number of negative products of w bits. On carry chains products are added or subtracted
+// instead. Two two's complement operands go into the sum as rows of partial products.
 #include "rtl_gen/units/dot.h"
 
 #include <fmt/format.h>
@@ -13,6 +13,9 @@
 #include <algorithm>
 
 #include "formats/error.h"
+#include "rtl_gen/build/chain.h"
+#include "rtl_gen/units/align.h"
+#include "rtl_gen/units/multiply.h"
 
 namespace blockdot::rtl_gen {
 
@@ -21,6 +24,16 @@ using formats::DotSpec;
 using formats::ElementKind;
 
 namespace {
+
+// Lanes that one carry chain takes before the tree: fewer adders on the way to the root against
+// fewer words that need LUTs of their own.
+constexpr int kChainLanes = 4;
+
+constexpr int kLutInputs = 6;
+
+int exponent_bits(const BlockFormat& f) {
+  return f.element.kind == ElementKind::kMinifloat ? f.element.exp_bits : 0;
+}
 
 int micro_groups(const BlockFormat& f, int lanes) { return lanes / f.micro.block; }
 
@@ -41,25 +54,61 @@ bool is_integer_pair(const DotSpec& spec) {
          spec.b.element.kind == ElementKind::kInteger;
 }
 
-// Rows of a * b for the heap, in units of the product.
-void partial_products(const Fx& a, const Fx& b, int lane, std::vector<Fx>& rows,
-                      std::vector<Fx>& ones) {
-  const int n = a.width();
-  const Fx b0 = scale(b, -b.lsb);
-  for (int i = 0; i < n; ++i) {
-    const Fx masked =
-        name(mux(bit(a, i), b0, constant(*a.graph, 0)), fmt::format("row{}_{}", lane, i));
-    if (i + 1 < n) {
-      rows.push_back(scale(masked, i));
-      continue;
+BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b,
+                     const Structure& structure) {
+  const SumRange total = block_dot_range(spec);
+  BlockDot out;
+  out.nan = out.plus_inf = out.minus_inf = out.any_special = constant(g, 0);
+  g.section(structure.multiplier == Multiplier::kWord ? "multiply" : "partial products");
+  const bool chains = structure.sum == Summation::kChain;
+  std::vector<Fx> terms;
+  std::vector<std::vector<ChainRow>> digits;
+  for (int j = 0; j < spec.lanes; ++j) {
+    const Fx x = decode_integer(spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j));
+    const Fx y = decode_integer(spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j));
+    const Fx x0 = scale(x, -x.lsb), y0 = scale(y, -y.lsb);
+    switch (structure.multiplier) {
+      case Multiplier::kAuto:
+      case Multiplier::kWord:
+        terms.push_back(name(mul(x0, y0), fmt::format("prod{}", j)));
+        break;
+      case Multiplier::kArray:
+        array_rows(x0, y0, fmt::format("row{}", j), terms);
+        break;
+      case Multiplier::kBooth:
+        if (!chains) {
+          booth_terms(x0, y0, fmt::format("row{}", j), terms);
+          break;
+        }
+        digits.resize(static_cast<std::size_t>(booth_digits(x0)));
+        for (int i = 0; i < booth_digits(x0); ++i)
+          digits[static_cast<std::size_t>(i)].push_back(booth_row(x0, y0, i));
+        break;
     }
-    // The sign bit weighs -2^(n-1): -x = ~x + 1.
-    Fx inverted = not_(masked);
-    inverted.lo = -pow2(masked.width() - 1);
-    inverted.hi = pow2(masked.width() - 1) - 1;
-    rows.push_back(scale(inverted, i));
-    ones.push_back(scale(constant(*a.graph, 1), i));
   }
+  g.section("sum");
+  Fx sum;
+  if (!digits.empty()) {
+    // Rows of one digit first: they are of one weight. Then the digits, the lowest first.
+    std::vector<ChainRow> sums;
+    for (std::size_t i = 0; i < digits.size(); ++i)
+      sums.push_back(
+          row_of(sum_rows(g, digits[i], kChainLanes, fmt::format("digit{}_", i)), constant(g, 0)));
+    sum = sum_rows(g, sums, 1, "digits");
+    sum = assume(sum, total.range.lo, total.range.hi);
+  } else if (structure.multiplier == Multiplier::kBooth) {
+    // The terms add up to minus the sum: -t = ~(t - 1).
+    const int width = range_width(total.range.lo, total.range.hi);
+    terms.push_back(constant(g, -1));
+    const Fx minus = rtl_gen::sum(g, terms, Range{0, pow2(width) - 1});
+    sum = wrap_signed(not_(name(minus, "minus_sum")), width);
+    sum.lo = total.range.lo;
+    sum.hi = total.range.hi;
+  } else {
+    sum = rtl_gen::sum(g, terms, total.range);
+  }
+  out.sum = name(scale(sum, total.lsb), "sum");
+  return out;
 }
 
 }  // namespace
@@ -90,29 +139,13 @@ SumRange block_dot_range(const DotSpec& spec) {
 }
 
 BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                         const OperandPorts& b) {
+                         const OperandPorts& b, const Structure& structure, Technology technology) {
   const int lanes = spec.lanes;
   const SumRange total = block_dot_range(spec);
   const int micro = micro_most(spec.a) + micro_most(spec.b);
-  std::vector<Fx> terms;
+  if (is_integer_pair(spec) && micro == 0) return integer_dot(g, spec, a, b, structure);
   BlockDot out;
-  out.nan = out.plus_inf = out.minus_inf = out.any_special = constant(g, 0);
-
-  if (is_integer_pair(spec) && micro == 0) {
-    g.section("partial products");
-    std::vector<Fx> ones;
-    for (int j = 0; j < lanes; ++j) {
-      const Fx x =
-          decode_integer(spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j));
-      const Fx y =
-          decode_integer(spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j));
-      partial_products(x, y, j, terms, ones);
-    }
-    terms.insert(terms.end(), ones.begin(), ones.end());
-    g.section("sum");
-    out.sum = name(scale(sum(g, terms, total.range), total.lsb), "sum");
-    return out;
-  }
+  const auto label = [](const char* what, int j) { return fmt::format("{}{}", what, j); };
 
   g.section("decode");
   std::vector<Element> xs, ys;
@@ -122,42 +155,81 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     ys.push_back(
         decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
   }
-  const auto finish = [&](int j, const char* what) { return fmt::format("{}{}", what, j); };
 
   g.section("multiply");
-  std::vector<Fx> products, signs;
+  std::vector<Fx> products, signs, shifts;
   for (int j = 0; j < lanes; ++j) {
-    products.push_back(name(mul(xs[static_cast<std::size_t>(j)].significand,
-                                ys[static_cast<std::size_t>(j)].significand),
-                            finish(j, "prod")));
-    signs.push_back(
-        name(xor_(xs[static_cast<std::size_t>(j)].sign, ys[static_cast<std::size_t>(j)].sign),
-             finish(j, "neg")));
+    const auto i = static_cast<std::size_t>(j);
+    Fx x = xs[i].significand, y = ys[i].significand;
+    std::vector<Fx> parts;
+    if (structure.align == Align::kBefore) {
+      // A weight of 2^-1 belongs to the exponent 1 of subnormals: no bit is lost.
+      x = name(scale(shl(x, xs[i].shift), 0), label("a_shifted", j));
+      y = name(scale(shl(y, ys[i].shift), 0), label("b_shifted", j));
+    } else {
+      parts = {xs[i].shift, ys[i].shift};
+    }
+    const Fx product = scale(
+        multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
+        x.lsb + y.lsb);
+    products.push_back(product);
+    signs.push_back(name(xor_(xs[i].sign, ys[i].sign), label("neg", j)));
+    if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, j));
+    if (spec.b.micro.bits > 0) parts.push_back(micro_shift(spec.b, b, j));
+    const bool gates = technology == Technology::kXilinx &&
+                       exponent_bits(spec.a) + exponent_bits(spec.b) <= kLutInputs;
+    shifts.push_back(name(add_shifts(g, parts, gates), label("shift", j)));
   }
 
   g.section("align");
+  const Int most = total.range.hi / lanes;
+  const int width = range_width(0, most);
+  std::vector<Fx> terms;
+  std::vector<SignedWord> words;
   for (int j = 0; j < lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
-    std::vector<Fx> parts = {xs[i].shift, ys[i].shift};
-    if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, j));
-    if (spec.b.micro.bits > 0) parts.push_back(micro_shift(spec.b, b, j));
-    const Fx shift = name(sum(g, parts), finish(j, "shift"));
-    Fx aligned = shl(products[i], shift);
-    aligned = scale(aligned, xs[i].weight + ys[i].weight - micro - total.lsb);
-    BLOCKDOT_CHECK(aligned.lsb == 0, "unit of lane {}: {}", j, aligned.lsb);
-    aligned = assume(aligned, 0, total.range.hi / lanes);
-    aligned = name(aligned, finish(j, "aligned"));
-    // Complemented where negative, as a two's complement number with the sign on top.
-    const int w = aligned.width();
-    Fx term = cat({signs[i], xor_(aligned, repeat(signs[i], w))});
-    term.lo = -pow2(w);
-    term.hi = pow2(w) - 1;
-    terms.push_back(term);
+    const int weight = xs[i].weight + ys[i].weight - micro - total.lsb;
+    const int drop = -(products[i].lsb + weight);  // bits that are zero for every shift
+    const Fx product = scale(products[i], -products[i].lsb);
+    if (structure.signs == Signs::kBefore) {
+      const Fx turned = name(xor_(product, repeat(signs[i], product.width())), label("turned", j));
+      BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
+      terms.push_back(
+          name(shift_filled(turned, signs[i], shifts[i], drop, width, label("aligned", j)),
+               label("term", j)));
+      continue;
+    }
+    Fx aligned;
+    if (structure.align == Align::kSplit) {
+      BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
+      aligned = shift_split(product, shifts[i], drop, width, label("aligned", j));
+      aligned.hi = most;
+    } else {
+      aligned = scale(shl(product, shifts[i]), -drop);
+      BLOCKDOT_CHECK(aligned.lsb == 0, "unit of lane {}: {}", j, aligned.lsb);
+      aligned = assume(aligned, 0, most);
+    }
+    aligned = name(aligned, label("aligned", j));
+    if (structure.signs == Signs::kRelative)
+      words.push_back({aligned, signs[i]});
+    else
+      terms.push_back(xor_(aligned, repeat(signs[i], width)));
   }
 
   g.section("sum");
-  terms.push_back(name(sum(g, signs), "negatives"));
-  out.sum = name(scale(sum(g, terms, total.range), total.lsb), "sum");
+  if (structure.signs == Signs::kRelative) {
+    const Fx signed_sum =
+        sum_relative(g, words, structure.sum == Summation::kChain ? kChainLanes : 1, "sum");
+    out.sum = assume(signed_sum, total.range.lo, total.range.hi);
+  } else {
+    const Fx negatives = name(sum(g, signs), "negatives");
+    terms.push_back(negatives);
+    // -N = ~N - (2^n - 1).
+    terms.push_back(scale(not_(negatives), width));
+    terms.push_back(scale(constant(g, 1 - pow2(negatives.width())), width));
+    out.sum = sum(g, terms, total.range);
+  }
+  out.sum = name(scale(out.sum, total.lsb), "sum");
 
   g.section("NaN and Inf");
   std::vector<Fx> nans, plus, minus, special;
@@ -184,7 +256,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     };
     if (x_inf) nans.push_back(and_(x.inf, zero(spec.b, b)));
     if (y_inf) nans.push_back(and_(y.inf, zero(spec.a, a)));
-    const Fx inf = name(or_(x.inf, y.inf), finish(j, "inf"));
+    const Fx inf = name(or_(x.inf, y.inf), label("inf", j));
     plus.push_back(and_(inf, not_(signs[i])));
     minus.push_back(and_(inf, signs[i]));
   }
@@ -196,8 +268,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
 }
 
 BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b) {
-  const BlockDot dot = build_block_dot(g, spec, a, b);
+                           const OperandPorts& b, const Structure& structure,
+                           Technology technology) {
+  const BlockDot dot = build_block_dot(g, spec, a, b, structure, technology);
   g.section("scale");
   const Fx none = constant(g, 0);
   const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");

@@ -4,6 +4,7 @@
 #include "formats/dot_spec.h"
 #include "rtl_gen/build/fx.h"
 #include "rtl_gen/units/decode.h"
+#include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
 
@@ -18,7 +19,8 @@ OperandPorts declare_operand(Graph& graph, const formats::BlockFormat& format, i
                              std::string_view side);
 
 /// sum_j a_j b_j 2^-(tau_a + tau_b), exact, in the narrowest two's complement for its range, with
-/// what the lanes know of NaN and Inf. Products with NaN or Inf count as zero.
+/// what the lanes know of NaN and Inf. Products with Inf count as zero; with a NaN the sum means
+/// nothing.
 struct BlockDot {
   Fx sum;
   Fx nan;                  // NaN operand, or Inf times zero
@@ -26,7 +28,8 @@ struct BlockDot {
   Fx any_special;          // some element is NaN or Inf
 };
 BlockDot build_block_dot(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
-                         const OperandPorts& b);
+                         const OperandPorts& b, const Structure& structure = kPlain,
+                         Technology technology = Technology::kGeneric);
 
 /// Range of BlockDot::sum and its unit, from the formats alone.
 struct SumRange {
@@ -44,6 +47,7 @@ struct BeatValue {
   Range limit;  // of significand * 2^shift in units of 2^significand.lsb, for finite scales
 };
 BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b);
+                           const OperandPorts& b, const Structure& structure = kPlain,
+                           Technology technology = Technology::kGeneric);
 
 }  // namespace blockdot::rtl_gen

@@ -57,7 +57,8 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
 
 }  // namespace
 
-Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
+Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& structure,
+                     Technology technology) {
   Graph g;
   const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1),
                         input(g, "last_i", 1)};
@@ -73,7 +74,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
   else if (!same_format && spec.rounding.stochastic())
     random = build_lfsr(g, spec.rounding.random_bits, done);
 
-  const BeatValue term = build_beat_value(g, spec, a, b);
+  const BeatValue term = build_beat_value(g, spec, a, b, structure, technology);
   const SumRange sum = block_dot_range(spec);
   UnitFacts found;
   found.sum_width = range_width(sum.range.lo, sum.range.hi);
@@ -126,7 +127,8 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts) {
   return g;
 }
 
-Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts) {
+Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts,
+                           const Structure& structure, Technology technology) {
   for (const auto& [side, format] : {std::pair{"a", &spec.a}, std::pair{"b", &spec.b}})
     if (format->scale.kind == formats::ScaleKind::kMinifloat)
       throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none; use unit dot", side,
@@ -135,7 +137,7 @@ Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts) {
   if (framed) output("valid_o", control(input(g, "valid_i", 1)));
   const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
   const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
-  const BlockDot dot = build_block_dot(g, spec, a, b);
+  const BlockDot dot = build_block_dot(g, spec, a, b, structure, technology);
   output("sum_o", dot.sum);
   g.section("scale");
   // Elements that are always finite have no flag: their one NaN, a scale code of 255, is with

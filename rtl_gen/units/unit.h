@@ -3,6 +3,7 @@
 
 #include "formats/dot_spec.h"
 #include "rtl_gen/ir/graph.h"
+#include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
 
@@ -13,10 +14,14 @@ struct UnitFacts {
 };
 
 /// valid, first, last, operands (and seed) in; valid_o and result_o out.
-Graph build_dot_unit(const formats::DotSpec& spec, UnitFacts* facts = nullptr);
+Graph build_dot_unit(const formats::DotSpec& spec, UnitFacts* facts = nullptr,
+                     const Structure& structure = kPlain,
+                     Technology technology = Technology::kGeneric);
 
 /// valid and operands in; valid_o, sum_o, scale_o, nan_o out. `framed`: with valid_i and valid_o.
 /// ConfigError where a scale is a minifloat: it is no exponent that scale_o could carry.
-Graph build_block_dot_unit(const formats::DotSpec& spec, bool framed, UnitFacts* facts = nullptr);
+Graph build_block_dot_unit(const formats::DotSpec& spec, bool framed, UnitFacts* facts = nullptr,
+                           const Structure& structure = kPlain,
+                           Technology technology = Technology::kGeneric);
 
 }  // namespace blockdot::rtl_gen

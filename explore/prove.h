@@ -1,0 +1,55 @@
+// What can be shown of a design point's unit, and how surely: proved for all inputs, or sampled.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "explore/design.h"
+
+namespace blockdot::explore {
+
+enum class Verdict {
+  kProved,   // for every input that the step speaks of
+  kSampled,  // no difference in `cases` cases
+  kOpen,     // neither: a time limit, or no tool
+  kFailed,   // a difference, explained in `how`
+};
+/// "proved", "sampled", "open", "FAILED".
+std::string_view to_text(Verdict verdict);
+
+/// One thing shown.
+struct ProofStep {
+  std::string what;  // "lanes", "two lanes", "beats", "netlist"...
+  Verdict verdict = Verdict::kOpen;
+  std::string how;         // one sentence: what was compared with what
+  std::int64_t cases = 0;  // inputs tried, or inputs that the proof covers where they were counted
+  double seconds = 0;
+};
+
+struct ProveOptions {
+  std::int64_t beats = 200'000;  // sampled beats of the whole unit, at least
+  int solver_seconds = 60;       // for the equivalence checker
+  bool netlist = false;          // synthesise to OSU 0.18 um and simulate the gates
+  std::uint64_t seed = 1;        // of the samples
+  std::function<void(std::string_view)> progress;  // called with what comes next
+};
+
+/// The steps, in this order:
+///
+///   lint       verilator -Wall and iverilog -Wall have nothing to say of the unit.
+///   lanes      the block dot of the point's formats with its number of lanes: every pair of codes
+///              of every lane, the other lanes zero, against the golden model (exhaustive up to 18
+///              bits a pair, else sampled).
+///   two lanes  the same structure with two lanes: for all inputs the sum of what each lane gives
+///              alone (equivalence of and-inverter graphs, ABC). With `lanes` this is the block dot
+///              of two lanes for all inputs.
+///   beats      the unit in lock-step with the golden model: random and extreme beats.
+///   netlist    the gates after synthesis, the same beats as the package's testbench.
+///
+/// ConfigError naming the package where a tool is missing.
+std::vector<ProofStep> prove(const DesignPoint& point, const ProveOptions& options);
+
+}  // namespace blockdot::explore

@@ -1,0 +1,143 @@
+#include "rtl_gen/choose.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/error.h"
+#include "rtl_gen/build/lower.h"
+#include "rtl_gen/units/unit.h"
+
+namespace blockdot::rtl_gen {
+namespace {
+
+using formats::DotSpec;
+using formats::ElementKind;
+
+// Enough for every part of a lane to be there, few enough for milliseconds.
+constexpr int kProxyLanes = 4;
+
+bool is_integer_pair(const DotSpec& spec) {
+  return spec.a.element.kind == ElementKind::kInteger &&
+         spec.b.element.kind == ElementKind::kInteger && spec.a.micro.bits == 0 &&
+         spec.b.micro.bits == 0;
+}
+
+// Empty, or what is wrong with a structure without open fields.
+std::string fault(const Structure& s, const DotSpec& spec, Technology technology) {
+  const bool integers = is_integer_pair(spec);
+  const bool chains = s.sum == Summation::kChain;
+  if (s.cells == Cells::kLibrary && technology != Technology::kOsu018)
+    return "cells=library needs technology osu018";
+  if (integers) {
+    if (chains && s.multiplier != Multiplier::kBooth)
+      return "sum=chain of integers needs multiplier=booth";
+    return "";
+  }
+  if (s.multiplier == Multiplier::kBooth) return "multiplier=booth needs two integer elements";
+  if (chains != (s.signs == Signs::kRelative))
+    return "sum=chain and signs=relative need each other";
+  if (s.signs == Signs::kBefore && s.align == Align::kSplit)
+    return "signs=before needs align=shift or before";
+  return "";
+}
+
+// What is tried for an open field.
+template <typename E>
+std::vector<E> open(E wanted, std::vector<E> choices) {
+  if (wanted != E::kAuto) return {wanted};
+  return choices;
+}
+
+std::vector<Structure> structures(const DotSpec& spec, Technology technology, const Structure& w) {
+  const bool integers = is_integer_pair(spec);
+  const bool xilinx = technology == Technology::kXilinx;
+  const bool osu = technology == Technology::kOsu018;
+  std::vector<Structure> all;
+  std::string why;
+  using M = Multiplier;
+  using S = Summation;
+  const auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
+                                                       : std::vector{M::kArray, M::kWord});
+  const auto aligns =
+      open(w.align, integers ? std::vector{Align::kShift}
+                             : std::vector{Align::kShift, Align::kSplit, Align::kBefore});
+  const auto signs =
+      open(w.signs, integers ? std::vector{Signs::kAfter}
+                             : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
+  const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
+  const auto adders =
+      open(w.adder, xilinx ? std::vector{Adder::kPlus}
+                           : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
+  const auto cells = open(w.cells, std::vector{osu ? Cells::kLibrary : Cells::kNone});
+  for (M m : multipliers)
+    for (Align a : aligns)
+      for (Signs g : signs)
+        for (S s : sums)
+          for (Adder d : adders)
+            for (Cells c : cells) {
+              const Structure one{m, a, g, s, d, c};
+              const std::string fault_of_one = fault(one, spec, technology);
+              if (fault_of_one.empty())
+                all.push_back(one);
+              else
+                why = fault_of_one;
+            }
+  if (all.empty()) throw ConfigError("arch = {}: {}", to_text(w), why);
+  return all;
+}
+
+// Area counts twice: speed can be bought back by pipelining.
+double merit(const Candidate& c) { return c.area * c.area * c.delay_ns; }
+
+}  // namespace
+
+std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
+                                  const Structure& wanted, int lanes) {
+  DotSpec small = spec;
+  small.lanes = lanes;
+  // The scales are the same for every structure, and some have no bare block dot.
+  small.a.scale = small.b.scale = {};
+  const CostModel cost(technology);
+  std::vector<Candidate> all;
+  for (const Structure& s : structures(spec, technology, wanted)) {
+    const Graph graph = lower(build_block_dot_unit(small, false, nullptr, s, technology),
+                              sum_options(s, technology));
+    const std::vector<bool> live = graph.live();
+    ArrivalTimes arrival(graph, cost);
+    Candidate c{s, cost.area(graph), 0, false};
+    for (std::size_t i = 0; i < graph.size(); ++i)
+      if (live[i])
+        c.delay_ns = std::max(c.delay_ns, arrival.of(NodeId{static_cast<std::uint32_t>(i)}));
+    all.push_back(c);
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
+  all.front().chosen = true;
+  return all;
+}
+
+Structure choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
+  // Words and operators are left to whatever synthesiser comes: nothing to weigh.
+  Structure start = wanted;
+  if (technology == Technology::kGeneric) {
+    const auto plain = [](auto& field, auto value) {
+      if (field == decltype(value)::kAuto) field = value;
+    };
+    plain(start.sum, kPlain.sum);
+    plain(start.adder, kPlain.adder);
+    plain(start.cells, kPlain.cells);
+    if (start.sum != Summation::kChain) plain(start.signs, kPlain.signs);
+    plain(start.align, kPlain.align);
+    if (!(start.sum == Summation::kChain && is_integer_pair(spec)))
+      plain(start.multiplier, kPlain.multiplier);
+  }
+  const std::vector<Structure> valid = structures(spec, technology, start);
+  if (valid.size() == 1) return valid.front();
+  int lanes = std::min(spec.lanes, kProxyLanes);
+  for (const auto* f : {&spec.a, &spec.b})
+    if (f->micro.bits > 0) lanes = std::max(lanes, std::min(spec.lanes, f->micro.block));
+  return candidates(spec, technology, start, lanes).front().structure;
+}
+
+}  // namespace blockdot::rtl_gen

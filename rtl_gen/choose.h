@@ -1,0 +1,30 @@
+// The choice of a structure: what is valid for a spec, and which of the valid ones the cost model
+// prefers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/dot_spec.h"
+#include "rtl_gen/units/structure.h"
+
+namespace blockdot::rtl_gen {
+
+/// A structure without open fields, and what the cost model says of a block dot built so.
+struct Candidate {
+  Structure structure;
+  double area = 0;      // CostModel::area_unit
+  double delay_ns = 0;  // combinational
+  bool chosen = false;
+};
+
+/// The valid structures that keep the fields which `wanted` sets, each estimated as a block dot of
+/// `lanes` lanes, the best first: least area^2 times delay. ConfigError when there is none: names
+/// the fields that contradict each other or the spec.
+std::vector<Candidate> candidates(const formats::DotSpec& spec, Technology technology,
+                                  const Structure& wanted, int lanes);
+
+/// `wanted` with every open field chosen: the first of the candidates of a few lanes.
+Structure choose(const formats::DotSpec& spec, Technology technology, const Structure& wanted);
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,80 @@
+// Structure: how the parts of a block dot are built; never what they compute. Every field may be
+// left to the cost model, which builds the candidates of a few lanes and compares.
+//
+// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library`,
+// any of the fields in any order; a field that is left out is `auto`.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rtl_gen/build/bit_heap.h"
+
+namespace blockdot::rtl_gen {
+
+enum class Multiplier {
+  kAuto,
+  kWord,   // one `*` a lane
+  kArray,  // rows of AND gates: of significands added a lane, of integers in the heap of the sum
+  kBooth,  // integers: rows by radix-4 digits of a, in the heap or on carry chains
+};
+
+enum class Align {
+  kAuto,
+  kShift,   // the product is shifted by the sum of the exponents
+  kSplit,   // a shift by the low bits of the sum, then one of few places by its high bits
+  kBefore,  // each significand is shifted by its own exponent, then multiplied
+};
+
+enum class Signs {
+  kAuto,
+  kAfter,     // the aligned product is complemented, the missing +1s are counted apart
+  kBefore,    // the product is complemented and the shifter fills with the sign
+  kRelative,  // adders add or subtract by the sign of one side over the other's; the root corrects
+};
+
+enum class Summation {
+  kAuto,
+  kCompress,  // counters on words
+  kTimed,     // counters on bits, by arrival time
+  kTree,      // a binary tree of adders
+  kChain,  // carry chains that take lane after lane, then a tree: the logic of a lane's last step
+           // shares the adder's LUTs
+};
+
+enum class Adder { kAuto, kPlus, kRipple, kBrentKung, kSklansky, kKoggeStone };
+
+enum class Cells {
+  kAuto,
+  kNone,
+  kLibrary,  // full adders by name: technology osu018 only
+};
+
+struct Structure {
+  Multiplier multiplier = Multiplier::kAuto;
+  Align align = Align::kAuto;
+  Signs signs = Signs::kAuto;
+  Summation sum = Summation::kAuto;
+  Adder adder = Adder::kAuto;
+  Cells cells = Cells::kAuto;
+
+  bool operator==(const Structure&) const = default;
+};
+
+/// Regular words and operators, for any synthesiser: what technology generic takes.
+inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift, Signs::kAfter,
+                                  Summation::kCompress, Adder::kPlus,  Cells::kNone};
+
+/// Every field, in the order above.
+std::string to_text(const Structure& structure);
+/// ConfigError names the field, the value and the choices, with suggestions.
+Structure parse_structure(std::string_view text);
+
+/// How sums are lowered. The structure has no field left to choose.
+SumOptions sum_options(const Structure& structure, Technology technology);
+
+/// What a technology takes where nothing was asked for and the format does not matter.
+Structure plain_structure(Technology technology);
+
+}  // namespace blockdot::rtl_gen
