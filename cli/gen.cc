@@ -10,6 +10,7 @@
 #include "rtl_gen/array/array.h"
 #include "rtl_gen/generate.h"
 #include "rtl_gen/stream/stream.h"
+#include "rtl_gen/units/quantizer.h"
 #include "sim/cosim/testbench.h"
 
 namespace blockdot::cli {
@@ -22,7 +23,7 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   std::string unit = "dot", out, top;
-  std::string dataflow = "os";
+  std::string dataflow = "os", input = "fp32", scale_rule = "floor";
   int rows = 4, cols = 4, banks = 2, depth = 64;
   int vectors = 256;
   std::uint64_t seed = 1;
@@ -68,8 +69,29 @@ void run_array(const GenArguments& arguments, const formats::DotSpec& spec,
   write_design(arguments.out, made.files, to_json(made), context);
 }
 
+// A quantiser takes one format and no contract of a dot product.
+void run_quantizer(const GenArguments& arguments, const Context& context) {
+  const formats::DotSpecText& text = arguments.spec.text;
+  for (const auto& [option, value] :
+       {std::pair{"b", &text.b}, std::pair{"accumulator", &text.accumulator},
+        std::pair{"output", &text.output}, std::pair{"specials", &text.specials},
+        std::pair{"lanes", &text.lanes}, std::pair{"max-k", &text.max_k}})
+    if (!value->empty())
+      throw ConfigError("{} = {}: a quantizer takes --a, --input, --scale-rule and --rounding",
+                        option, *value);
+  rtl_gen::QuantizerSpec spec;
+  spec.format = formats::parse_block_format(text.a);
+  spec.input = formats::parse_element(arguments.input);
+  spec.rule = formats::parse_scale_rule(arguments.scale_rule);
+  if (!text.rounding.empty()) spec.rounding = formats::parse_rounding(text.rounding);
+  const rtl_gen::Unit unit = generate_quantizer(
+      spec, resolve(arguments.arch), arguments.top.empty() ? "quantizer" : arguments.top);
+  write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit), context);
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
+  if (arguments.unit == "quantizer") return run_quantizer(arguments, context);
   formats::DotSpec spec = formats::resolve(arguments.spec.text);
   if (arguments.unit == "array") return run_array(arguments, spec, context);
   if (arguments.unit == "stream") {
@@ -78,7 +100,8 @@ void run(const GenArguments& arguments, const Context& context) {
     return write_design(arguments.out, stream.files, to_json(stream), context);
   }
   if (arguments.unit != "dot" && arguments.unit != "block-dot")
-    throw ConfigError("unit = {}: must be dot, block-dot, stream or array", arguments.unit);
+    throw ConfigError("unit = {}: must be dot, block-dot, stream, array or quantizer",
+                      arguments.unit);
   rtl_gen::Unit unit =
       rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec, resolve(arguments.arch),
                         arguments.top.empty() ? "unit" : arguments.top);
@@ -123,16 +146,26 @@ void add_gen(CLI::App& program, Context& context) {
   add_spec_options(*command, arguments->spec);
   add_arch_options(*command, arguments->arch);
   command
-      ->add_option("--unit,--kind", arguments->unit,
-                   "dot (accumulates and rounds), block-dot (the bare exact sum), stream (a dot "
-                   "behind AXI4-Stream) or array (rows x columns of dots)")
+      ->add_option(
+          "--unit,--kind", arguments->unit,
+          "dot (accumulates and rounds), block-dot (the bare exact sum), stream (a dot "
+          "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
       ->capture_default_str()
       ->type_name("KIND");
   command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")
       ->required()
       ->type_name("DIR");
-  command->add_option("--top", arguments->top, "Name of the module [unit, stream or array]")
+  command
+      ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
+  command->add_option("--input", arguments->input, "quantizer: fp32 or bf16")
+      ->capture_default_str()
+      ->type_name("FORMAT");
+  command
+      ->add_option("--scale-rule", arguments->scale_rule,
+                   "quantizer: floor, ceil, even, rceil, amax or ceil-exponent")
+      ->capture_default_str()
+      ->type_name("RULE");
   command->add_option("--rows", arguments->rows, "array: rows of units, 1 to 64")
       ->capture_default_str()
       ->type_name("R");
@@ -168,7 +201,8 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/",
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
        "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "
-       "--out array/"}));
+       "--out array/",
+       "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 
