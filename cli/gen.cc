@@ -1,4 +1,4 @@
-// blockdot gen: Verilog, its report and its testbench for a chosen format.
+// blockdot gen: the package of a unit for a chosen format.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -9,6 +9,7 @@
 #include "formats/file_io.h"
 #include "rtl_gen/array/array.h"
 #include "rtl_gen/generate.h"
+#include "rtl_gen/package/package.h"
 #include "rtl_gen/stream/stream.h"
 #include "rtl_gen/units/quantizer.h"
 #include "sim/cosim/testbench.h"
@@ -106,14 +107,18 @@ void run(const GenArguments& arguments, const Context& context) {
       rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec, resolve(arguments.arch),
                         arguments.top.empty() ? "unit" : arguments.top);
   fs::path out = arguments.out;
-  sim::Testbench testbench;
-  if (arguments.vectors > 0)
-    testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
-  // All is known now; the report comes last, so that what it describes is there.
-  write_file_atomic(out / "unit.v", unit.verilog);
-  if (arguments.vectors > 0) sim::write_testbench(out, testbench);
+  std::vector<rtl_gen::PackageFile> files = rtl_gen::make_package(unit, spec, arguments.vectors);
+  files.insert(files.begin(), {"unit.v", unit.verilog});
+  if (arguments.vectors > 0) {
+    sim::Testbench testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
+    files.push_back({"vectors.hex", testbench.vectors});
+    files.push_back({"unit_tb.v", testbench.verilog});
+  }
+  // The report comes last, so that what it describes is there.
   nlohmann::json report = rtl_gen::to_json(unit.report);
-  write_file_atomic(out / "unit.json", report.dump(2) + "\n");
+  files.push_back({"unit.json", report.dump(2) + "\n"});
+  for (const rtl_gen::PackageFile& file : files) check_writable(out / file.name);
+  for (const rtl_gen::PackageFile& file : files) write_file_atomic(out / file.name, file.text);
   if (context.json) {
     print_json(report);
     return;
@@ -129,13 +134,15 @@ void run(const GenArguments& arguments, const Context& context) {
   figure("area", r.area);
   figure("path", r.critical_path_ns);
   figure("state", r.register_bits);
-  fmt::print("  wrote    {}\n           {}\n", (out / "unit.v").string(),
-             (out / "unit.json").string());
+  fmt::print("  wrote    {} with", (out / "README.md").string());
+  for (const rtl_gen::PackageFile& file : files)
+    if (file.name != "README.md") fmt::print(" {}", file.name);
+  fmt::print("\n");
   if (arguments.vectors > 0)
     fmt::print(
-        "           {} and vectors.hex\nCheck it in any simulator:\n"
+        "Check it in any simulator:\n"
         "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
-        (out / "unit_tb.v").string(), out.string());
+        out.string());
 }
 
 }  // namespace
@@ -152,7 +159,9 @@ void add_gen(CLI::App& program, Context& context) {
           "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
       ->capture_default_str()
       ->type_name("KIND");
-  command->add_option("--out", arguments->out, "Folder for unit.v, unit.json and the testbench")
+  command
+      ->add_option("--out", arguments->out,
+                   "Folder for the package: Verilog, constraints, testbench, README")
       ->required()
       ->type_name("DIR");
   command

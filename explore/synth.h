@@ -21,7 +21,8 @@ void require_synthesis_tools(rtl_gen::Technology technology);
 /// Maps `unit` and measures it. osu018 and generic: `area` (in the units of the estimates) and
 /// `critical_path_ns`, both after buffering and sizing; xilinx (UltraScale+): `area` in LUTs and
 /// `register_bits`. Figures say "synthesised". Answers are kept in `store` under a hash of
-/// the Verilog, the flow and the tools' versions. ConfigError with the tool's last words when it fails or exceeds LIMIT_S (1500) seconds.
+/// the Verilog, the flow and the tools' versions. ConfigError with the tool's last words when it
+/// fails or exceeds LIMIT_S (1500) seconds.
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store);
 

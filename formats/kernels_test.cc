@@ -160,6 +160,29 @@ TEST(Kernels, GiveTheDefinitionsBitsUnderEveryScaleRuleAndWithoutMinusZero) {
   EXPECT_GT(checked, 1'000'000);
 }
 
+TEST(Kernels, QuantiseColumnsAsTheRowsOfTheTransposeAndBfloat16AsItsValues) {
+  // Oracle: the same numbers stored the other way round; bfloat16 is the upper half of binary32.
+  const std::int64_t rows = 37, length = 100;
+  std::vector<float> x = near_ties(21, static_cast<size_t>(rows * length)), turned(x.size());
+  std::vector<std::uint16_t> short_codes;
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t k = 0; k < length; ++k)
+      turned[static_cast<size_t>(k * rows + r)] = x[static_cast<size_t>(r * length + k)];
+  for (const CatalogueEntry& entry : catalogue()) {
+    BlockFormat format = parse_block_format(entry.text);
+    if (format.tile_rows > 1) continue;
+    QuantizedMatrix straight = quantize(format, row_major(x.data(), rows, length));
+    QuantizedMatrix across = quantize(format, transposed(turned.data(), rows, length));
+    ASSERT_EQ(straight.codes, across.codes) << entry.name;
+    ASSERT_EQ(straight.scales, across.scales) << entry.name;
+  }
+  for (float v : x)
+    short_codes.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16));
+  std::vector<float> wide = widen_bfloat16(short_codes);
+  const ElementFormat bf16 = parse_element("bf16");
+  for (size_t i = 0; i < wide.size(); ++i) ASSERT_EQ(wide[i], decode(bf16, short_codes[i]));
+}
+
 TEST(Kernels, DecideQuotientsNextToHalfwayPointsAsTheExactQuotientDoes) {
   // x just off (code midpoint) * scale, for scales with full significands: the binary32 quotient
   // often is the midpoint itself, and only the remainder tells the side. Oracle: long double

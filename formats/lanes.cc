@@ -434,30 +434,84 @@ void encode_dynamic(const DynamicMap& map, const float* x, std::int64_t n, doubl
   dynamic_run(map, x, n, divisor, codes);
 }
 
+// Largest magnitudes of as many blocks side by side as a vector has lanes, one a lane.
+HWY_INLINE VI max_of_blocks(const float* x, std::int64_t block) {
+  const F f;
+  const I i;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(F()));
+  const VI magnitude = hn::Set(i, 0x7FFFFFFF);
+  if (block % kLanes != 0) {
+    HWY_ALIGN std::int32_t most[kLanes];
+    for (int b = 0; b < kLanes; ++b)
+      most[b] = static_cast<std::int32_t>(block == 8 ? max_of_8(x + b * 8)
+                                                     : max_bits_inline(x + b * block, block));
+    return hn::Load(i, most);
+  }
+  VI most[kLanes];
+#pragma GCC unroll 16
+  for (int b = 0; b < kLanes; ++b) {
+    most[b] = hn::And(hn::BitCast(i, hn::LoadU(f, x + b * block)), magnitude);
+    for (std::int64_t at = kLanes; at < block; at += kLanes)
+      most[b] =
+          hn::Max(most[b], hn::And(hn::BitCast(i, hn::LoadU(f, x + b * block + at)), magnitude));
+  }
+#if HWY_TARGET != HWY_SCALAR
+  // Two vectors become one of their pairs' maxima, until a lane is a block.
+#pragma GCC unroll 4
+  for (int left = kLanes / 2; left > 0; left /= 2)
+#pragma GCC unroll 8
+    for (int v = 0; v < left; ++v)
+      most[v] = hn::Max(hn::ConcatEven(i, most[2 * v + 1], most[2 * v]),
+                        hn::ConcatOdd(i, most[2 * v + 1], most[2 * v]));
+#endif
+  return most[0];
+}
+
 template <LaneFormat::Way kWay>
 std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_t block,
                            std::int64_t blocks, int emax, std::uint32_t* scales,
                            std::uint8_t* codes, std::int64_t* declined) {
   const Encoder<kWay> encoder(format);
   const F f;
+  const I i;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f));
+  HWY_ALIGN std::int32_t most[hn::MaxLanes(f)] = {}, bad[hn::MaxLanes(f)], code[hn::MaxLanes(f)];
+  HWY_ALIGN float factor[hn::MaxLanes(f)];
   std::int64_t left_out = 0;
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const float* at = x + b * block;
-    const std::uint32_t most = max_bits_inline(at, block);
-    if (most >= 0x7F800000u || (most < 0x00800000u && most != 0)) {
-      declined[left_out++] = b;
-      continue;
+  for (std::int64_t first = 0; first < blocks; first += lanes) {
+    const std::int64_t count = std::min(lanes, blocks - first);
+    const float* group = x + first * block;
+    VI largest;
+    if (count == lanes) {
+      largest = max_of_blocks(group, block);
+    } else {
+      for (std::int64_t b = 0; b < count; ++b)
+        most[b] = static_cast<std::int32_t>(max_bits_inline(group + b * block, block));
+      largest = hn::Load(i, most);
     }
-    int exponent = static_cast<int>(most >> 23) - 127 - emax;
-    exponent = exponent < -127 || most == 0 ? -127 : exponent > 127 ? 127 : exponent;
-    scales[b] = static_cast<std::uint32_t>(exponent + 127);
+    // NaN, Inf, or a subnormal maximum, whose exponent is not in its bits.
+    const auto zero = hn::Eq(largest, hn::Zero(i));
+    const auto odd = hn::Or(hn::Gt(largest, hn::Set(i, 0x7F7FFFFF)),
+                            hn::AndNot(zero, hn::Lt(largest, hn::Set(i, 0x00800000))));
+    VI biased = hn::Sub(hn::ShiftRight<23>(largest), hn::Set(i, emax));
+    biased = hn::Min(hn::Max(biased, hn::Zero(i)), hn::Set(i, 254));
+    biased = hn::IfThenZeroElse(zero, biased);
     // 2^-exponent; 2^-127 is subnormal.
-    const std::uint32_t bits =
-        exponent == 127 ? 0x00400000u : static_cast<std::uint32_t>(127 - exponent) << 23;
-    float factor;
-    std::memcpy(&factor, &bits, sizeof factor);
-    const VF by = hn::Set(f, factor);
-    run(at, block, codes + b * block, [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
+    const VI inverse = hn::IfThenElse(hn::Eq(biased, hn::Set(i, 254)), hn::Set(i, 0x00400000),
+                                      hn::ShiftLeft<23>(hn::Sub(hn::Set(i, 254), biased)));
+    hn::Store(hn::VecFromMask(i, odd), i, bad);
+    hn::Store(hn::BitCast(f, inverse), f, factor);
+    hn::Store(biased, i, code);
+    std::copy(code, code + count, scales + first);
+    for (std::int64_t b = 0; b < count; ++b) {
+      if (bad[b] != 0) {
+        declined[left_out++] = first + b;
+        continue;
+      }
+      const VF by = hn::Set(f, factor[b]);
+      run(group + b * block, block, codes + (first + b) * block,
+          [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
+    }
   }
   return left_out;
 }
@@ -527,8 +581,10 @@ std::int64_t rows_float_way(const LaneFormat& format, const BookLanes* book,
     const std::int64_t count = std::min(lanes, blocks - first);
     const float* group = x + first * block;
     std::uint8_t* group_codes = codes + first * block;
-    for (std::int64_t b = 0; b < count; ++b)
-      most[b] = block == 8 ? max_of_8(group + b * 8) : max_bits_inline(group + b * block, block);
+    if (count == lanes)
+      hn::Store(hn::BitCast(U(), max_of_blocks(group, block)), U(), most);
+    else
+      for (std::int64_t b = 0; b < count; ++b) most[b] = max_bits_inline(group + b * block, block);
     const bool all = row.of(most, group_scales);
     std::copy(group_scales, group_scales + count, scales + first);
     if (all && count == lanes && 2 * block == lanes && rule.of_maximum) {

@@ -6,6 +6,7 @@
 #include "formats/quantize.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -112,6 +113,33 @@ int exponent_by_rule(ScaleRule rule, double amax, const ElementFormat& element) 
 
 // ---- the quantiser ----
 
+/// The rows of a matrix one after the other, side by side in memory: as they lie, or sixteen at a
+/// time turned into a buffer, so that both sides are read and written line by line.
+class RowStrip {
+ public:
+  explicit RowStrip(const MatrixView& x) : x_(x) {
+    if (x.k_stride != 1) buffer_.resize(static_cast<size_t>(kRows * x.length));
+  }
+
+  const float* row(std::int64_t r) {
+    if (x_.k_stride == 1) return x_.data + r * x_.row_stride;
+    if (r % kRows == 0) {
+      std::int64_t count = std::min(kRows, x_.rows - r);
+      for (std::int64_t k = 0; k < x_.length; ++k) {
+        const float* from = x_.data + r * x_.row_stride + k * x_.k_stride;
+        for (std::int64_t i = 0; i < count; ++i)
+          buffer_[static_cast<size_t>(i * x_.length + k)] = from[i * x_.row_stride];
+      }
+    }
+    return buffer_.data() + r % kRows * x_.length;
+  }
+
+ private:
+  static constexpr std::int64_t kRows = 16;
+  const MatrixView& x_;
+  std::vector<float> buffer_;
+};
+
 class Quantizer {
  public:
   Quantizer(const BlockFormat& format, const MatrixView& x, const QuantizeOptions& options,
@@ -144,16 +172,16 @@ class Quantizer {
       choose_outer();
     }
     RowKernel rows(format_, kernel_, options_.scale_rule == ScaleRule::kFloor);
-    if (rows.takes() && x_.k_stride == 1 && !options_.flush_input_subnormals) {
+    if (rows.takes() && !options_.flush_input_subnormals) {
       std::int64_t whole = x_.length / block_, columns = q_.blocks_per_row();
+      RowStrip strip(x_);
       for (std::int64_t r = 0; r < x_.rows; ++r) {
         auto by_group = [&](std::int64_t b) {
           Group group{r, r + 1, b * block_, std::min((b + 1) * block_, x_.length)};
           quantize_group(group, measure(group));
         };
-        for (std::int64_t b :
-             rows.encode(x_.data + r * x_.row_stride, whole, q_.scales.data() + r * columns,
-                         q_.codes.data() + r * q_.padded_length))
+        for (std::int64_t b : rows.encode(strip.row(r), whole, q_.scales.data() + r * columns,
+                                          q_.codes.data() + r * q_.padded_length))
           by_group(b);
         if (whole < columns) by_group(whole);
       }
@@ -673,6 +701,13 @@ double QuantizedMatrix::value(std::int64_t r, std::int64_t k) const {
   if (format.scale.of_maximum) product /= max_value(format.element);
   if (format.micro.bits > 0) product = std::ldexp(product, -micro(r, k));
   return product * factor;
+}
+
+std::vector<float> widen_bfloat16(std::span<const std::uint16_t> codes) {
+  std::vector<float> values(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i)
+    values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(codes[i]) << 16);
+  return values;
 }
 
 void quantize_into(const BlockFormat& format, const MatrixView& x, const QuantizeOptions& options,

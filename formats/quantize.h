@@ -99,6 +99,9 @@ inline MatrixView transposed(const float* data, std::int64_t rows, std::int64_t 
   return {data, rows, length, 1, rows};
 }
 
+/// bfloat16 codes as float32, exactly: what a quantiser of bfloat16 tensors starts from.
+std::vector<float> widen_bfloat16(std::span<const std::uint16_t> codes);
+
 /// A matrix [rows x length] of codes in a block format, blocks along `length`, each row padded with
 /// codes of zero to whole blocks. Every row has its own copy of its scales, also where a tile, a
 /// row or the tensor shares them. Codes are little-endian integers of `code_bytes` bytes, one an

@@ -1,4 +1,7 @@
-// How the fast GEMM is exact. Elements become integers in units of their row (gemm_operand.h), so a
+// The fast GEMM: the first way that is exact for the operands. The vector ways have their own files
+// (gemm_integer.h, gemm_mac.h, gemm_double.h); here is what takes any element and any scale.
+//
+// Elements become integers in units of their row (gemm_operand.h), so a
 // beat's sum S of products is an integer, and the beat value T = S * xa * xb with real scales.
 // Then, tile by tile, the cheapest way is taken whose conditions the tile's bounds fulfil:
 //
@@ -23,7 +26,10 @@
 #include <new>
 
 #include "formats/error.h"
+#include "models/gemm_double.h"
+#include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
+#include "models/gemm_mac.h"
 #include "models/gemm_operand.h"
 #include "formats/lfsr_jump.h"
 #include "models/parallel.h"
@@ -529,6 +535,15 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
                 const GemmOptions& options) {
   if (options.threads < 1) throw ConfigError("threads = {}: must be at least 1", options.threads);
   check_operands(spec, a, b);
+  GemmResult quick{a.rows, b.rows, spec.output, {}};
+  quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
+  auto taken = [&quick](std::string_view way) {
+    quick.way = way;
+    return std::move(quick);
+  };
+  if (gemm_by_integers(spec, a, b, options.threads, quick)) return taken("integers");
+  if (gemm_by_macs(spec, a, b, options.seed, options.threads, quick)) return taken("macs");
+  if (gemm_by_doubles(spec, a, b, options.threads, quick)) return taken("doubles");
   Job job{spec,
           a,
           b,
@@ -538,8 +553,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
           {},
           0,
           {},
-          {a.rows, b.rows, spec.output, {}}};
-  job.result.codes.resize(static_cast<size_t>(a.rows * b.rows));
+          std::move(quick)};
   job.random_state = random_states(spec, a.rows * b.rows,
                                    static_cast<std::int64_t>(job.beats.size()), options.seed);
 
@@ -569,6 +583,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   bool tiled =
       (spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec)) &&
       scale_bits(spec.a.scale) + scale_bits(spec.b.scale) <= 32;
+  job.result.way = tiled ? "tiles" : "results";
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);
   else if (tiled)

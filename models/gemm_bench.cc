@@ -1,12 +1,14 @@
-// Rows of blockdot_bench: the exact GEMM against OpenBLAS sgemm, one thread each, measured in the
-// same run. Counter of_sgemm: products a second / products a second of sgemm; 1 is as fast.
+// Rows of blockdot_bench: the exact GEMM against OpenBLAS sgemm, one thread each, measured turn by
+// turn in the same run. Counter of_sgemm: products a second / products a second of sgemm; 1 is as
+// fast. Where a row has a bar, its label says whether the row holds it.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <ctime>
-#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,11 +24,19 @@ using formats::quantize;
 using formats::QuantizedMatrix;
 using formats::row_major;
 
-std::vector<float> normal_values(std::int64_t count, unsigned seed) {
+enum class Data {
+  kNormal,     // N(0, 1)
+  kFullRange,  // magnitudes log-uniform over the 32 binades of E5M2, in every block
+};
+
+std::vector<float> values(std::int64_t count, unsigned seed, Data data) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
+  std::uniform_real_distribution<float> exponent(-16.0f, 16.0f);
   std::vector<float> x(static_cast<size_t>(count));
-  for (float& v : x) v = normal(random);
+  for (float& v : x)
+    v = data == Data::kNormal ? normal(random)
+                              : std::copysign(std::exp2(exponent(random)), normal(random));
   return x;
 }
 
@@ -38,80 +48,122 @@ double seconds_of(Call call) {
   return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
-/// The fastest of a few calls.
 template <typename Call>
-double fastest(Call call) {
-  double best = 1e30;
-  for (int i = 0; i < 5; ++i) best = std::min(best, seconds_of(call));
-  return best;
+double wall_seconds_of(Call call) {
+  auto start = std::chrono::steady_clock::now();
+  call();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-double sgemm_seconds(std::int64_t n) {
-  static std::map<std::int64_t, double> known;
-  if (known.count(n)) return known[n];
-  openblas_set_num_threads(1);
-  std::vector<float> a = normal_values(n * n, 1), b = normal_values(n * n, 2), c(a.size());
-  auto size = static_cast<int>(n);
-  return known[n] = fastest([&] {
-           cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size, size, size, 1.0f, a.data(),
-                       size, b.data(), size, 0.0f, c.data(), size);
-           benchmark::DoNotOptimize(c.data());
-         });
-}
-
-void gemm_row(benchmark::State& state, const std::string& text) {
-  std::int64_t n = state.range(0);
-  DotSpec spec = parse_dot_spec(text);
-  std::vector<float> x = normal_values(n * n, 1), w = normal_values(n * n, 2);
-  QuantizedMatrix a = quantize(spec.a, row_major(x.data(), n, n));
-  QuantizedMatrix b = quantize(spec.b, row_major(w.data(), n, n));
-  double sgemm = sgemm_seconds(n);
-  double best = 1e30;
-  while (state.KeepRunning()) {
-    best = std::min(best, seconds_of([&] {
-                      GemmResult result = gemm(spec, a, b);
-                      benchmark::DoNotOptimize(result.codes.data());
-                    }));
+struct Sgemm {
+  explicit Sgemm(std::int64_t size)
+      : n(static_cast<int>(size)),
+        a(values(size * size, 1, Data::kNormal)),
+        b(values(size * size, 2, Data::kNormal)),
+        c(a.size()) {
+    openblas_set_num_threads(1);
   }
-  auto products = static_cast<double>(n * n * n);
-  state.counters["products"] = benchmark::Counter(
-      products * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
-  state.counters["of_sgemm"] = sgemm / best;
-}
-
-void sgemm_row(benchmark::State& state) {
-  std::int64_t n = state.range(0);
-  openblas_set_num_threads(1);
-  std::vector<float> a = normal_values(n * n, 1), b = normal_values(n * n, 2), c(a.size());
-  auto size = static_cast<int>(n);
-  while (state.KeepRunning()) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, size, size, size, 1.0f, a.data(), size,
-                b.data(), size, 0.0f, c.data(), size);
+  void operator()() {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, n, 1.0f, a.data(), n, b.data(), n,
+                0.0f, c.data(), n);
     benchmark::DoNotOptimize(c.data());
   }
-  state.counters["products"] =
-      benchmark::Counter(static_cast<double>(n * n * n) * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kIsRate);
+  int n;
+  std::vector<float> a, b, c;
+};
+
+struct Row {
+  std::string name, spec;
+  Data data = Data::kNormal;
+  double bar = 0;  // 0: none
+};
+
+struct Product {
+  Product(const Row& row, std::int64_t n)
+      : spec(parse_dot_spec(row.spec)),
+        a(quantize(spec.a, row_major(values(n * n, 1, row.data).data(), n, n))),
+        b(quantize(spec.b, row_major(values(n * n, 2, row.data).data(), n, n))) {}
+  void operator()(int threads) const {
+    GemmResult result = gemm(spec, a, b, {.threads = threads});
+    benchmark::DoNotOptimize(result.codes.data());
+  }
+  DotSpec spec;
+  QuantizedMatrix a, b;
+};
+
+void label(benchmark::State& state, double ratio, double bar) {
+  if (bar > 0) state.SetLabel(fmt::format("{} {}", ratio >= bar ? "holds" : "below", bar));
+}
+
+void gemm_row(benchmark::State& state, const Row& row) {
+  std::int64_t n = state.range(0);
+  Product product(row, n);
+  Sgemm sgemm(n);
+  double best = 1e30, best_sgemm = 1e30;
+  for (auto _ : state) {
+    best = std::min(best, seconds_of([&] { product(1); }));
+    state.PauseTiming();
+    best_sgemm = std::min(best_sgemm, seconds_of([&] { sgemm(); }));
+    state.ResumeTiming();
+  }
+  auto products = static_cast<double>(n * n * n);
+  state.counters["products"] = products / best;
+  state.counters["of_sgemm"] = best_sgemm / best;
+  label(state, best_sgemm / best, row.bar);
+}
+
+void threads_row(benchmark::State& state, const Row& row) {
+  Product product(row, state.range(0));
+  double one = 1e30, two = 1e30;
+  for (auto _ : state) {
+    two = std::min(two, wall_seconds_of([&] { product(2); }));
+    state.PauseTiming();
+    one = std::min(one, wall_seconds_of([&] { product(1); }));
+    state.ResumeTiming();
+  }
+  state.counters["of_one_thread"] = one / two;
+  label(state, one / two, row.bar);
 }
 
 const bool kRegistered = [] {
-  const char* ocp[] = {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2",
-                       "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"};
-  benchmark::RegisterBenchmark("sgemm/openblas", sgemm_row)
-      ->Arg(512)
-      ->Arg(1024)
-      ->Unit(benchmark::kMillisecond);
-  std::vector<std::string> formats(std::begin(ocp), std::end(ocp));
-  for (const char* more : {"bm8", "mx9", "int8@fp32/32", "bf16"}) formats.emplace_back(more);
-  for (const std::string& format : formats) {
-    for (const char* accumulator : {"fp32", "kulisch"}) {
-      std::string text = fmt::format("a={} accumulator={}", format, accumulator);
-      benchmark::RegisterBenchmark(fmt::format("gemm/{}/{}", format, accumulator).c_str(),
-                                   [text](benchmark::State& state) { gemm_row(state, text); })
-          ->Arg(512)
-          ->Arg(1024)
-          ->Unit(benchmark::kMillisecond);
-    }
+  std::vector<Row> rows;
+  auto add = [&](const std::string& format, const std::string& accumulator, double bar,
+                 Data data = Data::kNormal) {
+    rows.push_back({fmt::format("gemm/{}/{}{}", format, accumulator,
+                                data == Data::kFullRange ? "/full_range" : ""),
+                    fmt::format("a={} accumulator={}", format, accumulator), data, bar});
+  };
+  for (const char* format : {"mxint8", "mxfp4_e2m1", "mxfp6_e2m3"}) {
+    add(format, "fp32", 2.5);
+    add(format, "kulisch", 2.0);
+  }
+  for (const char* accumulator : {"fp32", "kulisch"}) {
+    add("mxfp6_e3m2", accumulator, 1.6);
+    add("mxfp8_e4m3", accumulator, 0.5);
+    add("mxfp8_e5m2", accumulator, 0.3);
+    add("mxfp8_e5m2", accumulator, 0.3, Data::kFullRange);
+  }
+  for (const char* format : {"mxfp8_e4m3", "mxfp4_e2m1"}) {
+    std::string spec = fmt::format("a={} lanes=1 output=bf16 accumulator=bf16", format);
+    rows.push_back({fmt::format("gemm/{}/bf16/mac", format), spec, Data::kNormal, 0.3});
+    rows.push_back({fmt::format("gemm/{}/bf16:sr:16/mac", format), spec + ":sr:16 rounding=sr:16",
+                    Data::kNormal, 0.12});
+  }
+  for (const char* format : {"bm8", "mx9", "int8@fp32/32", "bf16"})
+    for (const char* accumulator : {"fp32", "kulisch"}) add(format, accumulator, 0);
+  for (const Row& row : rows)
+    benchmark::RegisterBenchmark(row.name.c_str(),
+                                 [row](benchmark::State& state) { gemm_row(state, row); })
+        ->Arg(1024)
+        ->Unit(benchmark::kMillisecond);
+  for (const char* format : {"mxint8", "mxfp8_e4m3"}) {
+    Row row{fmt::format("threads/{}/fp32", format), fmt::format("a={} accumulator=fp32", format),
+            Data::kNormal, 1.8};
+    benchmark::RegisterBenchmark(row.name.c_str(),
+                                 [row](benchmark::State& state) { threads_row(state, row); })
+        ->Arg(2048)
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
   }
   return true;
 }();

@@ -14,6 +14,7 @@
 
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
+#include "models/integer_kernels.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -260,6 +261,102 @@ TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
   }
 }
 
+TEST(Gemm, EqualsGoldenProductByProductInABf16Accumulator) {
+  std::int64_t checked = 0;
+  unsigned seed = 300;
+  for (const char* format : {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1",
+                             "mxint8", "bm8_e4m3", "bm6", "e4m3"})
+    for (const char* rest :
+         {"accumulator=bf16 output=bf16", "accumulator=bf16", "accumulator=bf16 output=e4m3",
+          "accumulator=bf16:sr:16 output=bf16 rounding=sr:16",
+          "accumulator=bf16:sr:8 output=bf16 rounding=sr:8", "accumulator=bf16:sr:5",
+          "accumulator=bf16:sr:13 output=fp16 rounding=rtz", "accumulator=bf16:sr:1"})
+      for (Data data : kAllData) {
+        std::string text = fmt::format("a={} lanes=1 {}", format, rest);
+        checked += expect_equal(text, 3, 37, 70, data, ++seed, 1);
+        ++seed;
+        checked += expect_equal(text, 9, 3, 1 + seed % 80, data, seed, 2);
+      }
+  EXPECT_GT(checked, 50'000);
+}
+
+TEST(Gemm, GivesTheSameBitsOnEveryTargetOfTheProcessor) {
+  for (const std::string& target : integer_targets()) {
+    SCOPED_TRACE(target);
+    use_integer_target(target);
+    unsigned seed = 500;
+    for (const char* text :
+         {"a=mxint8 accumulator=fp32", "a=mxint8", "a=mxfp6_e3m2 accumulator=fp32", "a=mxfp4_e2m1",
+          "a=bm8 accumulator=fp32", "a=mx9", "a=mxfp8_e4m3 b=mxfp4_e2m1",
+          "a=mxfp8_e4m3 lanes=1 accumulator=bf16 output=bf16",
+          "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16 output=bf16 rounding=sr:16"})
+      for (Data data : {Data::kNormal, Data::kWide, Data::kCodes})
+        expect_equal(text, 7, 67, 96, data, ++seed, 2);
+  }
+  use_integer_target("");
+  EXPECT_FALSE(integer_targets().empty());
+}
+
+// One product of two operands whose elements and scales are given as codes; both sides alike but
+// for the scales.
+struct Edge {
+  const char* spec;
+  std::vector<std::uint32_t> a_scales, b_scales;  // of blocks
+  std::vector<std::uint32_t> codes;               // of every block's first elements, of both sides
+  const char* way;
+};
+
+TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
+  const Edge edges[] = {
+      // FP32: the product of the scales times the unit 2^-12 of MXINT8 at 2^-149, and below.
+      {"a=mxint8 accumulator=fp32", {58, 127}, {59, 127}, {1, 127}, "integers"},
+      {"a=mxint8 accumulator=fp32", {58, 127}, {58, 127}, {1, 127}, "tiles"},
+      // 2^103 is the largest.
+      {"a=mxint8 accumulator=fp32", {192, 127}, {177, 127}, {1, 127}, "integers"},
+      {"a=mxint8 accumulator=fp32", {192, 127}, {178, 127}, {1, 127}, "doubles"},
+      // Kulisch: 19 bits a beat (32 * 128^2), one for two beats, 33 for the scales: 53.
+      {"a=mxint8", {127, 144}, {127, 143}, {1, 127}, "integers"},
+      {"a=mxint8", {127, 144}, {127, 144}, {1, 127}, "doubles"},
+      // E5M2, elements 2^-16 and 2^15 in one block: 32 bits a side, split; with a unit scale.
+      {"a=mxfp8_e5m2 accumulator=fp32", {127, 127}, {127, 127}, {0x01, 0x78}, "doubles"},
+      // Doubles: the lowest bit that is set at 2^-149, and below.
+      {"a=mxfp8_e4m3 accumulator=fp32", {62, 127}, {61, 127}, {0x01, 0x38}, "doubles"},
+      {"a=mxfp8_e4m3 accumulator=fp32", {61, 127}, {61, 127}, {0x01, 0x38}, "tiles"},
+      // MACs: 2^-110 for the product of two units.
+      {"a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16", {73, 127}, {73, 127}, {1, 7}, "macs"},
+      {"a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16",
+       {73, 127},
+       {72, 127},
+       {1, 7},
+       "results"},
+      // 2^110, with 12 bits of growth.
+      {"a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16", {173, 127}, {173, 127}, {1, 7}, "macs"},
+      {"a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16",
+       {174, 127},
+       {173, 127},
+       {1, 7},
+       "results"},
+      // An Inf, a stochastic output, a window: not for the vectors.
+      {"a=mxfp8_e5m2 accumulator=fp32", {127, 127}, {127, 127}, {0x7C, 0x38}, "tiles"},
+      {"a=mxint8 output=bf16 rounding=sr:8", {127, 127}, {127, 127}, {1, 127}, "tiles"},
+      {"a=mxint8 accumulator=kulisch[20:-20]", {127, 127}, {127, 127}, {1, 127}, "results"},
+  };
+  for (const Edge& edge : edges) {
+    DotSpec spec = parse_dot_spec(edge.spec);
+    std::vector<float> zeros(64);
+    QuantizedMatrix a = quantize(spec.a, row_major(zeros.data(), 1, 64)), b = a;
+    for (size_t k = 0; k < 64; ++k)
+      a.codes[k] = b.codes[k] =
+          k % 32 < edge.codes.size() ? static_cast<std::uint8_t>(edge.codes[k % 32]) : 0;
+    a.scales = edge.a_scales;
+    b.scales = edge.b_scales;
+    GemmResult fast = gemm(spec, a, b);
+    EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes) << edge.spec;
+    EXPECT_EQ(fast.way, edge.way) << edge.spec << " " << edge.a_scales[0] << " "
+                                  << edge.b_scales[0];
+  }
+}
+
 TEST(Gemm, EqualsGoldenForRandomSpecs) {
   std::mt19937 random(7);
   auto pick = [&](std::initializer_list<const char*> from) {
@@ -321,7 +418,8 @@ TEST(LfsrJump, IsThatManySteps) {
     for (std::uint64_t i = 0; i < steps; ++i) stream.step();
     EXPECT_EQ(formats::LfsrJump(steps)(0xDEADBEEF), stream.state()) << steps;
   }
-  EXPECT_EQ(formats::LfsrJump(0xFFFFFFFFu)(42), 42u) << "the period of a primitive polynomial of degree 32";
+  EXPECT_EQ(formats::LfsrJump(0xFFFFFFFFu)(42), 42u)
+      << "the period of a primitive polynomial of degree 32";
 }
 
 template <typename Wide>

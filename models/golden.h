@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "formats/dot_spec.h"
@@ -70,6 +71,7 @@ struct GemmResult {
   std::int64_t n = 0;
   formats::ElementFormat output;
   std::vector<std::uint32_t> codes;  // [m][n]
+  std::string_view way = "golden";   // that computed it (gemm.h); no result depends on it
 
   std::uint32_t code(std::int64_t i, std::int64_t j) const {
     return codes[static_cast<size_t>(i * n + j)];

@@ -26,10 +26,11 @@ build="g++ cmake ninja-build ccache pkg-config git
 style="clang-format clang-tidy"
 simulate="verilator iverilog"
 synthesise="yosys berkeley-abc opensta qflow-tech-osu018"
+package="tcl python3-yaml"  # read what ships with a unit, in the tests
 recorder="python3-torch python3-numpy python3-pytest dataset-fashion-mnist bible-kjv bible-kjv-text"
 browser="chromium python3"
 
-wanted="$build $style $simulate $synthesise"
+wanted="$build $style $simulate $synthesise $package"
 [ "$minimal" = 1 ] || wanted="$wanted $recorder $browser"
 
 installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2> /dev/null | awk '/^ii/{print $2}')

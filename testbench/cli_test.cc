@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -105,6 +106,56 @@ TEST_F(Cli, GenWritesVerilogAndItsTestbenchPassesInIcarus) {
     Outcome lint = shell("verilator --lint-only -Wall u/unit.v");
     EXPECT_EQ(lint.code, 0) << options << lint.err;
   }
+}
+
+// The page's own commands, as a reader types them. Oracles: the two simulators, and OpenSTA for the
+// constraints.
+TEST_F(Cli, GenWritesAPackageThatRunsAsItsReadmeSays) {
+  const std::string library = "/usr/share/qflow/tech/osu018/osu018_stdcells.lib";
+  for (const char* options : {"--a mxfp4 --lanes 2 --accumulator 'kulisch[20:-10]' --clock-ns 20",
+                              "--a mxfp8_e5m2 --lanes 2 --unit block-dot --combinational"}) {
+    Outcome outcome =
+        blockdot(std::string("gen ") + options + " --tech osu018 --vectors 40 --out p");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const std::string page = read_file(folder_ / "p/README.md");
+    std::vector<std::string> commands;
+    std::istringstream lines(page);
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with("    iverilog") || line.starts_with("    verilator"))
+        commands.push_back(line);
+    ASSERT_EQ(commands.size(), 2u) << page;
+    for (const std::string& command : commands) {
+      Outcome run = shell("cd p && " + command);
+      EXPECT_NE(run.out.find("PASS 40\n"), std::string::npos) << command << run.out << run.err;
+    }
+    // One bit of the last expected value: the last line holds the outputs on top.
+    std::string vectors = read_file(folder_ / "p/vectors.hex");
+    std::size_t at = vectors.rfind('\n', vectors.size() - 2) + 3;
+    vectors[at] = vectors[at] == '0' ? '1' : '0';
+    write("p/vectors.hex", vectors);
+    for (const char* command : {"vvp unit_tb", "obj_dir/Vunit_tb"}) {
+      Outcome run = shell(std::string("cd p && ") + command);
+      EXPECT_NE(run.out.find("FAIL"), std::string::npos) << command << run.out << run.err;
+      EXPECT_EQ(run.out.find("PASS"), std::string::npos) << command << run.out;
+    }
+    write("p/s.tcl", "read_liberty " + library +
+                         "\nread_verilog net.v\nlink_design unit\nread_sdc unit.sdc\n"
+                         "report_checks -path_delay max\nputs \"slack [worst_slack]\"\nexit\n");
+    Outcome timing = shell(
+        "cd p && yosys -q -p 'read_liberty -lib " + library +
+        "; read_verilog unit.v; synth -flatten -top unit; dfflibmap -liberty " + library +
+        "; abc -liberty " + library +
+        "; splitnets -format __v; opt_clean -purge; write_verilog -noattr -noexpr -nohex -nodec "
+        "net.v' && sta -no_splash -exit s.tcl 2>&1");
+    EXPECT_EQ(timing.out.find("Error"), std::string::npos) << timing.out;
+    EXPECT_EQ(timing.out.find("Warning"), std::string::npos) << timing.out;
+    EXPECT_NE(timing.out.find("slack ("), std::string::npos) << "no constrained path" << timing.out;
+    EXPECT_NE(timing.out.find("\nslack "), std::string::npos) << timing.out;
+  }
+  // Nothing is written where one file cannot be.
+  shell("mkdir -p q/unit.json");
+  expect_refused("gen --a mxfp4 --lanes 2 --out q", "unit.json");
+  EXPECT_FALSE(fs::exists(folder_ / "q/unit.v"));
 }
 
 TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {

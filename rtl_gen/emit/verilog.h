@@ -23,8 +23,8 @@ struct VerilogRequest {
   std::vector<Port> ports;          // all of them, in order; clk_i and rst_ni where clocked
 };
 
-/// What the library cells that a unit names do, for tools that read it as synthesis does and have no
-/// library at hand: proofs, lint.
+/// What the library cells that a unit names do, for tools that read it as synthesis does and have
+/// no library at hand: proofs, lint.
 inline constexpr const char* kCellModels =
     "module FAX1 (input A, B, C, output YC, YS);\n"
     "  assign YC = (A & B) | (C & (A ^ B));\n"

@@ -1,0 +1,73 @@
+#include "models/gemm_pack.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+
+namespace blockdot::models {
+
+using formats::BlockFormat;
+using formats::ElementFormat;
+
+Units units_of(const BlockFormat& format, int most_bits) {
+  Units units;
+  const ElementFormat& element = format.element;
+  if (element.width() > 8 || element.kind == formats::ElementKind::kCodeBook) return units;
+  const double most = std::ldexp(1.0, most_bits) - 1;
+  units.tau_most = (1 << format.micro.bits) - 1;
+  const int lsb = lsb_exponent(element);
+  units.unit = lsb - units.tau_most;
+  for (std::uint32_t code = 0; code < 1u << element.width(); ++code) {
+    double value = decode(element, code);
+    units.nan[code] = std::isnan(value);
+    units.inf[code] = std::isinf(value);
+    if (!std::isfinite(value)) continue;
+    value = std::ldexp(value, -lsb);
+    if (std::fabs(value) > most) return units;
+    units.value[code] = static_cast<std::int64_t>(value);
+    const auto magnitude = static_cast<std::uint64_t>(std::abs(units.value[code]));
+    units.most = std::max(units.most, static_cast<std::int64_t>(magnitude));
+    if (magnitude != 0)
+      units.bits = std::max(
+          units.bits, static_cast<int>(std::bit_width(magnitude)) - std::countr_zero(magnitude));
+  }
+  units.known = std::ldexp(static_cast<double>(units.most), units.tau_most) <= most;
+  if (units.known) units.most <<= units.tau_most;
+  return units;
+}
+
+bool power_of_two_scale(const BlockFormat& format) {
+  return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0) &&
+         !format.has_outer();
+}
+
+void RowRange::take(int lowest, int highest) {
+  low = empty ? lowest : std::min(low, lowest);
+  high = empty ? highest : std::max(high, highest);
+  span = std::max(span, highest - lowest);
+  empty = false;
+}
+
+RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end) {
+  RowRange range;
+  for (std::int64_t r = begin; r < std::min<std::int64_t>(end, std::ssize(rows)); ++r) {
+    const RowRange& row = rows[static_cast<size_t>(r)];
+    if (row.empty) continue;
+    const int span = std::max(range.span, row.span);
+    range.take(row.low, row.high);
+    range.span = span;
+  }
+  return range;
+}
+
+bool unit_exponent(const formats::QuantizedMatrix& matrix, const Units& units, std::int64_t r,
+                   std::int64_t k, int& exponent) {
+  exponent = units.unit;
+  if (!matrix.format.has_scale()) return true;
+  const std::uint32_t code = matrix.scale(r, k);
+  exponent += static_cast<int>(code) - formats::kE8M0Bias;
+  return code != formats::kE8M0Nan;
+}
+
+}  // namespace blockdot::models

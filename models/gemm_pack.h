@@ -1,0 +1,72 @@
+// What the fast ways of the GEMM share when they pack an operand: elements as integers, scales as
+// powers of two, and the range that a row spans.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <new>
+#include <vector>
+
+#include "formats/block_format.h"
+#include "formats/quantize.h"
+
+namespace blockdot::models {
+
+/// Uninitialised memory aligned to a vector.
+template <typename T>
+class Buffer {
+ public:
+  explicit Buffer(std::int64_t size)
+      : data_(static_cast<T*>(
+            ::operator new (static_cast<size_t>(size) * sizeof(T) + 64, std::align_val_t{64}))) {}
+  ~Buffer() { ::operator delete (data_, std::align_val_t{64}); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  T* data() const { return data_; }
+
+ private:
+  T* data_;
+};
+
+/// The least e with 2^e >= x >= 1.
+inline int ceil_log2(std::int64_t x) {
+  return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(x - 1)));
+}
+
+/// The elements of a format as integers of 2^unit.
+struct Units {
+  bool known = false;
+  int unit = 0;
+  std::int64_t most = 0;         // largest magnitude, second level included
+  int bits = 0;                  // significant bits of a magnitude at most
+  std::int64_t value[256] = {};  // by code, before the second level; 0 for NaN and Inf
+  bool nan[256] = {};            // by code: NaN
+  bool inf[256] = {};
+  int tau_most = 0;  // value << (tau_most - tau)
+};
+
+/// Known for elements of at most 8 bits without code book, whose magnitudes fit `most_bits` bits.
+Units units_of(const formats::BlockFormat& format, int most_bits);
+
+/// Scales are E8M0 or none.
+bool power_of_two_scale(const formats::BlockFormat& format);
+
+/// What some rows hold, zeros left out.
+struct RowRange {
+  bool nan = false;
+  bool inf = false;
+  bool empty = true;
+  int low = 0, high = 0;  // powers of two; what they mean is the way's business
+  int span = 0;           // bits of a chunk from its lowest to its highest
+
+  void take(int lowest, int highest);
+  void take(int exponent) { take(exponent, exponent); }
+};
+
+RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end);
+
+/// Exponent of what a unit is worth at element (r, k) of a matrix with such scales; false: NaN.
+bool unit_exponent(const formats::QuantizedMatrix& matrix, const Units& units, std::int64_t r,
+                   std::int64_t k, int& exponent);
+
+}  // namespace blockdot::models

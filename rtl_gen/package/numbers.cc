@@ -1,0 +1,270 @@
+#include "rtl_gen/package/numbers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "formats/error.h"
+
+namespace blockdot::rtl_gen {
+
+using formats::AccumulatorKind;
+using formats::BlockFormat;
+using formats::DotSpec;
+using formats::ElementFormat;
+using formats::ElementKind;
+using formats::Rounding;
+using formats::RoundingMode;
+using formats::ScaleKind;
+
+namespace {
+
+std::string element_layout(const ElementFormat& f) {
+  switch (f.kind) {
+    case ElementKind::kMinifloat:
+      return f.man_bits > 0 ? fmt::format("`[ sign : 1 ][ exponent : {} ][ mantissa : {} ]`",
+                                          f.exp_bits, f.man_bits)
+                            : fmt::format("`[ sign : 1 ][ exponent : {} ]`", f.exp_bits);
+    case ElementKind::kInteger:
+      return fmt::format("`[ two's complement : {} ]`", f.int_bits);
+    case ElementKind::kSignMagnitude:
+      return fmt::format("`[ sign : 1 ][ magnitude : {} ]`", f.int_bits);
+    case ElementKind::kCodeBook:
+      return fmt::format("`[ index : {} ]`", f.width());
+  }
+  return "";
+}
+
+std::string element_value(const ElementFormat& f) {
+  switch (f.kind) {
+    case ElementKind::kMinifloat:
+      return fmt::format("bias {}, {}", f.bias,
+                         formats::has_inf(f)   ? "Inf and NaN"
+                         : formats::has_nan(f) ? "NaN, no Inf"
+                                               : "no NaN, no Inf");
+    case ElementKind::kInteger:
+      return fmt::format("code x 2^{}{}", -f.frac_bits,
+                         f.symmetric ? "; the most negative code is not used" : "");
+    case ElementKind::kSignMagnitude:
+      return fmt::format("(-1)^sign x magnitude x 2^{}", -f.frac_bits);
+    case ElementKind::kCodeBook:
+      return "entry of the table (`blockdot formats`)";
+  }
+  return "";
+}
+
+std::string row(std::string_view what, std::string_view format, const std::string& layout,
+                const std::string& value, const std::string& range) {
+  return fmt::format("| {} | {} | {} | {} | {} |\n", what, format, layout, value, range);
+}
+
+std::string element_row(const std::string& what, const ElementFormat& f) {
+  return row(what, to_text(f), element_layout(f), element_value(f),
+             fmt::format("max {:.9g}, least positive {:.9g}", formats::max_value(f),
+                         formats::min_positive(f)));
+}
+
+std::string operand_rows(const std::string& side, const BlockFormat& f) {
+  std::string text = element_row(fmt::format("`{}_i` element", side), f.element);
+  const std::string scale = fmt::format("`{}_scale_i`", side);
+  if (f.scale.kind == ScaleKind::kE8M0)
+    text += row(scale, "e8m0", "`[ code : 8 ]`", "2^(code - 127), 255 is NaN", "2^-127 to 2^127");
+  if (f.scale.kind == ScaleKind::kMinifloat) {
+    const ElementFormat& m = f.scale.minifloat;
+    text += row(scale, to_text(f.scale),
+                fmt::format("`[ exponent : {} ][ mantissa : {} ]`", m.exp_bits, m.man_bits),
+                element_value(m) + ", never negative",
+                fmt::format("max {:.9g}", formats::max_value(f.scale)));
+  }
+  if (f.micro.bits > 0)
+    text += row(fmt::format("`{}_micro_i`", side), fmt::format("u{}", f.micro.bits),
+                fmt::format("`[ tau : {} ]`", f.micro.bits),
+                fmt::format("2^-tau for {} elements", f.micro.block),
+                fmt::format("tau 0 to {}", (1 << f.micro.bits) - 1));
+  return text;
+}
+
+std::string fixed_row(const std::string& what, int width, int lsb) {
+  return row(what, "fixed point", fmt::format("`[ two's complement : {} ]`", width),
+             fmt::format("code x 2^{}", lsb),
+             fmt::format("-2^{0} to 2^{0} - 2^{1}", width - 1 + lsb, lsb));
+}
+
+/// 2^-25 = 2.98e-08 for powers of two; none for infinity.
+std::string number(double x) {
+  if (!std::isfinite(x)) return "none";
+  int e = 0;
+  if (x > 0 && std::frexp(x, &e) == 0.5) return fmt::format("2^{} = {:.3g}", e - 1, x);
+  return fmt::format("{:.3g}", x);
+}
+
+bool nearest(const Rounding& rounding) {
+  return rounding.mode == RoundingMode::kRne || rounding.mode == RoundingMode::kRna;
+}
+
+std::string_view ulps(const Rounding& rounding) {
+  return nearest(rounding) ? "at most half a unit in the last place (ulp)"
+                           : "less than one unit in the last place (ulp)";
+}
+
+/// What one rounding to `f` may do.
+std::string one_rounding(const ElementFormat& f, const Rounding& rounding) {
+  const double step = formats::min_positive(f);
+  std::string text = fmt::format(
+      "One rounding ({}) to {} errs by {}: u x |x| with u = {} where |x| is in [{:.4g}, {:.4g}], "
+      "and "
+      "{} below.",
+      to_text(rounding), to_text(f), ulps(rounding), number(unit_roundoff(f, rounding)),
+      formats::min_normal(f), formats::max_value(f), number(nearest(rounding) ? step / 2 : step));
+  if (rounding.stochastic())
+    text +=
+        fmt::format(" Its mean over the random bits is off by {} 2^-{} ulp: {} random bits ({}).",
+                    rounding.variant == formats::SrVariant::kSrff ? "less than" : "at most",
+                    rounding.variant == formats::SrVariant::kSrff ? rounding.random_bits
+                                                                  : rounding.random_bits + 1,
+                    rounding.random_bits, to_text(rounding));
+  return text + "\n";
+}
+
+std::string overflow(const ElementFormat& f, const Rounding& rounding) {
+  const std::string what = rounding.mode == RoundingMode::kRtz ? "stays at the largest value"
+                           : formats::has_inf(f)               ? "becomes Inf"
+                           : formats::has_nan(f)               ? "becomes NaN"
+                                                               : "saturates";
+  return fmt::format("Beyond {:.9g} a result {}.\n", formats::max_value(f), what);
+}
+
+/// Reductions worth a row: one beat, then powers of the block length's order up to max_k.
+std::vector<std::int64_t> lengths(const DotSpec& spec) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t k : {std::int64_t{spec.lanes}, std::int64_t{256}, std::int64_t{1024},
+                         std::int64_t{4096}, spec.max_k})
+    if (k >= spec.lanes && k <= spec.max_k && (all.empty() || k > all.back())) all.push_back(k);
+  if (all.empty()) all.push_back(spec.max_k);
+  return all;
+}
+
+std::string float_bounds(const DotSpec& spec) {
+  const ElementFormat& f = spec.accumulator.format;
+  const Rounding& rounding = spec.accumulator.rounding;
+  const double u = unit_roundoff(f, rounding);
+  const double least = nearest(rounding) ? formats::min_positive(f) / 2 : formats::min_positive(f);
+  std::string text = fmt::format(
+      "The accumulator is rounded once a beat, n times in all. With T_t the exact value of beat t\n"
+      "and no overflow,\n\n"
+      "    |accumulator - exact| <= gamma_n x sum_t |T_t| + n x eta,   gamma_n = n u / (1 - n "
+      "u)\n\n"
+      "with u = {} and eta = {}, which counts only where partial sums fall below {:.4g}.",
+      number(u), number(least), formats::min_normal(f));
+  const bool sr = rounding.stochastic();
+  if (sr)
+    text += fmt::format(
+        " Where P bounds the partial\nsums, stochastic rounding also keeps, with probability "
+        "0.99,\n\n    |accumulator - exact| <= u P min(n, 1.63 sqrt(n) + n 2^-{0})\n\n(Hoeffding: "
+        "a "
+        "rounding is off by less than an ulp, and by at most 2^-{0} ulp in the mean).",
+        rounding.random_bits);
+  text += sr ? "\n\n| K | beats n | gamma_n | error / P, probability 0.99 |\n|---|---|---|---|\n"
+             : "\n\n| K | beats n | gamma_n |\n|---|---|---|\n";
+  for (std::int64_t k : lengths(spec)) {
+    const auto beats = static_cast<double>(formats::beats_for(spec, k));
+    text += fmt::format("| {} | {} | {} |", k, beats, number(gamma(beats, u)));
+    if (sr) text += fmt::format(" {} |", number(stochastic_bound(beats, u, rounding.random_bits)));
+    text += "\n";
+  }
+  text += "\n";
+  if (text.find("| none |") != std::string::npos)
+    text += "\"none\": n u >= 1, no bound of this form. ";
+  if (f == spec.output)
+    text += "The output has the accumulator's format: no further rounding.\n";
+  else
+    text += "The output adds one rounding. " + one_rounding(spec.output, spec.rounding);
+  return text;
+}
+
+std::string window_bounds(const UnitReport& report, const DotSpec& spec) {
+  const formats::FixedFormat& w = spec.accumulator.window;
+  // Without scales no bit of a beat lies below the block sum's own lowest bit.
+  const bool exact = !spec.a.has_scale() && !spec.b.has_scale() && report.sum_lsb >= w.lsb;
+  std::string text;
+  if (exact) {
+    text = fmt::format("The window holds every bit of a beat above 2^{}: nothing is dropped.\n",
+                       report.sum_lsb);
+  } else {
+    text = fmt::format(
+        "Each beat drops its bits below 2^{0} (towards minus infinity). After n beats that stay "
+        "inside the window,\n\n    0 <= exact - accumulator < n x 2^{0}\n\n| K | beats n | "
+        "dropped, "
+        "less than |\n|---|---|---|\n",
+        w.lsb);
+    for (std::int64_t k : lengths(spec)) {
+      const auto beats = formats::beats_for(spec, k);
+      text += fmt::format("| {} | {} | {} |\n", k, beats,
+                          number(std::ldexp(static_cast<double>(beats), w.lsb)));
+    }
+    text += "\n";
+  }
+  text += fmt::format("Beyond [-2^{0}, 2^{0} - 2^{1}] the accumulator {2} after the beat.\n", w.msb,
+                      w.lsb, w.saturate ? "saturates" : "wraps");
+  return text + one_rounding(spec.output, spec.rounding);
+}
+
+}  // namespace
+
+double unit_roundoff(const ElementFormat& format, const Rounding& rounding) {
+  return std::ldexp(1.0, -format.man_bits - (nearest(rounding) ? 1 : 0));
+}
+
+double gamma(double n, double u) {
+  return n * u < 1 ? n * u / (1 - n * u) : std::numeric_limits<double>::infinity();
+}
+
+double stochastic_bound(double n, double u, int random_bits) {
+  // P(|sum of n steps| >= t) <= 2 exp(-2 t^2 / (n range^2)), range u P: 0.01 at sqrt(ln(200) / 2).
+  const double spread = std::sqrt(n * std::log(200) / 2);
+  return u * std::min(n, spread + std::ldexp(n, -random_bits));
+}
+
+std::string format_rows(const UnitReport& report, const DotSpec& spec) {
+  std::string text = operand_rows("a", spec.a) + operand_rows("b", spec.b);
+  switch (report.kind) {
+    case UnitKind::kBlockDot:
+      return text + fixed_row("`sum_o`", report.sum_width, report.sum_lsb);
+    case UnitKind::kDot:
+      text += fixed_row("sum of a beat, before scales", report.sum_width, report.sum_lsb);
+      if (spec.accumulator.kind == AccumulatorKind::kFloat)
+        text += element_row("accumulator", spec.accumulator.format);
+      else
+        text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
+      return text + element_row("`result_o`", spec.output);
+  }
+  return text;
+}
+
+std::string error_bounds(const UnitReport& report, const DotSpec& spec) {
+  if (report.kind == UnitKind::kBlockDot)
+    return "None: `sum_o` is the exact sum, and no operands of these formats overflow it.\n";
+  std::string text;
+  switch (spec.accumulator.kind) {
+    case AccumulatorKind::kKulisch:
+      text = fmt::format(
+                 "The accumulator never rounds and never overflows up to K = {}: the result does "
+                 "not depend "
+                 "on the order of the terms, and all of its error is the output's.\n",
+                 spec.max_k) +
+             one_rounding(spec.output, spec.rounding);
+      break;
+    case AccumulatorKind::kKulischWindow:
+      text = window_bounds(report, spec);
+      break;
+    case AccumulatorKind::kFloat:
+      text = float_bounds(spec);
+      break;
+  }
+  return text + overflow(spec.output, spec.rounding);
+}
+
+}  // namespace blockdot::rtl_gen

@@ -1,0 +1,285 @@
+// The package of a unit. Oracles: Icarus for the timing diagram, tclsh for the constraints, PyYAML
+// for the FuseSoC core, and sums in binary32 and bfloat16 for the bounds.
+#include "rtl_gen/package/package.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <random>
+
+#include "formats/error.h"
+#include "formats/file_io.h"
+#include "rtl_gen/package/numbers.h"
+#include "rtl_gen/package/timing.h"
+#include "rtl_gen/package/wavedrom.h"
+#include "rtl_gen/testing/simulate.h"
+
+namespace blockdot::rtl_gen {
+namespace {
+
+using formats::parse_dot_spec;
+using nlohmann::json;
+
+Unit make(const std::string& spec, UnitKind kind = UnitKind::kDot, bool combinational = false) {
+  Arch arch;
+  arch.combinational = combinational;
+  return generate(kind, parse_dot_spec(spec), arch);
+}
+
+std::string text_of(const std::vector<PackageFile>& files, const std::string& name) {
+  for (const PackageFile& file : files)
+    if (file.name == name) return file.text;
+  ADD_FAILURE() << "no " << name;
+  return "";
+}
+
+/// A wave with every '.' replaced by what it repeats.
+std::string spelled(const json& row) {
+  std::string wave = row.at("wave");
+  for (std::size_t i = 1; i < wave.size(); ++i)
+    if (wave[i] == '.') wave[i] = wave[i - 1];
+  return wave;
+}
+
+/// Presents what the diagram shows to the emitted Verilog; counts the outputs compared.
+int check_against_icarus(const Unit& unit, std::uint64_t seed) {
+  const json diagram = timing_diagram(unit);
+  std::map<std::string, json> rows;
+  for (const json& row : diagram["signal"]) rows[row["name"]] = row;
+  const std::size_t cycles = spelled(diagram["signal"][0]).size();
+  std::mt19937_64 random(seed);
+  // In reset before the first cycle of the diagram.
+  constexpr std::size_t kReset = 3;
+  std::vector<testing::Cycle> inputs;
+  for (std::size_t c = 0; c < kReset + cycles; ++c) {
+    testing::Cycle cycle;
+    for (const Port& port : unit.report.ports) {
+      if (!port.is_input || port.name == "clk_i") continue;
+      const char now = port.name == "rst_ni" ? (c < kReset ? '0' : '1')
+                       : c < kReset          ? '0'
+                                             : spelled(rows.at(port.name))[c - kReset];
+      Int value = 0;
+      if (now == '1') value = 1;
+      if (now == 'x' || now == '=')  // any value will do, also where it does not matter
+        for (int i = 0; i < port.width; ++i) value = value * 2 + static_cast<int>(random() & 1);
+      cycle.push_back(value);
+    }
+    inputs.push_back(cycle);
+  }
+  const auto outputs = testing::simulate(testing::Simulator::kIcarus, unit.verilog, unit.report.top,
+                                         unit.report.ports, inputs);
+  int checked = 0;
+  std::size_t o = 0;
+  for (const Port& port : unit.report.ports) {
+    if (port.is_input) continue;
+    if (port.name == "valid_o") {
+      const std::string wave = spelled(rows.at("valid_o"));
+      for (std::size_t c = 0; c < cycles; ++c, ++checked)
+        EXPECT_EQ(outputs[kReset + c][o] != 0, wave[c] == '1')
+            << unit.report.spec_text << " cycle " << c;
+      // The other outputs have a label exactly where valid_o is high.
+      for (const auto& [name, row] : rows)
+        for (std::size_t c = 0; c < cycles && name.ends_with("_o") && name != "valid_o"; ++c)
+          EXPECT_EQ(spelled(row)[c] == '=', wave[c] == '1') << name << " cycle " << c;
+    }
+    ++o;
+  }
+  return checked;
+}
+
+TEST(TimingDiagram, ShowsTheCyclesInWhichIcarusSeesValidResults) {
+  for (const char* spec :
+       {"a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]", "a=e4m3@e8m0/8 lanes=2",
+        "a=sm4@e8m0/8+u1/2 lanes=4 output=bf16 rounding=sr:7"}) {
+    EXPECT_GT(check_against_icarus(make(spec), 1), 0) << spec;
+    EXPECT_GT(check_against_icarus(make(spec, UnitKind::kDot, true), 2), 0) << spec;
+    EXPECT_GT(check_against_icarus(make(spec, UnitKind::kBlockDot), 3), 0) << spec;
+  }
+}
+
+TEST(TimingDiagram, OfACombinationalBlockDotHasInputsAndOutputsInOneColumn) {
+  const json diagram = timing_diagram(make("a=mxint8 lanes=4", UnitKind::kBlockDot, true));
+  for (const json& row : diagram["signal"]) {
+    EXPECT_EQ(spelled(row).substr(0, 5), "=x==x") << row;
+    EXPECT_EQ(row["data"], json({"A", "B", "C"})) << row;
+  }
+}
+
+TEST(DrawWavedrom, DrawsEveryLabelAndTheNumberOfEachCycle) {
+  const json diagram = {{"signal",
+                         {{{"name", "clk"}, {"wave", "p..."}},
+                          {{"name", "a<b"}, {"wave", "0.1."}},
+                          {{"name", "d"}, {"wave", "x=3."}, {"data", {"one", "two"}}}}},
+                        {"head", {{"text", "title"}, {"tick", 7}}}};
+  const std::string svg = draw_wavedrom(diagram);
+  for (const char* part : {">title<", ">one<", ">two<", ">a&lt;b<", ">7<", ">10<"})
+    EXPECT_NE(svg.find(part), std::string::npos) << part << "\n" << svg;
+  EXPECT_EQ(svg.find(">11<"), std::string::npos);
+}
+
+TEST(DrawWavedrom, RefusesWhatItDoesNotKnow) {
+  EXPECT_THROW(draw_wavedrom({{"signal", {{{"name", "a"}, {"wave", "0z"}}}}}), ConfigError);
+  EXPECT_THROW(draw_wavedrom({{"signal", {{{"name", "a"}, {"wave", ".0"}}}}}), ConfigError);
+  EXPECT_THROW(draw_wavedrom({{"signal", json::array()}}), ConfigError);
+  EXPECT_THROW(draw_wavedrom(json::object()), ConfigError);
+}
+
+TEST(ErrorBounds, HoldForSumsOfBinary32) {
+  // Terms of one sign and of both: the worst relative error stays below gamma_n, and comes within
+  // a factor of the largest error of one rounding.
+  std::mt19937_64 random(5);
+  const formats::ElementFormat fp32 = formats::parse_element("fp32");
+  const double u = unit_roundoff(fp32, {});
+  EXPECT_EQ(u, 0x1p-24);
+  EXPECT_EQ(unit_roundoff(fp32, formats::stochastic_rounding(8)), 0x1p-23);
+  EXPECT_EQ(gamma(1 << 24, u), INFINITY);
+  double worst_one = 0;
+  for (int n : {1, 8, 500})
+    for (int trial = 0; trial < 2000; ++trial) {
+      float sum = 0;
+      double exact = 0, magnitude = 0;
+      for (int t = 0; t < n; ++t) {
+        const double term =
+            std::ldexp(static_cast<double>(random() % (1u << 30)), -30) - (trial % 2 ? 0.5 : 0.0);
+        sum = static_cast<float>(sum + term);
+        exact += term;
+        magnitude += std::abs(term);
+      }
+      const double error = std::abs(sum - exact);
+      ASSERT_LE(error, gamma(n, u) * magnitude) << n;
+      if (n == 1 && magnitude > 0) worst_one = std::max(worst_one, error / magnitude);
+    }
+  EXPECT_GT(worst_one, 0.9 * u);
+}
+
+TEST(ErrorBounds, OfStochasticRoundingHoldInNinetyNineOfAHundredSums) {
+  std::mt19937_64 random(6);
+  const formats::ElementFormat bf16 = formats::parse_element("bf16");
+  constexpr int kTerms = 256, kTrials = 1000;
+  for (int r : {2, 8}) {
+    const formats::Rounding rounding = formats::stochastic_rounding(r);
+    const double bound = stochastic_bound(kTerms, unit_roundoff(bf16, rounding), r);
+    int beyond = 0;
+    double worst = 0;
+    for (int trial = 0; trial < kTrials; ++trial) {
+      double sum = 0, exact = 0, largest = 0;
+      for (int t = 0; t < kTerms; ++t) {
+        const double term = std::ldexp(static_cast<double>(random() % (1u << 20)), -20);
+        exact += term;
+        largest = std::max(largest, sum + term);
+        const auto bits = static_cast<std::uint32_t>(random() >> (64 - r));
+        sum = formats::decode(bf16, formats::encode(bf16, sum + term, rounding, bits));
+      }
+      const double error = std::abs(sum - exact) / largest;
+      beyond += error > bound;
+      worst = std::max(worst, error);
+    }
+    EXPECT_LE(beyond, kTrials / 100) << r;
+    EXPECT_GT(worst, bound / 20) << "a bound that says nothing";
+  }
+}
+
+TEST(Package, ReadmeHasThePortsAndTheNumbersOfItsSpec) {
+  struct Case {
+    const char *spec, *part;
+  };
+  for (const Case& c :
+       {Case{"a=mxint8 lanes=4 accumulator=fp32", "| 65536 | 16384 | 0.000978 |"},
+        Case{"a=mxint8 lanes=4 accumulator=bf16:sr:8", "| 1024 | 256 | none |"},
+        Case{"a=mxint8 lanes=4 accumulator=kulisch[40:-20]", "| 65536 | 16384 | 2^-6 = 0.0156 |"},
+        Case{"a=mxint8 lanes=4", "half a unit in the last place"}}) {
+    const auto spec = parse_dot_spec(c.spec);
+    const Unit unit = generate(UnitKind::kDot, spec, {});
+    const std::string page = text_of(make_package(unit, spec, 10), "README.md");
+    EXPECT_NE(page.find(c.part), std::string::npos) << c.spec << "\n" << page;
+    for (const Port& port : unit.report.ports)
+      EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
+    const std::string bare = text_of(make_package(unit, spec, 0), "README.md");
+    EXPECT_EQ(bare.find("vvp"), std::string::npos);
+  }
+}
+
+class PackageFiles : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "blockdot_package_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  // Standard output and error of a command in the folder.
+  std::string run(const std::string& command) {
+    const int status =
+        std::system(("cd '" + folder_.string() + "' && ( " + command + " ) >log 2>&1").c_str());
+    std::string log = read_file(folder_ / "log");
+    EXPECT_EQ(status, 0) << log;
+    return log;
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(PackageFiles, ConstraintsUseKnownCommandsAndNameEveryPort) {
+  // Stubs of the commands; any other is an error of tclsh. Each call is printed.
+  std::string stubs;
+  for (const char* name : {"create_clock", "set_input_delay", "set_output_delay", "set_false_path",
+                           "set_max_delay", "set_units"})
+    stubs += std::string("proc ") + name + " args {puts \"" + name + " $args\"}\n";
+  stubs += "proc get_ports list {return $list}\n";
+  for (bool combinational : {false, true})
+    for (UnitKind kind : {UnitKind::kDot, UnitKind::kBlockDot}) {
+      const auto spec = parse_dot_spec("a=mxfp8_e5m2 lanes=2");
+      Arch arch;
+      arch.combinational = combinational;
+      const Unit unit = generate(kind, spec, arch);
+      const auto files = make_package(unit, spec, 1);
+      for (const std::string name : {"unit.sdc", "unit.xdc"}) {
+        write_file_atomic(folder_ / "t.tcl", stubs + text_of(files, name));
+        const std::string calls = run("tclsh t.tcl");
+        for (const Port& port : unit.report.ports)
+          EXPECT_NE(calls.find(port.name), std::string::npos) << port.name << "\n" << calls;
+        const bool clocked = calls.find("create_clock -name clk_i") != std::string::npos;
+        EXPECT_EQ(clocked, unit.report.ports[0].name == "clk_i") << calls;
+        EXPECT_EQ(calls.find("set_max_delay") == std::string::npos, clocked) << calls;
+        EXPECT_EQ(calls.find("set_units") != std::string::npos, name == "unit.sdc");
+      }
+    }
+}
+
+TEST_F(PackageFiles, FusesocCoreIsYamlAndItsFilesAreInThePackage) {
+  const auto spec = parse_dot_spec("a=mxfp4 lanes=2");
+  const Unit unit = generate(UnitKind::kDot, spec, {}, "my_dot");
+  for (int results : {0, 10}) {
+    const auto files = make_package(unit, spec, results);
+    write_file_atomic(folder_ / "unit.core", text_of(files, "unit.core"));
+    // CAPI2: "CAPI=2:" is a key without a value.
+    const json core =
+        json::parse(run("/usr/bin/python3 -c 'import json, yaml; "
+                        "print(json.dumps(yaml.safe_load(open(\"unit.core\"))))'"));
+    EXPECT_TRUE(core.contains("CAPI=2"));
+    EXPECT_EQ(core["name"], "blockdot:units:my_dot:0.1.0");
+    std::vector<std::string> known = {"unit.v"};
+    if (results > 0) known.insert(known.end(), {"unit_tb.v", "vectors.hex"});
+    for (const PackageFile& file : files) known.push_back(file.name);
+    for (const json& fileset : core["filesets"])
+      for (const json& file : fileset["files"])
+        EXPECT_EQ(std::count(known.begin(), known.end(), file.items().begin().key()), 1) << file;
+    for (const char* target : {"default", "lint", "sim", "synth"}) {
+      EXPECT_EQ(core["targets"].contains(target), results > 0 || std::string("sim") != target);
+      if (!core["targets"].contains(target)) continue;
+      const json& t = core["targets"][target];
+      EXPECT_EQ(t["toplevel"], std::string("sim") == target ? "unit_tb" : "my_dot");
+      for (const std::string fileset : t["filesets"])
+        EXPECT_TRUE(core["filesets"].contains(fileset)) << fileset;
+      if (std::string("default") == target) continue;
+      EXPECT_TRUE(t["tools"].contains(t["default_tool"].get<std::string>())) << target;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace blockdot::rtl_gen
