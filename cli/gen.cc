@@ -8,6 +8,7 @@
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "rtl_gen/array/array.h"
+#include "rtl_gen/choose.h"
 #include "rtl_gen/generate.h"
 #include "rtl_gen/package/package.h"
 #include "rtl_gen/stream/stream.h"
@@ -27,6 +28,7 @@ struct GenArguments {
   std::string dataflow = "os", input = "fp32", scale_rule = "floor";
   int rows = 4, cols = 4, banks = 2, depth = 64;
   int vectors = 256;
+  bool explain = false;
   std::uint64_t seed = 1;
 };
 
@@ -90,6 +92,24 @@ void run_quantizer(const GenArguments& arguments, const Context& context) {
   write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit), context);
 }
 
+// Why the structure is what it is: the candidates as the cost model sees them.
+void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
+  constexpr size_t kShown = 12;
+  const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
+  std::FILE* to = stderr;
+  fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  if (choice.candidates.empty()) return;
+  const rtl_gen::CostModel cost(arch.technology);
+  fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");
+  for (size_t i = 0; i < std::min(kShown, choice.candidates.size()); ++i) {
+    const rtl_gen::Candidate& c = choice.candidates[i];
+    fmt::print(to, "  {:>11.0f} {:>9.2f}  {}{}\n", c.area, c.delay_ns, to_text(c.structure),
+               i == 0 ? "  <- chosen" : "");
+  }
+  if (choice.candidates.size() > kShown)
+    fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   if (arguments.unit == "quantizer") return run_quantizer(arguments, context);
@@ -106,6 +126,7 @@ void run(const GenArguments& arguments, const Context& context) {
   rtl_gen::Unit unit =
       rtl_gen::generate(rtl_gen::parse_unit_kind(arguments.unit), spec, resolve(arguments.arch),
                         arguments.top.empty() ? "unit" : arguments.top);
+  if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
   fs::path out = arguments.out;
   std::vector<rtl_gen::PackageFile> files = rtl_gen::make_package(unit, spec, arguments.vectors);
   files.insert(files.begin(), {"unit.v", unit.verilog});
@@ -159,6 +180,8 @@ void add_gen(CLI::App& program, Context& context) {
           "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
       ->capture_default_str()
       ->type_name("KIND");
+  command->add_flag("--explain", arguments->explain,
+                    "Print, to standard error, which structures were weighed and which was chosen");
   command
       ->add_option("--out", arguments->out,
                    "Folder for the package: Verilog, constraints, testbench, README")
@@ -207,6 +230,7 @@ void add_gen(CLI::App& program, Context& context) {
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
+       "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/",
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
        "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "

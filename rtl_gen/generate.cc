@@ -158,6 +158,7 @@ std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
     text += fmt::format(" --schedule {}", to_text(arch.schedule));
   if (arch.schedule == ScheduleKind::kRandom)
     text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
+  if (arch.structure != kPlain) text += fmt::format(" --arch {}", to_text(arch.structure));
   if (top != kDefaultTop) text += fmt::format(" --top {}", top);
   return text;
 }
@@ -189,11 +190,15 @@ UnitKind parse_unit_kind(std::string_view text) {
 }
 
 std::string to_text(const Arch& arch) {
-  if (arch.combinational) return fmt::format("combinational, {}", to_text(arch.technology));
-  std::string text =
-      arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns) : "default clock";
-  text += fmt::format(", {}, {}", to_text(arch.technology), to_text(arch.schedule));
-  if (arch.schedule == ScheduleKind::kRandom) text += fmt::format(" {}", arch.schedule_seed);
+  std::string text = arch.combinational  ? "combinational"
+                     : arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns)
+                                         : "default clock";
+  text += fmt::format(", {}", to_text(arch.technology));
+  if (!arch.combinational) text += fmt::format(", {}", to_text(arch.schedule));
+  if (!arch.combinational && arch.schedule == ScheduleKind::kRandom)
+    text += fmt::format(" {}", arch.schedule_seed);
+  if (arch.structure != kPlain && arch.structure != Structure{})
+    text += ", " + to_text(arch.structure);
   return text;
 }
 
@@ -274,7 +279,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   validate(wanted);
   formats::validate(spec);
   Arch chosen = wanted;
-  chosen.structure = choose(spec, chosen.technology, chosen.structure);
+  chosen.structure = choose(spec, chosen.technology, chosen.structure).structure;
   UnitFacts facts;
   Graph graph =
       build(kind, spec, !chosen.combinational, &facts, chosen.structure, chosen.technology);

@@ -693,7 +693,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   const int R = spec.rows, C = spec.cols;
   const std::string delay_name = top + "_delay";
   Arch arch = wanted;
-  arch.structure = choose(spec.unit, arch.technology, arch.structure);
+  arch.structure = choose(spec.unit, arch.technology, arch.structure).structure;
   const OpenedUnit opened =
       open_loop(build_dot_unit(spec.unit, nullptr, arch.structure, arch.technology));
   const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
