@@ -85,6 +85,8 @@ struct UnitReport {
 /// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction,
 /// width, meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
+/// [{name, direction, width, meaning}].
+nlohmann::json ports_json(const std::vector<Port>& ports);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
 
@@ -116,7 +118,8 @@ struct UnitText {
   std::function<std::string(const Arch& arch)> command;  // that makes it again, under this clock
 };
 /// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
-/// for graphs that are no dot unit. ConfigError as generate.
+/// for graphs that are no dot unit. `arch.structure` has no field left to choose. ConfigError as
+/// generate.
 Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
 
 /// The graph alone, without schedule or text: for the interpreter.
