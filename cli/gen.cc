@@ -7,6 +7,7 @@
 #include "cli/spec_options.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "rtl_gen/choose.h"
 #include "rtl_gen/generate.h"
 #include "rtl_gen/package/package.h"
 #include "sim/cosim/testbench.h"
@@ -23,6 +24,7 @@ struct GenArguments {
   std::string unit = "dot", out, top = "unit";
   std::string modes, addend;
   int vectors = 256;
+  bool explain = false;
   std::uint64_t seed = 1;
 };
 
@@ -45,6 +47,24 @@ formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind k
                                 fused && arguments.addend.empty() ? "fp32" : arguments.addend);
 }
 
+// Why the structure is what it is: the candidates as the cost model sees them.
+void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
+  constexpr size_t kShown = 12;
+  const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
+  std::FILE* to = stderr;
+  fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  if (choice.candidates.empty()) return;
+  const rtl_gen::CostModel cost(arch.technology);
+  fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");
+  for (size_t i = 0; i < std::min(kShown, choice.candidates.size()); ++i) {
+    const rtl_gen::Candidate& c = choice.candidates[i];
+    fmt::print(to, "  {:>11.0f} {:>9.2f}  {}{}\n", c.area, c.delay_ns, to_text(c.structure),
+               i == 0 ? "  <- chosen" : "");
+  }
+  if (choice.candidates.size() > kShown)
+    fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
@@ -54,6 +74,9 @@ void run(const GenArguments& arguments, const Context& context) {
   sim::Testbench testbench;
   if (kind == rtl_gen::UnitKind::kMulti || kind == rtl_gen::UnitKind::kFused) {
     const formats::MultiSpec spec = multi_spec(arguments, kind);
+    if (arguments.explain)
+      throw ConfigError(
+          "explain: the cost model chooses structures of dot and block-dot units only");
     unit = rtl_gen::generate(spec, resolve(arguments.arch), arguments.top);
     if (arguments.vectors > 0)
       testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
@@ -63,6 +86,7 @@ void run(const GenArguments& arguments, const Context& context) {
                         arguments.unit);
     const formats::DotSpec spec = formats::resolve(arguments.spec.text);
     unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), arguments.top);
+    if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
     files = rtl_gen::make_package(unit, spec, arguments.vectors);
     if (arguments.vectors > 0)
       testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
@@ -118,6 +142,8 @@ void add_gen(CLI::App& program, Context& context) {
           "formats chosen by a mode input) or fused (multi with an addend, rounded once)")
       ->capture_default_str()
       ->type_name("KIND");
+  command->add_flag("--explain", arguments->explain,
+                    "Print, to standard error, which structures were weighed and which was chosen");
   command
       ->add_option("--modes", arguments->modes,
                    "Formats of a multi or fused unit in the order of mode codes: e4m3,e5m2,e2m1 or "
@@ -148,6 +174,7 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
        "blockdot gen --unit fused --modes e4m3,e5m2 --lanes 8 --combinational --out unit/",
+       "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }

@@ -40,7 +40,8 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"combinational", ValueType::kBool},
                          {"technology", ValueType::kText},
                          {"schedule", ValueType::kText},
-                         {"schedule-seed", ValueType::kWhole}};
+                         {"schedule-seed", ValueType::kWhole},
+                         {"arch", ValueType::kText}};
 
 const char* describe(ValueType type) {
   switch (type) {
@@ -175,6 +176,8 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     point.arch.schedule = rtl_gen::parse_schedule_kind(value);
   });
   whole("schedule-seed", 0, point.arch.schedule_seed);
+  read("arch",
+       [&](const std::string& value) { point.arch.structure = rtl_gen::parse_structure(value); });
   point.arch.combinational = text("combinational") == "true";
   if (!text("clock-ns").empty())
     point.arch.clock_ns = std::strtod(text("clock-ns").c_str(), nullptr);
@@ -279,12 +282,15 @@ DesignFile Parser::parse(std::string_view text) {
 }  // namespace
 
 std::string canonical_text(const DesignPoint& point) {
+  const std::string structure =
+      point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
   return fmt::format(
       "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
-      "schedule-seed={}",
+      "schedule-seed={}{}",
       to_text(point.spec), to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
       point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
-      to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed);
+      to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed,
+      structure);
 }
 
 std::string content_hash(const DesignPoint& point) {

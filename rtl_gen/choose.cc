@@ -105,7 +105,7 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
                               sum_options(s, technology));
     const std::vector<bool> live = graph.live();
     ArrivalTimes arrival(graph, cost);
-    Candidate c{s, cost.area(graph), 0, false};
+    Candidate c{s, cost.area(graph), 0};
     for (std::size_t i = 0; i < graph.size(); ++i)
       if (live[i])
         c.delay_ns = std::max(c.delay_ns, arrival.of(NodeId{static_cast<std::uint32_t>(i)}));
@@ -113,11 +113,10 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
-  all.front().chosen = true;
   return all;
 }
 
-Structure choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
+Choice choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
   // Words and operators are left to whatever synthesiser comes: nothing to weigh.
   Structure start = wanted;
   if (technology == Technology::kGeneric) {
@@ -132,12 +131,25 @@ Structure choose(const DotSpec& spec, Technology technology, const Structure& wa
     if (!(start.sum == Summation::kChain && is_integer_pair(spec)))
       plain(start.multiplier, kPlain.multiplier);
   }
+  Choice choice;
   const std::vector<Structure> valid = structures(spec, technology, start);
-  if (valid.size() == 1) return valid.front();
-  int lanes = std::min(spec.lanes, kProxyLanes);
+  if (valid.size() == 1) {
+    choice.structure = valid.front();
+    choice.reason = start == wanted ? "every field was given"
+                    : technology == Technology::kGeneric
+                        ? "technology generic: words and operators, which any synthesiser maps"
+                        : "one structure is left by what was given";
+    return choice;
+  }
+  choice.lanes = std::min(spec.lanes, kProxyLanes);
   for (const auto* f : {&spec.a, &spec.b})
-    if (f->micro.bits > 0) lanes = std::max(lanes, std::min(spec.lanes, f->micro.block));
-  return candidates(spec, technology, start, lanes).front().structure;
+    if (f->micro.bits > 0)
+      choice.lanes = std::max(choice.lanes, std::min(spec.lanes, f->micro.block));
+  choice.candidates = candidates(spec, technology, start, choice.lanes);
+  choice.structure = choice.candidates.front().structure;
+  choice.reason = fmt::format("least area^2 x delay of {} candidates, each estimated at {} lanes",
+                              choice.candidates.size(), choice.lanes);
+  return choice;
 }
 
 }  // namespace blockdot::rtl_gen

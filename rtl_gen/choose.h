@@ -15,7 +15,6 @@ struct Candidate {
   Structure structure;
   double area = 0;      // CostModel::area_unit
   double delay_ns = 0;  // combinational
-  bool chosen = false;
 };
 
 /// The valid structures that keep the fields which `wanted` sets, each estimated as a block dot of
@@ -24,7 +23,16 @@ struct Candidate {
 std::vector<Candidate> candidates(const formats::DotSpec& spec, Technology technology,
                                   const Structure& wanted, int lanes);
 
-/// `wanted` with every open field chosen: the first of the candidates of a few lanes.
-Structure choose(const formats::DotSpec& spec, Technology technology, const Structure& wanted);
+/// The choice and what it rests on.
+struct Choice {
+  Structure structure;                // no field left open
+  int lanes = 0;                      // of the candidates' block dots
+  std::vector<Candidate> candidates;  // the best first; empty where nothing was left to weigh
+  std::string reason;                 // one sentence
+};
+
+/// `wanted` with every open field chosen: the best of the candidates of a few lanes. Technology
+/// generic takes words and operators, for whatever synthesiser comes.
+Choice choose(const formats::DotSpec& spec, Technology technology, const Structure& wanted);
 
 }  // namespace blockdot::rtl_gen

@@ -151,6 +151,7 @@ std::string arch_options(const Arch& arch, std::string_view top) {
     text += fmt::format(" --schedule {}", to_text(arch.schedule));
   if (arch.schedule == ScheduleKind::kRandom)
     text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
+  if (arch.structure != kPlain) text += fmt::format(" --arch {}", to_text(arch.structure));
   if (top != kDefaultTop) text += fmt::format(" --top {}", top);
   return text;
 }
@@ -267,11 +268,15 @@ UnitKind parse_unit_kind(std::string_view text) {
 }
 
 std::string to_text(const Arch& arch) {
-  if (arch.combinational) return fmt::format("combinational, {}", to_text(arch.technology));
-  std::string text =
-      arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns) : "default clock";
-  text += fmt::format(", {}, {}", to_text(arch.technology), to_text(arch.schedule));
-  if (arch.schedule == ScheduleKind::kRandom) text += fmt::format(" {}", arch.schedule_seed);
+  std::string text = arch.combinational  ? "combinational"
+                     : arch.clock_ns > 0 ? fmt::format("clock {} ns", arch.clock_ns)
+                                         : "default clock";
+  text += fmt::format(", {}", to_text(arch.technology));
+  if (!arch.combinational) text += fmt::format(", {}", to_text(arch.schedule));
+  if (!arch.combinational && arch.schedule == ScheduleKind::kRandom)
+    text += fmt::format(" {}", arch.schedule_seed);
+  if (arch.structure != kPlain && arch.structure != Structure{})
+    text += ", " + to_text(arch.structure);
   return text;
 }
 
@@ -360,7 +365,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   formats::validate(spec);
   UnitFacts facts;
   Arch arch = wanted;
-  arch.structure = choose(spec, arch.technology, arch.structure);
+  arch.structure = choose(spec, arch.technology, arch.structure).structure;
   Graph graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.purpose = purpose(kind, spec);

@@ -39,7 +39,8 @@ inline constexpr double kMaxClockNs = 1000;
 /// ConfigError where clock_ns is not in [0, kMaxClockNs], or is given for a combinational unit.
 void validate(const Arch& arch);
 
-/// "clock 1.5 ns, generic, min-register" or "combinational, generic".
+/// "clock 1.5 ns, generic, min-register" or "combinational, generic"; a structure other than the
+/// plain one follows.
 std::string to_text(const Arch& arch);
 
 enum class UnitKind {

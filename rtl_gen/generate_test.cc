@@ -141,6 +141,52 @@ TEST(Generate, ADifferentScheduleNeverChangesTheGraph) {
   EXPECT_NE(one.verilog, two.verilog);
 }
 
+TEST(Structure, TextFormsAreReadBackAndWrongOnesAreRefusedByName) {
+  Structure s;
+  s.multiplier = Multiplier::kBooth;
+  s.adder = Adder::kKoggeStone;
+  EXPECT_EQ(parse_structure(to_text(s)), s);
+  EXPECT_EQ(parse_structure("adder=kogge-stone,multiplier=booth"), s);
+  EXPECT_EQ(parse_structure(""), Structure{});
+  const auto refused = [](const char* text, const char* says) {
+    try {
+      parse_structure(text);
+      ADD_FAILURE() << text;
+    } catch (const ConfigError& e) {
+      EXPECT_NE(std::string(e.what()).find(says), std::string::npos) << e.what();
+    }
+  };
+  refused("multiplyer=booth", "did you mean multiplier?");
+  refused("multiplier=boot", "did you mean booth");
+  refused("multiplier", "FIELD=CHOICE");
+  refused("sum=tree,sum=tree", "twice");
+}
+
+TEST(Structure, ContradictionsAreOneLineErrors) {
+  const auto refused = [](const char* spec, Technology technology, const char* structure) {
+    Arch arch;
+    arch.technology = technology;
+    arch.structure = parse_structure(structure);
+    EXPECT_THROW(make(UnitKind::kBlockDot, spec, arch), ConfigError) << structure;
+  };
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "multiplier=booth");
+  refused("a=mxfp8_e4m3", Technology::kXilinx, "signs=relative,sum=tree");
+  refused("a=mxfp8_e4m3", Technology::kXilinx, "cells=library");
+  refused("a=mxint8", Technology::kXilinx, "multiplier=array,sum=chain");
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "align=split,signs=before");
+}
+
+TEST(Structure, TheHeaderRepeatsTheChoiceSoThatItGivesTheSameBytes) {
+  Arch arch;
+  arch.technology = Technology::kOsu018;
+  arch.combinational = true;
+  const Unit one = make(UnitKind::kBlockDot, "a=mxint8 lanes=4", arch);
+  const std::string option = "--arch ";
+  const std::size_t at = one.verilog.find(option) + option.size();
+  arch.structure = parse_structure(one.verilog.substr(at, one.verilog.find('\n', at) - at));
+  EXPECT_EQ(make(UnitKind::kBlockDot, "a=mxint8 lanes=4", arch).verilog, one.verilog);
+}
+
 TEST(Generate, A32LaneUnitTakesLessThanAFifthOfASecond) {
   double best = 1e9;
   for (const char* spec :

@@ -20,6 +20,8 @@ struct Mutant {
   const char* signal;       // whose `assign SIGNAL = EXPRESSION;` is rewritten,
   const char* pattern;      // ECMAScript, what of EXPRESSION
   const char* replacement;  // $1 $2: groups, $&: all
+  const char* technology = "generic";
+  const char* structure = "";
 };
 
 constexpr const char* kAll = "[\\s\\S]+";
@@ -68,6 +70,21 @@ const Mutant kMutants[] = {
     {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
     {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
      "a_micro_i[1]"},
+    // Structures
+    {"booth_digits_of_two_are_missed", kWindow, "row1_2_two", kAll, "1'b0", "osu018",
+     "multiplier=booth"},
+    {"booth_row_is_not_complemented", kWindow, "row1_2_turned", "\\^ \\{8\\{a_i\\[13\\]\\}\\}", "",
+     "osu018", "multiplier=booth"},
+    {"shifter_fills_with_zeros", kExact, "aligned1_by4", "\\{4\\{neg1\\}\\}\\}", "4'd0}", "osu018",
+     "align=shift,signs=before"},
+    {"full_adder_loses_a_carry", kExact, "sum_c5_fa0", "\\) \\| \\(", ") & (", "osu018",
+     "align=shift,signs=before"},
+    {"prefix_group_takes_no_carry", kExact, "sum_gen2", "^\\w+ \\| ", "", "osu018",
+     "align=shift,signs=before"},
+    {"difference_is_a_sum", kExact, "sum0_minus", kAll, "1'b0", "xilinx",
+     "align=split,signs=relative"},
+    {"split_shift_goes_to_another_place", kExact, "aligned0_place", kAll, "~($&)", "xilinx",
+     "align=split,signs=relative"},
 };
 
 // The position of the expression of `signal`, and its length.
@@ -106,8 +123,11 @@ std::string mutate(const std::string& verilog, const Mutant& mutant) {
 
 Exercise exercise_of(const formats::DotSpec& spec) { return make_exercise(spec, base_seed(), 200); }
 
-rtl_gen::Unit unit_of(const char* spec, bool combinational) {
+rtl_gen::Unit unit_of(const char* spec, bool combinational, const char* technology = "generic",
+                      const char* structure = "") {
   rtl_gen::Arch arch;
+  arch.technology = rtl_gen::parse_technology(technology);
+  arch.structure = rtl_gen::parse_structure(structure);
   arch.combinational = combinational;
   return rtl_gen::generate(rtl_gen::UnitKind::kDot, formats::parse_dot_spec(spec), arch);
 }
@@ -119,7 +139,8 @@ INSTANTIATE_TEST_SUITE_P(Seeded, EveryMutant, ::testing::ValuesIn(kMutants),
 TEST_P(EveryMutant, IsCaught) {
   const Mutant& mutant = GetParam();
   formats::DotSpec spec = formats::parse_dot_spec(mutant.spec);
-  rtl_gen::Unit unit = unit_of(mutant.spec, /*combinational=*/true);
+  rtl_gen::Unit unit =
+      unit_of(mutant.spec, /*combinational=*/true, mutant.technology, mutant.structure);
   std::string faulty = mutate(unit.verilog, mutant);
   ASSERT_FALSE(faulty.empty()) << "the fault does not apply: " << mutant.signal << "\n"
                                << unit.verilog;

@@ -96,6 +96,19 @@ TEST(SatProof, ThreeLanesOnCarryChainsEqualTheOracleForAllInputs) {
   expect_proof(3, rtl_gen::Technology::kXilinx);
 }
 
+// Simulators read gates where synthesis reads cells: a cell that is wired wrongly is found here.
+TEST(SatProof, FindsAWrongCell) {
+  const rtl_gen::Unit right = block_dot(3, rtl_gen::Technology::kOsu018);
+  std::string wrong = right.verilog;
+  const size_t carry = wrong.find(".YC("), sum = wrong.find(".YS(", carry);
+  ASSERT_NE(sum, std::string::npos) << wrong;
+  wrong[carry + 2] = 'S';
+  wrong[sum + 2] = 'C';
+  std::string log;
+  EXPECT_NE(prove(wrong, 3, right.report.sum_width, log), 0) << "the proof proves anything";
+  EXPECT_NE(log.find("proof did fail"), std::string::npos) << log;
+}
+
 TEST(SatProof, FindsAWrongUnit) {
   rtl_gen::Unit right = block_dot(2);
   std::string wrong = right.verilog;

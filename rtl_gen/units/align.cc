@@ -88,6 +88,7 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
     placed =
         ops::bit_or(g, placed, ops::bit_and(g, place(x, k << low), ops::sext(g, here.node, full)));
   }
+  g.set_name(placed, fmt::format("{}_placed", label));
   return result(placed);
 }
 
