@@ -362,6 +362,9 @@ Graph build_quantizer(const QuantizerSpec& spec) {
 }
 
 Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::string_view top) {
+  if (wanted.structure != Structure{})
+    throw ConfigError("arch = {}: structures are those of dot units; a quantiser has none",
+                      to_text(wanted.structure));
   Arch arch = wanted;
   arch.structure = plain_structure(arch.technology);
   const formats::BlockFormat& f = spec.format;
