@@ -99,6 +99,10 @@ TEST_P(EveryOperands, ResultsReachZerosSubnormalsLargestValuesAndSpecials) {
     std::set<std::string> wanted = {"+0"};
     if (reach(spec.a) + reach(spec.b) > max_exponent(spec.output))
       wanted.insert({"+inf", "-inf", "largest", "-0", "smallest", "subnormal"});
+    // Two code books have no significands of ones to make the largest value from.
+    if (spec.a.element.kind == formats::ElementKind::kCodeBook &&
+        spec.b.element.kind == formats::ElementKind::kCodeBook)
+      wanted.erase("largest");
     if (!always_finite(spec.a) || !always_finite(spec.b)) wanted.insert("nan");
     for (const std::string& what : wanted)
       EXPECT_TRUE(seen.count(what)) << what << " for " << output;
