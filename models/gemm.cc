@@ -26,12 +26,12 @@
 #include <new>
 
 #include "formats/error.h"
+#include "formats/lfsr_jump.h"
 #include "models/gemm_double.h"
 #include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
 #include "models/gemm_mac.h"
 #include "models/gemm_operand.h"
-#include "formats/lfsr_jump.h"
 #include "models/parallel.h"
 #include "models/wide_int.h"
 
