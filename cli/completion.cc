@@ -43,14 +43,15 @@ std::string values_after(const std::string& option) {
   if (option == "--rounding") return "rne rna rtz sr:8 sr:16";
   if (option == "--engine") return "fast systemc rtl all";
   if (option == "--tech") return "generic osu018 xilinx";
-  if (option == "--unit") return "dot block-dot";
+  if (option == "--unit") return "dot block-dot stream array quantizer";
+  if (option == "--dataflow") return "os ws";
   if (option == "--scale-rule") return "floor ceil";
   return "";
 }
 
-constexpr const char* kValued[] = {"--a",      "--b",        "--accumulator",
-                                   "--output", "--rounding", "--engine",
-                                   "--tech",   "--unit",     "--scale-rule"};
+constexpr const char* kValued[] = {"--a",          "--b",       "--accumulator", "--output",
+                                   "--rounding",   "--engine",  "--tech",        "--unit",
+                                   "--scale-rule", "--dataflow"};
 
 std::string bash_script(CLI::App& program) {
   std::string script =

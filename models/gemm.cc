@@ -26,12 +26,12 @@
 #include <new>
 
 #include "formats/error.h"
+#include "formats/lfsr_jump.h"
 #include "models/gemm_double.h"
 #include "models/gemm_integer.h"
 #include "models/gemm_kernels.h"
 #include "models/gemm_mac.h"
 #include "models/gemm_operand.h"
-#include "models/lfsr_jump.h"
 #include "models/parallel.h"
 #include "models/wide_int.h"
 
@@ -519,7 +519,7 @@ std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t resul
     steps += beats * spec.accumulator.rounding.random_bits;
   if (!same) steps += spec.rounding.random_bits;
   if (steps == 0) return {};
-  LfsrJump jump(static_cast<std::uint64_t>(steps));
+  formats::LfsrJump jump(static_cast<std::uint64_t>(steps));
   std::vector<std::uint32_t> states(static_cast<size_t>(results));
   auto state = static_cast<std::uint32_t>(Lfsr(seed).state());
   for (std::uint32_t& at : states) {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "formats/lfsr.h"
+#include "formats/lfsr_jump.h"
 #include "models/gemm_pack.h"
-#include "models/lfsr_jump.h"
 #include "models/mac_kernels.h"
 #include "models/parallel.h"
 
@@ -110,8 +110,8 @@ class MacGemm {
     if (!in_range(12 + static_cast<int>(static_cast<double>(k) * 0.0113))) return false;
 
     const auto beats = static_cast<std::uint64_t>(k) * static_cast<std::uint64_t>(r);
-    const LfsrJump row_jump(beats * static_cast<std::uint64_t>(b_.rows));
-    const LfsrJump lane_jump(beats * static_cast<std::uint64_t>(depth));
+    const formats::LfsrJump row_jump(beats * static_cast<std::uint64_t>(b_.rows));
+    const formats::LfsrJump lane_jump(beats * static_cast<std::uint64_t>(depth));
     std::vector<std::uint32_t> states(static_cast<size_t>(a_.rows));
     auto state = static_cast<std::uint32_t>(formats::Lfsr(seed).state());
     for (std::uint32_t& at : states) {

@@ -13,8 +13,8 @@
 #include <string>
 
 #include "formats/error.h"
+#include "formats/lfsr_jump.h"
 #include "models/integer_kernels.h"
-#include "models/lfsr_jump.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -416,9 +416,10 @@ TEST(LfsrJump, IsThatManySteps) {
   for (std::uint64_t steps : {0ull, 1ull, 2ull, 31ull, 1000ull, 12345ull}) {
     formats::Lfsr stream(0xDEADBEEF);
     for (std::uint64_t i = 0; i < steps; ++i) stream.step();
-    EXPECT_EQ(LfsrJump(steps)(0xDEADBEEF), stream.state()) << steps;
+    EXPECT_EQ(formats::LfsrJump(steps)(0xDEADBEEF), stream.state()) << steps;
   }
-  EXPECT_EQ(LfsrJump(0xFFFFFFFFu)(42), 42u) << "the period of a primitive polynomial of degree 32";
+  EXPECT_EQ(formats::LfsrJump(0xFFFFFFFFu)(42), 42u)
+      << "the period of a primitive polynomial of degree 32";
 }
 
 template <typename Wide>

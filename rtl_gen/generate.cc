@@ -408,13 +408,17 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   return unit;
 }
 
+nlohmann::json ports_json(const std::vector<Port>& ports) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Port& p : ports)
+    list.push_back({{"name", p.name},
+                    {"direction", p.is_input ? "input" : "output"},
+                    {"width", p.width},
+                    {"meaning", p.meaning}});
+  return list;
+}
+
 nlohmann::json to_json(const UnitReport& r) {
-  nlohmann::json ports = nlohmann::json::array();
-  for (const Port& p : r.ports)
-    ports.push_back({{"name", p.name},
-                     {"direction", p.is_input ? "input" : "output"},
-                     {"width", p.width},
-                     {"meaning", p.meaning}});
   nlohmann::json estimates = nlohmann::json::object();
   const auto figure = [&](const char* name, const Figure& f) {
     if (!f.provenance.empty())
@@ -432,7 +436,7 @@ nlohmann::json to_json(const UnitReport& r) {
           {"clock_ns", r.clock_ns},
           {"latency", r.latency},
           {"interval", r.interval},
-          {"ports", ports},
+          {"ports", ports_json(r.ports)},
           {"estimates", estimates},
           {"critical_node", r.critical_node},
           {"exact_level", r.exact_level},

@@ -85,6 +85,8 @@ struct UnitReport {
 /// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction,
 /// width, meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
+/// [{name, direction, width, meaning}].
+nlohmann::json ports_json(const std::vector<Port>& ports);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
 

@@ -153,6 +153,29 @@ std::string lint(const std::string& verilog, const std::string& module_name, boo
   return said;
 }
 
+std::string lint(const std::vector<std::pair<std::string, std::string>>& files,
+                 const std::string& top) {
+  const Scratch dir;
+  std::string names;
+  for (const auto& [name, text] : files) {
+    dir.write(name, text);
+    names += name + " ";
+  }
+  int code = 0;
+  std::string said = dir.run(
+      fmt::format("verilator --lint-only -Wall --top-module {} {}", top, files[0].first), code);
+  if (code != 0 && said.empty()) said = "verilator fails";
+  std::string more =
+      dir.run(fmt::format("iverilog -Wall -g2005 -o sim -s {} {}", top, names), code);
+  if (code != 0 && more.empty()) more = "iverilog fails";
+  said += more;
+  more = dir.run(
+      fmt::format("yosys -q -p 'read_verilog {}; hierarchy -check -top {}; proc; check -assert'",
+                  names, top),
+      code);
+  return code == 0 ? said : said + "yosys: " + more;
+}
+
 std::string run_yosys(const std::vector<std::pair<std::string, std::string>>& files,
                       const std::string& script, int& code) {
   const Scratch dir;

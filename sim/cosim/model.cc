@@ -267,7 +267,8 @@ void compile(const ModelSource& source, const std::string& shim, const fs::path&
   auto compile_slow = std::async(std::launch::async, [&] {
     require_tool(compiler({"-O0", "-Iobj", "-c", "slow.cc", "-o", "slow.o"}), build.path());
   });
-  require_tool(compiler({"-O3", "-Iobj", "-c", "fast.cc", "-o", "fast.o"}), build.path());
+  require_tool(compiler({source.quick ? "-O0" : "-O3", "-Iobj", "-c", "fast.cc", "-o", "fast.o"}),
+               build.path());
   compile_slow.get();
   require_tool({"g++", "-shared", "-Wl,-Bsymbolic", "fast.o", "slow.o", runtime.string(),
                 "-pthread", "-o", "model.so"},
@@ -313,7 +314,8 @@ Model Model::load(const ModelSource& source, const fs::path& cache_folder) {
   fs::path cache = fs::absolute(cache_folder.empty() ? default_cache() : cache_folder);
   std::string shim = shim_text(source, library->inputs, library->outputs);
   std::string key;
-  for (const std::string& part : {environment_text(), source.top, source.verilog, shim})
+  for (const std::string& part : {environment_text(), source.top, source.verilog, shim,
+                                  std::string(source.quick ? "quick" : "")})
     key += fmt::format("{} {}\n", part.size(), part);
   library->file = cache / fmt::format("model-{}.so", sha256_hex(key).substr(0, 40));
   if (!intact(library->file)) {

@@ -31,6 +31,7 @@ struct ModelSource {
   std::string top;
   std::vector<ModelPort> ports;  // all of the top's ports
   std::string clock = "clk_i";   // the port that `run` toggles, where there is one of this name
+  bool quick = false;            // compiled without optimising: for runs of few cycles
 };
 
 /// $BLOCKDOT_CACHE, else $XDG_CACHE_HOME/blockdot, else ~/.cache/blockdot, else the system's

@@ -6,7 +6,7 @@
 
 #include "formats/lfsr.h"
 
-namespace blockdot::models {
+namespace blockdot::formats {
 
 /// `steps` steps of the LFSR at once. A step is linear over GF(2), so any power of it is a matrix,
 /// kept as the images of the unit vectors.
@@ -15,7 +15,7 @@ class LfsrJump {
   explicit LfsrJump(std::uint64_t steps) : images_(identity()) {
     std::vector<std::uint32_t> power = identity();  // of one step, then squared again and again
     for (std::uint32_t& image : power) {
-      formats::Lfsr stream(image);
+      Lfsr stream(image);
       stream.step();
       image = static_cast<std::uint32_t>(stream.state());
     }
@@ -31,7 +31,7 @@ class LfsrJump {
   std::uint32_t operator()(std::uint32_t state) const { return apply(images_, state); }
 
  private:
-  static_assert(formats::kLfsrWidth == 32);
+  static_assert(kLfsrWidth == 32);
 
   static std::vector<std::uint32_t> identity() {
     std::vector<std::uint32_t> images(32);
@@ -48,4 +48,4 @@ class LfsrJump {
   std::vector<std::uint32_t> images_;
 };
 
-}  // namespace blockdot::models
+}  // namespace blockdot::formats

@@ -1,0 +1,328 @@
+// Quantiser units, Verilated, against formats::quantize_by_definition and, through the blocks of
+// testbench/vectors, against what microxcaling and gfloat computed.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <fstream>
+#include <random>
+
+#include "formats/error.h"
+#include "formats/quantize.h"
+#include "rtl_gen/testing/simulate.h"
+#include "rtl_gen/units/quantizer.h"
+#include "sim/cosim/lockstep.h"
+
+namespace blockdot::testbench {
+namespace {
+
+using formats::QuantizedMatrix;
+
+struct Case {
+  const char* format;
+  const char* input = "fp32";
+  const char* rule = "floor";
+  const char* rounding = "rne";
+};
+std::string name_of(const Case& c) {
+  std::string name = fmt::format("{}_{}_{}_{}", c.format, c.input, c.rule, c.rounding);
+  for (char& x : name)
+    if (!std::isalnum(static_cast<unsigned char>(x))) x = '_';
+  return name;
+}
+void PrintTo(const Case& c, std::ostream* out) { *out << name_of(c); }
+
+rtl_gen::QuantizerSpec spec_of(const Case& c) {
+  rtl_gen::QuantizerSpec spec;
+  spec.format = formats::parse_block_format(c.format);
+  spec.input = formats::parse_element(c.input);
+  spec.rule = formats::parse_scale_rule(c.rule);
+  spec.rounding = formats::parse_rounding(c.rounding);
+  return spec;
+}
+
+// A unit that takes blocks one after the other, now and then with a bubble of garbage between.
+class Quantizer {
+ public:
+  explicit Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Arch& arch = {})
+      : spec_(spec), unit_(generate_quantizer(spec, arch)), model_(load()) {}
+
+  // What the unit makes of whole blocks of values.
+  QuantizedMatrix run(const std::vector<float>& values) {
+    const int block = spec_.format.block;
+    const auto blocks = static_cast<std::int64_t>(values.size()) / block;
+    const int w = spec_.input.width(), latency = unit_.report.latency;
+    const size_t in_bytes = model_.input_bytes(), out_bytes = model_.output_bytes();
+    std::vector<std::uint8_t> in, out;
+    std::vector<std::int64_t> when;
+    std::mt19937_64 random(3);
+    const auto cycle = [&](bool valid, std::int64_t b) {
+      in.resize(in.size() + in_bytes, 0);
+      std::uint8_t* record = in.data() + in.size() - in_bytes;
+      sim::put_bits(record, model_.input("rst_ni"), 0, 1, 1);
+      sim::put_bits(record, model_.input("valid_i"), 0, 1, valid);
+      for (int j = 0; j < block; ++j) {
+        std::uint32_t code =
+            b >= 0 ? std::bit_cast<std::uint32_t>(values[static_cast<size_t>(b * block + j)])
+                   : static_cast<std::uint32_t>(random());
+        if (w == 16) code >>= 16;
+        sim::put_bits(record, model_.input("x_i"), j * w, w, code);
+      }
+    };
+    in.resize(3 * in_bytes, 0);  // reset
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      if (random() % 5 == 0) cycle(false, -1);
+      when.push_back(static_cast<std::int64_t>(in.size() / in_bytes));
+      cycle(true, b);
+    }
+    for (int i = 0; i <= latency; ++i) cycle(false, -1);
+    out.resize(in.size() / in_bytes * out_bytes);
+    sim::Model::Instance instance(model_);
+    instance.run(static_cast<std::int64_t>(in.size() / in_bytes), in.data(), out.data());
+
+    std::int64_t shown = 0;
+    for (size_t c = 3; c < in.size() / in_bytes; ++c)
+      shown += static_cast<std::int64_t>(read(out.data() + c * out_bytes, "valid_o", 0, 1));
+    EXPECT_EQ(shown, blocks) << "valid_o";
+    QuantizedMatrix q;
+    q.format = spec_.format;
+    q.rows = 1;
+    q.length = q.padded_length = blocks * block;
+    const int e = spec_.format.element.width();
+    q.code_bytes = e <= 8 ? 1 : 2;
+    const formats::MicroExponent& micro = spec_.format.micro;
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      const std::uint8_t* record =
+          out.data() + static_cast<size_t>(when[static_cast<size_t>(b)] + latency) * out_bytes;
+      EXPECT_EQ(read(record, "valid_o", 0, 1), 1u) << "block " << b << " after the latency";
+      q.scales.push_back(static_cast<std::uint32_t>(read(record, "scale_o", 0, 8)));
+      for (int j = 0; j < block; ++j) {
+        const std::uint64_t code = read(record, "elements_o", j * e, e);
+        for (int byte = 0; byte < q.code_bytes; ++byte)
+          q.codes.push_back(static_cast<std::uint8_t>(code >> (8 * byte)));
+      }
+      for (int g = 0; micro.bits > 0 && g < block / micro.block; ++g)
+        q.micros.push_back(
+            static_cast<std::uint8_t>(read(record, "micro_o", g * micro.bits, micro.bits)));
+    }
+    return q;
+  }
+
+  // Compares it with `wanted`; gives the number of codes compared.
+  std::int64_t check(const std::vector<float>& values, const QuantizedMatrix& wanted) {
+    const QuantizedMatrix got = run(values);
+    const int block = spec_.format.block;
+    EXPECT_EQ(got.scales.size(), wanted.scales.size());
+    EXPECT_EQ(got.codes.size(), wanted.codes.size());
+    EXPECT_EQ(got.micros.size(), wanted.micros.size());
+    for (std::int64_t k = 0; k < got.length; ++k) {
+      if (got.scale(0, k) == wanted.scale(0, k) && got.code(0, k) == wanted.code(0, k) &&
+          got.micro(0, k) == wanted.micro(0, k))
+        continue;
+      std::string text;
+      for (std::int64_t i = k / block * block; i < k / block * block + block; ++i)
+        text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
+      ADD_FAILURE() << to_text(spec_) << ": value " << k << " has code " << got.code(0, k)
+                    << " scale " << got.scale(0, k) << " micro " << got.micro(0, k) << ", wanted "
+                    << wanted.code(0, k) << " " << wanted.scale(0, k) << " " << wanted.micro(0, k)
+                    << "; block" << text;
+      return 0;
+    }
+    return got.length;
+  }
+
+  const rtl_gen::Unit& unit() const { return unit_; }
+
+ private:
+  sim::Model load() const {
+    sim::ModelSource source = sim::model_source(unit_);
+    source.quick = spec_.format.block > 4;  // few blocks of many values
+    return sim::Model::load(source);
+  }
+  std::uint64_t read(const std::uint8_t* record, std::string_view port, int lo, int width) const {
+    return sim::get_bits(record, model_.output(port), lo, width);
+  }
+
+  rtl_gen::QuantizerSpec spec_;
+  rtl_gen::Unit unit_;
+  sim::Model model_;
+};
+
+float as_input(const rtl_gen::QuantizerSpec& spec, std::uint32_t bits) {
+  return std::bit_cast<float>(spec.input.width() == 16 ? bits & 0xFFFF0000u : bits);
+}
+
+// Blocks of one kind each: any bits; one exponent with ties and their neighbours; subnormals; near
+// the largest; zeros of both signs; all-ones significands; now and then NaN and Inf.
+std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int blocks,
+                                        std::uint64_t seed) {
+  std::mt19937 random(static_cast<std::uint32_t>(seed));
+  std::vector<float> values;
+  for (int b = 0; b < blocks; ++b) {
+    const auto kind = random() % 9;
+    const std::uint32_t centre = random() % 254 + 1;
+    for (int j = 0; j < spec.format.block; ++j) {
+      std::uint32_t bits = random();
+      const auto with_exponent = [&](std::uint32_t exponent) {
+        bits = (bits & 0x807FFFFFu) | std::min(exponent, 254u) << 23;
+      };
+      switch (kind) {
+        case 0:  // any bits, now and then not finite
+          if (random() % 64) with_exponent(bits >> 23 & 0xFF);
+          break;
+        case 1:
+          with_exponent(centre > 12 ? centre - random() % 12 : centre);
+          break;
+        case 2:  // short significands: ties
+          with_exponent(centre > 9 ? centre - random() % 9 : centre);
+          bits &= ~0u << (random() % 8 + 15);
+          break;
+        case 3:  // next to a tie
+          with_exponent(centre > 9 ? centre - random() % 9 : centre);
+          bits = (bits & ~0u << (random() % 8 + 15)) +
+                 (random() % 3 - 1) * (spec.input.width() == 16 ? 0x10000u : 1u);
+          break;
+        case 4:
+          with_exponent(random() % 3 ? 0 : random() % 24);
+          break;
+        case 5:
+          with_exponent(254 - random() % 20);
+          break;
+        case 6:
+          bits = random() % 3 ? bits & 0x80000000u : bits;
+          if (random() % 4 == 0)
+            with_exponent(centre);
+          else
+            bits &= 0x80000000u;
+          break;
+        case 7:
+          with_exponent(centre > 3 ? centre - random() % 3 : centre);
+          bits |= 0x7FFFFFu & ~0u << (random() % 20);
+          break;
+        default:
+          with_exponent(centre > 20 ? centre - random() % 20 : centre);
+          if (random() % 40 == 0)
+            bits = (bits & 0x80000000u) | 0x7F800000u | (random() % 2 ? 0x400000u : 0u);
+          break;
+      }
+      float value = as_input(spec, bits);
+      if (kind != 0 && kind < 8 && !std::isfinite(value)) value = 1.0f;
+      values.push_back(value);
+    }
+  }
+  return values;
+}
+
+QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec,
+                              const std::vector<float>& values) {
+  formats::QuantizeOptions options;
+  options.scale_rule = spec.rule;
+  options.rounding = spec.rounding;
+  return quantize_by_definition(
+      spec.format, formats::row_major(values.data(), 1, static_cast<std::int64_t>(values.size())),
+      options);
+}
+
+class QuantizerUnit : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(
+    Formats, QuantizerUnit,
+    ::testing::Values(
+        Case{"mxfp8_e4m3"}, Case{"mxfp8_e5m2", "bf16"}, Case{"mxfp6_e3m2"},
+        Case{"mxfp6_e2m3", "bf16"}, Case{"mxfp4_e2m1"}, Case{"mxint8"}, Case{"mx9"},
+        Case{"mx6", "bf16"}, Case{"mx4"}, Case{"msfp12"}, Case{"e2m5:bias=2@e8m0/48"},
+        Case{"e3m0:bias=4@e8m0/8"}, Case{"e4m3:fnuz@e8m0/4"}, Case{"int4:full@e8m0/6"},
+        Case{"e4m3@e8m0/8", "fp32", "ceil"}, Case{"int8@e8m0/8", "fp32", "ceil"},
+        Case{"e2m1@e8m0/8", "bf16", "ceil"}, Case{"e4m3@e8m0/8", "fp32", "even"},
+        Case{"e2m1@e8m0/4", "bf16", "even"}, Case{"e5m2@e8m0/8", "fp32", "rceil"},
+        Case{"e2m1@e8m0/8", "bf16", "rceil"}, Case{"e4m3@e8m0/8", "fp32", "amax"},
+        Case{"e2m3@e8m0/8", "fp32", "ceil-exponent"}, Case{"mxfp4_e2m1", "fp32", "floor", "sr:8"},
+        Case{"mx9", "bf16", "floor", "sr:3"}, Case{"int8@e8m0/5", "fp32", "ceil", "sr:16"},
+        Case{"e4m3@e8m0/8", "fp32", "floor", "rtz"}, Case{"e3m2@e8m0/8", "fp32", "floor", "rna"}),
+    [](const auto& p) { return name_of(p.param); });
+
+TEST_P(QuantizerUnit, IsTheDefinition) {
+  const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
+  Quantizer unit(spec);
+  const std::vector<float> values = blocks_of_every_kind(spec, 3000, 17);
+  EXPECT_GE(unit.check(values, by_definition(spec, values)), 3000);
+}
+
+TEST_P(QuantizerUnit, IsCleanUnderEveryLint) {
+  const rtl_gen::Unit unit = generate_quantizer(spec_of(GetParam()), {});
+  EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "");
+}
+
+// Every bfloat16 beside one of each exponent (and the borders of the rules): all ways in which an
+// element meets a scale.
+class EveryValue : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Exhaustive, EveryValue,
+                         ::testing::Values(Case{"e2m1@e8m0/2", "bf16"}, Case{"int4@e8m0/2", "bf16"},
+                                           Case{"e3m2@e8m0/2", "bf16", "ceil"},
+                                           Case{"sm2@e8m0/2+u1/1", "bf16"}),
+                         [](const auto& p) { return name_of(p.param); });
+
+TEST_P(EveryValue, BesideScalesOfEverySize) {
+  const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
+  Quantizer unit(spec);
+  std::int64_t checked = 0;
+  for (std::uint32_t partner : {0x0000u, 0x0001u, 0x007Fu, 0x0080u, 0x00FFu, 0x0180u, 0x0400u,
+                                0x3F80u, 0x3FC0u, 0x40E0u, 0x7E00u, 0x7F7Fu, 0x7F80u}) {
+    std::vector<float> values;
+    for (std::uint32_t x = 0; x < 0x10000u; ++x) {
+      values.push_back(as_input(spec, x << 16));
+      values.push_back(as_input(spec, partner << 16));
+    }
+    checked += unit.check(values, by_definition(spec, values));
+  }
+  EXPECT_EQ(checked, 13 * 65536 * 2);
+}
+
+// What public libraries made of the same inputs (testbench/vectors/README.md).
+class OutsideVectors : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Formats, OutsideVectors,
+                         ::testing::Values("mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3",
+                                           "mxfp4_e2m1", "mxint8"));
+
+std::vector<float> read_floats(const std::string& file) {
+  std::ifstream in(std::string(BLOCKDOT_SOURCE_DIR) + "/testbench/vectors/" + file,
+                   std::ios::binary);
+  std::vector<float> values;
+  for (float v = 0; in.read(reinterpret_cast<char*>(&v), sizeof v);) values.push_back(v);
+  return values;
+}
+
+TEST_P(OutsideVectors, AreWhatTheUnitMakesOfTheirInputs) {
+  const rtl_gen::QuantizerSpec spec = spec_of({GetParam()});
+  const std::vector<float> inputs = read_floats("inputs.f32");
+  ASSERT_EQ(inputs.size(), 1400u * 32u);
+  const std::vector<float> got = formats::dequantize(Quantizer(spec).run(inputs));
+  // Modulo the sign of zero, which microxcaling drops.
+  for (const char* source : {"exact", "microxcaling"}) {
+    const std::vector<float> wanted = read_floats(fmt::format("{}.{}.f32", GetParam(), source));
+    ASSERT_EQ(wanted.size(), got.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_TRUE(got[i] == wanted[i] || (std::isnan(got[i]) && std::isnan(wanted[i])))
+          << source << " value " << i << ": " << got[i] << ", wanted " << wanted[i];
+  }
+}
+
+TEST(QuantizerSchedules, ChangeNothing) {
+  for (const char* schedule : {"asap", "random"}) {
+    rtl_gen::Arch arch;
+    arch.schedule = rtl_gen::parse_schedule_kind(schedule);
+    arch.schedule_seed = 5;
+    const rtl_gen::QuantizerSpec spec = spec_of({"sm4@e8m0/8+u1/2", "bf16", "floor", "sr:4"});
+    const std::vector<float> values = blocks_of_every_kind(spec, 1000, 2);
+    EXPECT_EQ(Quantizer(spec, arch).check(values, by_definition(spec, values)), 8000) << schedule;
+  }
+}
+
+TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
+  for (const Case& c : {Case{"nvfp4"}, Case{"bm8"}, Case{"bf16"}, Case{"e4m3@fp32/32"},
+                        Case{"mxfp4_e2m1", "fp16"}, Case{"mxfp4_e2m1", "fp32", "optimal"},
+                        Case{"mx9", "fp32", "ceil"}, Case{"mxfp4_e2m1", "fp32", "floor", "src:4"}})
+    EXPECT_THROW(validate(spec_of(c)), ConfigError) << name_of(c);
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
