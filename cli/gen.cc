@@ -136,6 +136,8 @@ void run(const GenArguments& arguments, const Context& context) {
   if (!multi && (!arguments.modes.empty() || !arguments.addend.empty()))
     throw ConfigError("unit = {}: takes no modes and no addend; use --unit multi or fused",
                       arguments.unit);
+  if (!multi && arguments.spec.text.a.empty())
+    throw ConfigError("--a is required by --unit {}: a format, e.g. mxfp8_e4m3", arguments.unit);
   if (arguments.unit == "quantizer") return run_quantizer(arguments, context);
   const formats::DotSpec spec = multi ? formats::DotSpec{} : formats::resolve(arguments.spec.text);
   if (arguments.unit == "array") return run_array(arguments, spec, context);
