@@ -1,17 +1,12 @@
 // blockdot gen: the package of a unit for a chosen format.
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <string>
-#include <vector>
 
 #include "cli/command.h"
 #include "cli/spec_options.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "formats/text.h"
 #include "rtl_gen/array/array.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/generate.h"
@@ -37,6 +32,25 @@ struct GenArguments {
   bool explain = false;
   std::uint64_t seed = 1;
 };
+
+formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind kind) {
+  const formats::DotSpecText& text = arguments.spec.text;
+  for (const auto& [field, value] : {std::pair{"a", text.a},
+                                     {"b", text.b},
+                                     {"accumulator", text.accumulator},
+                                     {"output", text.output},
+                                     {"rounding", text.rounding},
+                                     {"specials", text.specials},
+                                     {"max-k", text.max_k}})
+    if (!value.empty())
+      throw ConfigError("{} = {}: unit {} takes --modes, --lanes and --addend only", field, value,
+                        arguments.unit);
+  const bool fused = kind == rtl_gen::UnitKind::kFused;
+  if (!fused && !arguments.addend.empty())
+    throw ConfigError("addend = {}: unit multi adds none; use --unit fused", arguments.addend);
+  return formats::resolve_multi(arguments.modes, text.lanes,
+                                fused && arguments.addend.empty() ? "fp32" : arguments.addend);
+}
 
 // A design of several modules: one file each, and what describes them.
 void write_design(const fs::path& out, const std::vector<rtl_gen::ModuleFile>& files,
@@ -116,60 +130,40 @@ void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
     fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
 }
 
-formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind kind) {
-  const formats::DotSpecText& text = arguments.spec.text;
-  for (const auto& [field, value] : {std::pair{"a", text.a},
-                                     {"b", text.b},
-                                     {"accumulator", text.accumulator},
-                                     {"output", text.output},
-                                     {"rounding", text.rounding},
-                                     {"specials", text.specials},
-                                     {"max-k", text.max_k}})
-    if (!value.empty())
-      throw ConfigError("{} = {}: unit {} takes --modes, --lanes and --addend only", field, value,
-                        arguments.unit);
-  const bool fused = kind == rtl_gen::UnitKind::kFused;
-  if (!fused && !arguments.addend.empty())
-    throw ConfigError("addend = {}: unit multi adds none; use --unit fused", arguments.addend);
-  return formats::resolve_multi(arguments.modes, text.lanes,
-                                fused && arguments.addend.empty() ? "fp32" : arguments.addend);
-}
-
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
+  const bool multi = arguments.unit == "multi" || arguments.unit == "fused";
+  if (!multi && (!arguments.modes.empty() || !arguments.addend.empty()))
+    throw ConfigError("unit = {}: takes no modes and no addend; use --unit multi or fused",
+                      arguments.unit);
+  if (!multi && arguments.spec.text.a.empty())
+    throw ConfigError("--a is required by --unit {}: a format, e.g. mxfp8_e4m3", arguments.unit);
   if (arguments.unit == "quantizer") return run_quantizer(arguments, context);
-  if (arguments.unit == "array")
-    return run_array(arguments, formats::resolve(arguments.spec.text), context);
+  const formats::DotSpec spec = multi ? formats::DotSpec{} : formats::resolve(arguments.spec.text);
+  if (arguments.unit == "array") return run_array(arguments, spec, context);
   if (arguments.unit == "stream") {
-    const rtl_gen::Stream stream =
-        rtl_gen::generate_stream(formats::resolve(arguments.spec.text), resolve(arguments.arch),
-                                 arguments.top.empty() ? "stream" : arguments.top);
+    const rtl_gen::Stream stream = rtl_gen::generate_stream(
+        spec, resolve(arguments.arch), arguments.top.empty() ? "stream" : arguments.top);
     return write_design(arguments.out, stream.files, to_json(stream), context);
   }
-  const std::vector<std::string> kinds = {"dot",    "block-dot", "multi",    "fused",
-                                          "stream", "array",     "quantizer"};
-  if (std::find(kinds.begin(), kinds.end(), arguments.unit) == kinds.end())
-    throw ConfigError("unit = {}: must be one of {}{}", arguments.unit, fmt::join(kinds, ", "),
-                      formats::did_you_mean(arguments.unit, kinds));
+  if (!multi && arguments.unit != "dot" && arguments.unit != "block-dot")
+    throw ConfigError("unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer",
+                      arguments.unit);
   const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
   const std::string top = arguments.top.empty() ? "unit" : arguments.top;
   fs::path out = arguments.out;
   rtl_gen::Unit unit;
   std::vector<rtl_gen::PackageFile> files;
   sim::Testbench testbench;
-  if (kind == rtl_gen::UnitKind::kMulti || kind == rtl_gen::UnitKind::kFused) {
+  if (multi) {
+    const formats::MultiSpec modes = multi_spec(arguments, kind);
     if (arguments.explain)
-      throw ConfigError("explain: unit {} has one structure a technology; see docs/structures.md",
-                        arguments.unit);
-    const formats::MultiSpec spec = multi_spec(arguments, kind);
-    unit = rtl_gen::generate(spec, resolve(arguments.arch), top);
+      throw ConfigError(
+          "explain: the cost model chooses structures of dot and block-dot units only");
+    unit = rtl_gen::generate(modes, resolve(arguments.arch), top);
     if (arguments.vectors > 0)
-      testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
+      testbench = sim::make_testbench(unit, modes, arguments.vectors, arguments.seed);
   } else {
-    if (!arguments.modes.empty() || !arguments.addend.empty())
-      throw ConfigError("unit = {}: takes no modes and no addend; use --unit multi or fused",
-                        arguments.unit);
-    const formats::DotSpec spec = formats::resolve(arguments.spec.text);
     unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), top);
     if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
     files = rtl_gen::make_package(unit, spec, arguments.vectors);
@@ -223,9 +217,10 @@ void add_gen(CLI::App& program, Context& context) {
   command
       ->add_option(
           "--unit,--kind", arguments->unit,
-          "dot (accumulates and rounds), block-dot (the bare exact sum), multi (the same in "
-          "formats chosen by a mode input), fused (multi with an addend, rounded once), stream (a "
-          "dot behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
+          "dot (accumulates and rounds), block-dot (the bare exact sum), multi (that sum in "
+          "formats "
+          "chosen by a mode input), fused (multi with an addend, rounded once), stream (a dot "
+          "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
       ->capture_default_str()
       ->type_name("KIND");
   command->add_flag("--explain", arguments->explain,
@@ -288,8 +283,8 @@ void add_gen(CLI::App& program, Context& context) {
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
-       "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
        "blockdot gen --unit fused --modes e4m3,e5m2 --lanes 8 --combinational --out unit/",
+       "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/",
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
        "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "

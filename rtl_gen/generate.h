@@ -118,8 +118,7 @@ struct UnitText {
   std::function<std::string(const Arch& arch)> command;  // that makes it again, under this clock
 };
 /// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
-/// for graphs that are no dot unit. `arch.structure` has no field left to choose. ConfigError as
-/// generate.
+/// for graphs that are no dot unit. ConfigError as generate.
 Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
 
 /// The graph alone, without schedule or text: for the interpreter.

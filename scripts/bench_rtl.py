@@ -43,6 +43,15 @@ OTHERS = [("mxfp8_e5m2", "", 32), ("mxfp6_e3m2", "", 32), ("mxfp6_e2m3", "", 32)
 OTHERS += [(a, "", lanes) for a in BARS for lanes in (8, 16)]
 OTHERS += [("e2m1@e8m0/64", "", 64)]
 
+# Sums of several formats by mode with an FP32 addend, rounded once: title, modes, lanes, the best open
+# design's LUT and (area, ns), the bar, choices of --arch.
+FUSED = ("FP8 (E4M3 and E5M2 by mode), 8 terms + FP32", "e4m3,e5m2", 8, 4847, [(344878, 24.95)],
+         (4000, 250000, 20.0),
+         {"osu018": ["", "align=split", "align=split,adder=brent-kung", "adder=kogge-stone"],
+          "xilinx": ["", "align=shift"]})
+# The bare sums of several formats: modes, lanes.
+MULTI = [("e4m3,e5m2", 8), ("e4m3,e5m2,e2m3,e3m2,e2m1", 8)]
+
 FLOW = pathlib.Path("scripts/measure_unit.sh")
 
 
@@ -68,12 +77,17 @@ class Bench:
         self.tools = "\n".join(versions()[1])
 
     def measure(self, a, b, lanes, technology, arch):
-        name = f"{a}_{b}_{lanes}_{technology}_{arch}"
+        unit = ["--unit", "block-dot", "--a", a] + (["--b", b] if b else [])
+        return self.take(f"{a}_{b}_{lanes}_{technology}_{arch}", unit, lanes, technology, arch)
+
+    def measure_modes(self, kind, modes, lanes, technology, arch):
+        return self.take(f"{kind}_{modes}_{lanes}_{technology}_{arch}",
+                         ["--unit", kind, "--modes", modes], lanes, technology, arch)
+
+    def take(self, name, unit, lanes, technology, arch):
         out = self.folder / hashlib.sha256(name.encode()).hexdigest()[:16]
-        command = [self.program, "gen", "--unit", "block-dot", "--combinational", "--a", a,
-                   "--lanes", str(lanes), "--tech", technology, "--arch", arch, "--out", str(out),
-                   "--vectors", "200"]
-        run(command + (["--b", b] if b else []))
+        run([self.program, "gen", *unit, "--combinational", "--lanes", str(lanes), "--tech",
+             technology, "--arch", arch, "--out", str(out), "--vectors", "200"])
         run(["iverilog", "-g2005", "-o", "tb", "unit.v", "unit_tb.v"], cwd=out)
         if "PASS" not in run(["vvp", "tb"], cwd=out):
             sys.exit(f"bench_rtl.sh: {name}: its testbench fails")
@@ -117,9 +131,16 @@ def main():
     for a, technologies in FRONT.items():
         jobs += [(a, "", 32, t, arch) for t, archs in technologies.items() for arch in archs]
     jobs += [(a, b, lanes, t, "") for a, b, lanes in OTHERS for t in ("osu018", "xilinx")]
+    title, modes, fused_lanes, fused_luts, fused_runs, fused_bar, fused_front = FUSED
+    mode_jobs = [("fused", modes, fused_lanes, t, arch) for t, archs in fused_front.items()
+                 for arch in archs]
+    mode_jobs += [("multi", m, lanes, t, "") for m, lanes in MULTI for t in ("osu018", "xilinx")]
     workers = int(os.environ.get("BLOCKDOT_JOBS", "2"))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         results = dict(zip(jobs, pool.map(lambda job: bench.measure(*job), jobs)))
+        results.update(zip(mode_jobs, pool.map(lambda job: bench.measure_modes(*job), mode_jobs)))
+    fused = {(t, arch): results[("fused", modes, fused_lanes, t, arch)]
+             for t, archs in fused_front.items() for arch in archs}
 
     yosys, packages = versions()
     lines = [
@@ -133,8 +154,11 @@ def main():
         "What the cost model chooses, nothing given by hand. Open design: its two runs in the same flow.", "",
         "| unit | LUT | area | ns | run | bar: LUT / area / ns | open design: LUT, area / ns | met |",
         "|---|---|---|---|---|---|---|---|"]
-    for a, (title, luts, runs, bar) in BARS.items():
-        osu, fpga = results[(a, "", 32, "osu018", "")], results[(a, "", 32, "xilinx", "")]
+    rows = [(*bars, results[(a, "", 32, "osu018", "")], results[(a, "", 32, "xilinx", "")])
+            for a, bars in BARS.items()]
+    rows.append((title, fused_luts, fused_runs, fused_bar, fused[("osu018", "")],
+                 fused[("xilinx", "")]))
+    for title, luts, runs, bar, osu, fpga in rows:
         area, delay, which = better(osu, bar[1], bar[2])
         met = [name for name, ok in (("LUT", fpga["lut"] <= bar[0]), ("area", area <= bar[1]),
                                      ("delay", delay <= bar[2])) if ok]
@@ -143,6 +167,8 @@ def main():
             f"| {number(bar[0])} / {number(bar[1])} / {bar[2]} | {number(luts)}; "
             + "; ".join(f"{number(x)} / {y}" for x, y in runs)
             + f" | {'all' if len(met) == 3 else ', '.join(met) or 'none'} |")
+    lines += ["", "The last row is combinational too (`--unit fused`): all products and the addend in one exact",
+              "sum, rounded once. Its structure is the technology's default, not chosen by the cost model."]
     lines += ["", "## Front over the structures", "",
               "Each line is one `--arch`; fields that are not named are the cost model's. A dot marks the points",
               "that no other point of the format beats in area and delay at once (both runs count).", ""]
@@ -168,7 +194,19 @@ def main():
             r = results[(a, "", 32, "xilinx", arch)]
             lines.append(f"| `{arch or '(chosen)'}` | {number(r['lut'])} | {percent(r['estimated'], r['lut'])} |")
         lines.append("")
-    lines += ["The chosen structures:", ""]
+    lines += ["### " + FUSED[0], "",
+              "| osu018 | area | ns | area, buffered | ns, buffered | estimate, area | estimate, ns |",
+              "|---|---|---|---|---|---|---|"]
+    for arch in fused_front["osu018"]:
+        r = fused[("osu018", arch)]
+        lines.append(f"| `{arch or '(default)'}` | {number(r['area'])} | {r['delay_ns']:.2f} | {number(r['area_buf'])} "
+                     f"| {r['delay_ns_buf']:.2f} | {percent(r['estimated'], r['area'])} "
+                     f"| {percent(r['estimated_ns'], r['delay_ns_buf'])} |")
+    lines += ["", "| xilinx | LUT | estimate |", "|---|---|---|"]
+    for arch in fused_front["xilinx"]:
+        r = fused[("xilinx", arch)]
+        lines.append(f"| `{arch or '(default)'}` | {number(r['lut'])} | {percent(r['estimated'], r['lut'])} |")
+    lines += ["", "The chosen structures:", ""]
     for a, (title, *_) in BARS.items():
         for t in ("osu018", "xilinx"):
             lines.append(f"- {title}, {t}: `{results[(a, '', 32, t, '')]['arch']}`")
@@ -177,6 +215,10 @@ def main():
     for a, b, lanes in OTHERS:
         osu, fpga = results[(a, b, lanes, "osu018", "")], results[(a, b, lanes, "xilinx", "")]
         lines.append(f"| {a}{' x ' + b if b else ''} | {lanes} | {number(fpga['lut'])} | {number(osu['area'])} "
+                     f"| {osu['delay_ns']:.2f} | {number(osu['area_buf'])} | {osu['delay_ns_buf']:.2f} |")
+    for m, lanes in MULTI:
+        osu, fpga = (results[("multi", m, lanes, t, "")] for t in ("osu018", "xilinx"))
+        lines.append(f"| {m} by mode | {lanes} | {number(fpga['lut'])} | {number(osu['area'])} "
                      f"| {osu['delay_ns']:.2f} | {number(osu['area_buf'])} | {osu['delay_ns_buf']:.2f} |")
     temporary = pathlib.Path(page + ".tmp")
     temporary.write_text("\n".join(lines) + "\n")

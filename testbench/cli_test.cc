@@ -322,6 +322,11 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --clock-ns 0.01 --out u", "clock");
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
   expect_refused("gen --lanes 4 --out u", "--a");
+  expect_refused("gen --unit quantizer --out u", "--a");
+  expect_refused("gen --unit fused --out u", "e.g. e4m3,e5m2");
+  expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "takes --modes");
+  expect_refused("gen --unit fused --modes e4m3 --addend fp16 --out u", "try fp32 or bf16");
+  expect_refused("gen --a mxint8 --modes e4m3 --out u", "use --unit multi or fused");
   expect_refused("formats mxfp9", "did you mean");
   expect_refused("formta", "is no command; `blockdot --help` lists them; did you mean formats");
   expect_refused("gen --a mxint8 --bogus --out u", "blockdot gen --help");
