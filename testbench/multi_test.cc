@@ -320,6 +320,31 @@ TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) 
   EXPECT_EQ(unit.check(vectors), 40000);
 }
 
+// Products of one or a few units of the field, where c's bits below the field decide a tie: every
+// exponent of c at which some of its bits fall off, with one or two bits of its significand set.
+TEST(FusedUnits, RoundTheSmallestSumsByWhatLiesBelowTheField) {
+  const MultiSpec spec = formats::resolve_multi("e5m2,e4m3", "2", "fp32");
+  std::vector<Vector> vectors;
+  for (int mode = 0; mode < 2; ++mode)
+    for (const std::uint32_t a : {0u, 1u, 2u, 3u, 0x81u, 0x83u})
+      for (const std::uint32_t b : {0u, 1u, 0x81u}) {
+        const int unit = 2 * lsb_exponent(spec.modes[static_cast<std::size_t>(mode)].a) + 127;
+        for (int exponent = unit - 64; exponent < unit + 40; ++exponent)
+          for (int i = -1; i < 23; ++i)
+            for (int j = -1; j <= i; ++j) {
+              std::uint32_t fraction = 0;
+              for (const int bit : {i, j})
+                if (bit >= 0) fraction |= 1u << bit;
+              const std::uint32_t c = static_cast<std::uint32_t>(std::max(exponent, 0)) << 23;
+              vectors.push_back({mode, {a, 1u}, {1u, b}, c | fraction});
+              vectors.push_back({mode, {a, 1u}, {1u, b}, c | (fraction ^ 0x807fffffu)});
+            }
+      }
+  MultiUnit unit(spec, combinational("generic"));
+  EXPECT_EQ(unit.check(vectors), static_cast<std::int64_t>(vectors.size()));
+  EXPECT_GT(vectors.size(), 1000000u);
+}
+
 TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
   for (const char* technology : {"generic", "osu018", "xilinx"})
     for (const char* addend : {"", "fp32", "bf16"}) {
