@@ -14,6 +14,7 @@
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "formats/lanes.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -509,6 +510,9 @@ std::int64_t rows_pow2_way(const LaneFormat& format, const float* x, std::int64_
         continue;
       }
       const VF by = hn::Set(f, factor[b]);
+      // The next group's maxima come in a burst: its memory is asked for while there is work.
+      for (std::int64_t at = 0; at < block; at += 16)
+        hwy::Prefetch(group + (lanes + b) * block + at);
       run(group + b * block, block, codes + (first + b) * block,
           [&](VF v) HWY_ATTR { return encoder.code(hn::Mul(v, by)); });
     }
