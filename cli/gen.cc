@@ -7,6 +7,7 @@
 #include "cli/spec_options.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/text.h"
 #include "rtl_gen/array/array.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/generate.h"
@@ -147,8 +148,11 @@ void run(const GenArguments& arguments, const Context& context) {
     return write_design(arguments.out, stream.files, to_json(stream), context);
   }
   if (!multi && arguments.unit != "dot" && arguments.unit != "block-dot")
-    throw ConfigError("unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer",
-                      arguments.unit);
+    throw ConfigError(
+        "unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer{}",
+        arguments.unit,
+        formats::did_you_mean(arguments.unit, {"dot", "block-dot", "multi", "fused", "stream",
+                                               "array", "quantizer"}));
   const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
   const std::string top = arguments.top.empty() ? "unit" : arguments.top;
   fs::path out = arguments.out;

@@ -31,7 +31,8 @@ struct LaneFormat {
 
 /// The instruction sets that this vector code has and this processor takes: "AVX3", "SSE2"...
 std::vector<std::string> lanes_targets();
-/// Takes one of them from now on, to compare their bits; any other name: the best one again.
+/// Takes one of them from now on, here and in the kernels of models, to compare their bits; any
+/// other name: the best one again.
 void lanes_use_target(std::string_view name);
 
 /// Largest magnitude of x[0..n) as binary32 bits.

@@ -32,6 +32,7 @@
 #include "models/gemm_kernels.h"
 #include "models/gemm_mac.h"
 #include "models/gemm_operand.h"
+#include "models/gemm_pack.h"
 #include "models/parallel.h"
 #include "models/wide_int.h"
 
@@ -80,12 +81,6 @@ int scale_bits(const ScaleFormat& scale) {
 }
 
 bool is_fp32(const ElementFormat& format) { return format == formats::minifloat(8, 23); }
-
-/// The accumulator whose rounding the processor has.
-bool has_nearest_fp32_accumulator(const DotSpec& spec) {
-  return spec.accumulator.kind == AccumulatorKind::kFloat && is_fp32(spec.accumulator.format) &&
-         spec.accumulator.rounding.mode == RoundingMode::kRne;
-}
 
 /// Results (i, j) of one GEMM; shared, and only read, by all threads.
 struct Job {

@@ -230,9 +230,7 @@ bool gemm_by_integers(const DotSpec& spec, const QuantizedMatrix& a, const Quant
                       int threads, GemmResult& result) {
   const formats::Accumulator& accumulator = spec.accumulator;
   const bool kulisch = accumulator.kind == AccumulatorKind::kKulisch;
-  const bool fp32 = accumulator.kind == AccumulatorKind::kFloat &&
-                    accumulator.format == formats::minifloat(8, 23) &&
-                    accumulator.rounding.mode == RoundingMode::kRne;
+  const bool fp32 = has_nearest_fp32_accumulator(spec);
   if (!(kulisch || fp32) || !power_of_two_scale(spec.a) || !power_of_two_scale(spec.b))
     return false;
   const bool rounds = !fp32 || spec.accumulator.format != spec.output;

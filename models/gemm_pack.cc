@@ -37,6 +37,12 @@ Units units_of(const BlockFormat& format, int most_bits) {
   return units;
 }
 
+bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
+  return spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
+         spec.accumulator.format == formats::minifloat(8, 23) &&
+         spec.accumulator.rounding.mode == formats::RoundingMode::kRne;
+}
+
 bool power_of_two_scale(const BlockFormat& format) {
   return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0) &&
          !format.has_outer();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/block_format.h"
+#include "formats/dot_spec.h"
 #include "formats/quantize.h"
 
 namespace blockdot::models {
@@ -47,6 +48,9 @@ struct Units {
 
 /// Known for elements of at most 8 bits without code book, whose magnitudes fit `most_bits` bits.
 Units units_of(const formats::BlockFormat& format, int most_bits);
+
+/// An FP32 accumulator that rounds to nearest: the rounding that the processor has.
+bool has_nearest_fp32_accumulator(const formats::DotSpec& spec);
 
 /// Scales are E8M0 or none.
 bool power_of_two_scale(const formats::BlockFormat& format);

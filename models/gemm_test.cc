@@ -13,8 +13,8 @@
 #include <string>
 
 #include "formats/error.h"
+#include "formats/lanes.h"
 #include "formats/lfsr_jump.h"
-#include "models/integer_kernels.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -281,9 +281,9 @@ TEST(Gemm, EqualsGoldenProductByProductInABf16Accumulator) {
 }
 
 TEST(Gemm, GivesTheSameBitsOnEveryTargetOfTheProcessor) {
-  for (const std::string& target : integer_targets()) {
+  for (const std::string& target : formats::lanes_targets()) {
     SCOPED_TRACE(target);
-    use_integer_target(target);
+    formats::lanes_use_target(target);
     unsigned seed = 500;
     for (const char* text :
          {"a=mxint8 accumulator=fp32", "a=mxint8", "a=mxfp6_e3m2 accumulator=fp32", "a=mxfp4_e2m1",
@@ -293,8 +293,8 @@ TEST(Gemm, GivesTheSameBitsOnEveryTargetOfTheProcessor) {
       for (Data data : {Data::kNormal, Data::kWide, Data::kCodes})
         expect_equal(text, 7, 67, 96, data, ++seed, 2);
   }
-  use_integer_target("");
-  EXPECT_FALSE(integer_targets().empty());
+  formats::lanes_use_target("");
+  EXPECT_FALSE(formats::lanes_targets().empty());
 }
 
 // One product of two operands whose elements and scales are given as codes; both sides alike but

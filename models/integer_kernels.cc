@@ -143,20 +143,5 @@ void half_tile(const IntegerTile<float>& t) { HWY_DYNAMIC_DISPATCH(half_tile_flo
 void half_tile(const IntegerTile<double>& t) { HWY_DYNAMIC_DISPATCH(half_tile_double)(t); }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 
-std::vector<std::string> integer_targets() {
-  std::vector<std::string> names;
-  for (std::int64_t target = 1; target > 0; target <<= 1)
-    if ((hwy::SupportedTargets() & HWY_TARGETS & target) != 0)
-      names.emplace_back(hwy::TargetName(target));
-  return names;
-}
-
-void use_integer_target(std::string_view name) {
-  for (std::int64_t target = 1; target > 0; target <<= 1)
-    if ((HWY_TARGETS & target) != 0 && hwy::TargetName(target) == name)
-      return hwy::SetSupportedTargetsForTest(target);
-  hwy::SetSupportedTargetsForTest(0);
-}
-
 }  // namespace blockdot::models
 #endif

@@ -5,9 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <string_view>
-#include <vector>
 
 namespace blockdot::models {
 
@@ -44,10 +41,5 @@ void half_tile(const IntegerTile<double>& tile);
 
 /// The processor multiplies bytes four at a time.
 bool has_fast_bytes();
-
-/// The instruction sets that this code has and this processor takes, and a way to take one of them
-/// (any other name: the best again), to compare their bits.
-std::vector<std::string> integer_targets();
-void use_integer_target(std::string_view name);
 
 }  // namespace blockdot::models
