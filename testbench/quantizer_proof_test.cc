@@ -218,7 +218,8 @@ float as_input(const rtl_gen::QuantizerSpec& spec, std::uint32_t bits) {
 
 // Blocks of one kind each: any bits; one exponent with ties and their neighbours; subnormals; near
 // the largest; zeros of both signs; all-ones significands; now and then NaN and Inf; multiples of a
-// short scale by what lies between two elements. Under an outer scale neighbours are of one size.
+// short scale by what lies between two elements; borders of the rules. Under an outer scale
+// neighbours are of one size.
 std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int blocks,
                                         std::uint64_t seed) {
   std::mt19937 random(static_cast<std::uint32_t>(seed));
@@ -226,13 +227,15 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
   std::uint32_t near = 127;
   std::vector<float> values;
   for (int b = 0; b < blocks; ++b) {
-    auto kind = random() % 10;
+    auto kind = random() % 11;
     std::uint32_t centre = random() % 254 + 1;
     if (spec.format.has_outer()) {
       if (b % 8 == 0) near = centre;
       centre = std::min(near + static_cast<std::uint32_t>(random() % 12), 254u);
-      if ((kind == 0 || kind == 4 || kind == 5) && random() % 8) kind = 9;
+      if ((kind == 0 || kind == 4 || kind == 5) && random() % 8) kind = 10;
     }
+    const int lowest =
+        random() % 2 ? static_cast<int>(centre) - 127 : static_cast<int>(random() % 4) - 129;
     const double scale = std::ldexp(1 + random() % 16 / 16.0, static_cast<int>(centre) - 127);
     for (int j = 0; j < group_size(spec); ++j) {
       std::uint32_t bits = random();
@@ -280,6 +283,13 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
               scale * (j % 4 ? between * (random() % 2 ? 1 : -1) : formats::max_value(element))));
           break;
         }
+        case 9: {  // at a border of the rules, most of all at the lowest scales
+          const double border = std::ldexp(formats::max_value(element), lowest);
+          bits = std::bit_cast<std::uint32_t>(static_cast<float>(border));
+          if (j > 0) bits -= random() % bits;
+          if (j == 0) bits += (random() % 5 - 2) * (spec.input.width() == 16 ? 0x10000u : 1u);
+          break;
+        }
         default:
           with_exponent(centre > 20 ? centre - random() % 20 : centre);
           if (random() % 40 == 0)
@@ -287,7 +297,7 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
           break;
       }
       float value = as_input(spec, bits);
-      if (kind != 0 && kind < 9 && !std::isfinite(value)) value = 1.0f;
+      if (kind != 0 && kind < 10 && !std::isfinite(value)) value = 1.0f;
       values.push_back(value);
     }
   }
@@ -349,7 +359,11 @@ class EveryValue : public ::testing::TestWithParam<Case> {};
 INSTANTIATE_TEST_SUITE_P(Exhaustive, EveryValue,
                          ::testing::Values(Case{"e2m1@e8m0/2", "bf16"}, Case{"int4@e8m0/2", "bf16"},
                                            Case{"e3m2@e8m0/2", "bf16", "ceil"},
-                                           Case{"sm2@e8m0/2+u1/1", "bf16"}),
+                                           Case{"sm2@e8m0/2+u1/1", "bf16"},
+                                           Case{"e2m1@e4m3/2", "bf16"},
+                                           Case{"e3m2@bf16/2", "bf16", "ceil"},
+                                           Case{"int4@bf16:amax/2", "bf16", "floor", "rne", 1},
+                                           Case{"nf4@bf16/2", "bf16"}),
                          [](const auto& p) { return name_of(p.param); });
 
 TEST_P(EveryValue, BesideScalesOfEverySize) {
@@ -398,14 +412,17 @@ TEST_P(OutsideVectors, AreWhatTheUnitMakesOfTheirInputs) {
 }
 
 TEST(QuantizerSchedules, ChangeNothing) {
-  for (const char* schedule : {"asap", "random"}) {
-    rtl_gen::Arch arch;
-    arch.schedule = rtl_gen::parse_schedule_kind(schedule);
-    arch.schedule_seed = 5;
-    const rtl_gen::QuantizerSpec spec = spec_of({"sm4@e8m0/8+u1/2", "bf16", "floor", "sr:4"});
-    const std::vector<float> values = blocks_of_every_kind(spec, 1000, 2);
-    EXPECT_EQ(Quantizer(spec, arch).check(values), 8000) << schedule;
-  }
+  for (const Case& c : {Case{"sm4@e8m0/8+u1/2", "bf16", "floor", "sr:4"},
+                        Case{"e2m1@e4m3/8*fp32/4", "bf16", "floor", "sr:4", 4},
+                        Case{"nf4@fp32/4", "bf16", "floor", "rne", 2}})
+    for (const char* schedule : {"asap", "random"}) {
+      rtl_gen::Arch arch;
+      arch.schedule = rtl_gen::parse_schedule_kind(schedule);
+      arch.schedule_seed = 5;
+      const rtl_gen::QuantizerSpec spec = spec_of(c);
+      const std::vector<float> values = blocks_of_every_kind(spec, 1000, 2);
+      EXPECT_EQ(Quantizer(spec, arch).check(values), 1000 * group_size(spec)) << schedule;
+    }
 }
 
 TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
