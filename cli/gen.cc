@@ -251,7 +251,9 @@ void add_gen(CLI::App& program, Context& context) {
   command
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
-  command->add_option("--input", arguments->input, "quantizer: fp32 or bf16")
+  command
+      ->add_option("--input", arguments->input,
+                   "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
       ->capture_default_str()
       ->type_name("FORMAT");
   command

@@ -327,7 +327,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"mxfp8_e4m3", "fp32", "floor", "rne", 4}, Case{"mx6", "bf16", "floor", "sr:5", 8},
         Case{"e2m1@e8m0/3", "bf16", "ceil", "rne", 1}, Case{"e2m5:bias=2@e8m0/6x4", "bf16"},
         Case{"e4m2:bias=8@e8m0/4x3", "fp32", "floor", "sr:7", 2},
-        Case{"e3m2@e8m0/2x2", "bf16", "even", "rne", 4},
+        Case{"e3m2@e8m0/2x2", "bf16", "even", "rne", 4}, Case{"bm8", "bf16", "floor", "sr:8", 16},
         // scales that divide
         Case{"e2m1@e4m3/16*fp32/4"}, Case{"e2m1@e4m3/4x4*fp32/tensor", "bf16", "ceil", "rne", 4},
         Case{"nvfp4_ue5m3", "bf16", "floor", "sr:8"}, Case{"e4m3@fp32/8", "fp32"},
@@ -344,8 +344,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST_P(QuantizerUnit, IsTheDefinition) {
   const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
   Quantizer unit(spec);
-  const std::vector<float> values = blocks_of_every_kind(spec, 3000, 17);
-  EXPECT_GE(unit.check(values), 3000);
+  const int blocks = group_size(spec) > 256 ? 60 : 3000;
+  const std::vector<float> values = blocks_of_every_kind(spec, blocks, 17);
+  EXPECT_EQ(unit.check(values), blocks * group_size(spec));
 }
 
 TEST_P(QuantizerUnit, IsCleanUnderEveryLint) {

@@ -145,12 +145,12 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
   const int whole = f.block * f.tile_rows;
   const int lanes = lanes_of(spec);
-  const int most = std::min(kMostLanes, kMostBufferBits / spec.input.width());
-  if (lanes < 1 || lanes > kMostLanes)
-    throw ConfigError(
-        "lanes = {}: a quantiser unit takes 1 to {} values a beat; lanes must divide the {} of a "
-        "row of {}",
-        lanes, kMostLanes, f.block, text);
+  if (lanes < 1 || lanes > kMostLanes) {
+    int fits = kMostLanes;
+    while (f.block % fits != 0) --fits;
+    throw ConfigError("lanes = {}: a quantiser unit takes 1 to {} values a beat; try {} for {}",
+                      lanes, kMostLanes, fits, text);
+  }
   if (lanes != whole && f.block % lanes != 0)
     throw ConfigError("lanes = {}: must divide the {} values of a row of {}{}", lanes, f.block,
                       text,
@@ -158,12 +158,12 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   if (f.micro.bits > 0 && lanes % f.micro.block != 0)
     throw ConfigError("lanes = {}: must be a multiple of the second level's block, {}, of {}",
                       lanes, f.micro.block, text);
-  if (lanes != whole && whole > most)
+  if (lanes != whole && whole > kMostBufferBits / spec.input.width())
     throw ConfigError(
         "format = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
-        "keeps at most {}: try {}{}",
+        "keeps at most {}: try {}a smaller block",
         text, f.tile_rows, f.block, to_text(spec.input), std::int64_t{whole} * spec.input.width(),
-        kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "", "a smaller block");
+        kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "");
 }
 
 }  // namespace
@@ -262,6 +262,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
   if (wanted.structure != Structure{})
     throw ConfigError("arch = {}: structures are those of dot units; a quantiser has none",
                       to_text(wanted.structure));
+  validate(spec);
   Arch arch = wanted;
   arch.structure = plain_structure(arch.technology);
   const formats::BlockFormat& f = spec.format;
