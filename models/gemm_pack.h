@@ -42,7 +42,7 @@ struct Units {
   int bits = 0;                  // significant bits of a magnitude at most
   std::int64_t value[256] = {};  // by code, before the second level; 0 for NaN and Inf
   std::int64_t magnitude[256] = {};
-  bool nan[256] = {};            // by code: NaN
+  bool nan[256] = {};  // by code: NaN
   bool inf[256] = {};
   int tau_most = 0;  // value << (tau_most - tau)
 };
@@ -64,8 +64,8 @@ struct RowRange {
   bool nan = false;
   bool inf = false;
   bool empty = true;
-  int low = 0, high = 0;  // powers of two; what they mean is the way's business
-  int span = 0;           // bits of a chunk from its lowest to its highest, at most
+  int low = 0, high = 0;     // powers of two; what they mean is the way's business
+  int span = 0;              // bits of a chunk from its lowest to its highest, at most
   int least_span = 1 << 20;  // and at least
   bool scaled = false;
   int scale_low = 0, scale_high = 0;  // what a unit is worth

@@ -118,8 +118,7 @@ std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
   const ElementFormat& output = spec_.output;
   if (!plain(i, j)) {
     Flags flags = inf_flags(i, j);
-    if (a_.row[static_cast<size_t>(i)].nan || b_.row[static_cast<size_t>(j)].nan)
-      flags.nan = true;
+    if (a_.row[static_cast<size_t>(i)].nan || b_.row[static_cast<size_t>(j)].nan) flags.nan = true;
     // What a float accumulator holds.
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (std::isnan(value)) flags.nan = true;
@@ -162,8 +161,8 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
       sum += static_cast<Sum>(x[k]) * y[k];
     auto at = static_cast<size_t>(i * a_.chunks + c);
     auto bt = static_cast<size_t>(j * b_.chunks + c);
-    Wide t = widen(sum, static_cast<Wide*>(nullptr)) *
-             Wide(a_.significands[at] * b_.significands[bt]);
+    Wide t =
+        widen(sum, static_cast<Wide*>(nullptr)) * Wide(a_.significands[at] * b_.significands[bt]);
     int exponent = a_.exponents[at] + b_.exponents[bt];
     switch (spec.accumulator.kind) {
       case AccumulatorKind::kKulisch:

@@ -83,20 +83,13 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
                                                       : StepKind::kStochastic;
 }
 
-/// Significant bits that a scale adds to a product.
-int scale_bits(const formats::BlockFormat& format) {
-  return format.scale.kind == formats::ScaleKind::kMinifloat ? format.scale.minifloat.man_bits + 1
-                                                             : 0;
-}
-
 /// The scale of a chunk: a multiple of 2^low, at most 2^high.
 struct ChunkScale {
   double value = 0;
   int low = 0, high = 0;
 };
 /// False: NaN, and so is every result of the row.
-bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
-                 ChunkScale& scale) {
+bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, ChunkScale& scale) {
   if (!matrix.format.has_scale()) {
     scale = {1, 0, 0};
     return true;
@@ -131,9 +124,9 @@ class VectorGemm {
   static constexpr int kCols = vector_cols(kSource);
   static constexpr int kInWord = products_in_word(kSource);
   using Word = std::conditional_t<kSource == Source::kDoubles, double, std::int32_t>;
-  using Element = std::conditional_t<kSource == Source::kBytes, std::int8_t,
-                                     std::conditional_t<kSource == Source::kHalves, std::int16_t,
-                                                        double>>;
+  using Element =
+      std::conditional_t<kSource == Source::kBytes, std::int8_t,
+                         std::conditional_t<kSource == Source::kHalves, std::int16_t, double>>;
 
   VectorGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
              const Units& x, const Units& y, StepKind step, const StepFormat& format,
@@ -171,14 +164,15 @@ class VectorGemm {
       const std::int64_t q = task % columns_.panels, first = task / columns_.panels * kGroup;
       const std::int64_t last = std::min(first + kGroup, rows_.panels);
       std::vector<Tile> tiles(static_cast<size_t>(last - first));
-      for (std::int64_t p = first; p < last; ++p) begin(p, q, tiles[static_cast<size_t>(p - first)]);
+      for (std::int64_t p = first; p < last; ++p)
+        begin(p, q, tiles[static_cast<size_t>(p - first)]);
       for (std::int64_t c = 0; c < count(); c += slab())
         for (std::int64_t p = first; p < last; ++p)
           advance(p, q, c, std::min(slab(), count() - c), tiles[static_cast<size_t>(p - first)]);
       for (std::int64_t p = first; p < last; ++p)
         store(p, q, tiles[static_cast<size_t>(p - first)], result);
     });
-    result.way = kSource == Source::kDoubles ? "doubles" : "integers";
+    result.way = widest_way();
     return true;
   }
 
@@ -248,7 +242,9 @@ class VectorGemm {
     const bool nan_for_inf = spec_.specials == formats::SpecialsPolicy::kNan;
     for (size_t code = 0; code < 256; ++code) {
       table[code] = static_cast<Element>(units.value[code]);
-      special[code] = units.nan[code] || (units.inf[code] && nan_for_inf) ? 1 : units.inf[code] ? 2 : 0;
+      special[code] = units.nan[code] || (units.inf[code] && nan_for_inf) ? 1
+                      : units.inf[code]                                   ? 2
+                                                                          : 0;
     }
     const bool specials = has_nan(matrix.format.element);
     const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
@@ -287,7 +283,9 @@ class VectorGemm {
           if (units.tau_most > 0)
             for (int k = 0; k < chunk.count; ++k)
               elements[k] = static_cast<Element>(
-                  elements[k] * static_cast<Element>(std::int64_t{1} << (units.tau_most - matrix.micro(r, chunk.k + k))));
+                  elements[k] *
+                  static_cast<Element>(std::int64_t{1}
+                                       << (units.tau_most - matrix.micro(r, chunk.k + k))));
           std::fill(elements + chunk.count, elements + length, Element{0});
           // The OR of the magnitudes has the lowest bit and the highest of them all.
           std::uint64_t bits = 0;
@@ -325,7 +323,7 @@ class VectorGemm {
         } else if (any && of_chunk.value != 0) {
           scale = std::ldexp(of_chunk.value, units.known ? units.unit : 0);
           side.scales32.data()[at * kWidth + lane] = static_cast<float>(scale);
-          side.spans.data()[at * kWidth + lane] = high - low;
+          side.spans.data()[at * kWidth + lane] = high - low + of_chunk.high - of_chunk.low;
           range.take(low + of_chunk.low, high + of_chunk.high);
           const int unit = units.known ? units.unit : 0;
           range.take_scale(of_chunk.low + unit, of_chunk.high + unit);
@@ -345,11 +343,10 @@ class VectorGemm {
       double value = decode(format, matrix.code(r, chunk.k + k));
       if (!std::isfinite(value)) {
         (std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan ? range.nan
-                                                                               : range.inf) = true;
+                                                                              : range.inf) = true;
         value = 0;
       }
-      if (matrix.format.micro.bits > 0)
-        value = std::ldexp(value, -matrix.micro(r, chunk.k + k));
+      if (matrix.format.micro.bits > 0) value = std::ldexp(value, -matrix.micro(r, chunk.k + k));
       elements[k] = static_cast<Element>(value);
       const auto code = std::bit_cast<std::uint64_t>(value) & 0x7FFFFFFFFFFFFFFF;
       if (code == 0) continue;
@@ -371,14 +368,13 @@ class VectorGemm {
   bool choose_ways() {
     const int beat = ceil_log2(words_ * kInWord);
     const int all = ceil_log2(words_ * kInWord * count()) + growth();
-    const int scales = scale_bits(spec_.a) + scale_bits(spec_.b);
     const bool float_sums = kSource != Source::kDoubles && step_ == StepKind::kNearest32 &&
-                            scales == 0 && fits_float();
+                            power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b) &&
+                            fits_float();
     ways_.resize(static_cast<size_t>(rows_.panels * columns_.panels));
-    const bool accumulator_odd =
-        spec_.accumulator.kind != AccumulatorKind::kFloat ||
-        odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
-    span_limit_ = kDoubleBits - beat - scales;
+    const bool accumulator_odd = spec_.accumulator.kind != AccumulatorKind::kFloat ||
+                                 odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
+    span_limit_ = kDoubleBits - beat;
     std::int64_t solved = 0;
     for (std::int64_t p = 0; p < rows_.panels; ++p)
       for (std::int64_t q = 0; q < columns_.panels; ++q) {
@@ -400,25 +396,38 @@ class VectorGemm {
           way.step = StepKind::kFma32;
           continue;
         }
-        const bool sum = kSource != Source::kDoubles || x.span + y.span + beat <= kDoubleBits;
-        const bool term = sum && x.span + y.span + beat + scales <= kDoubleBits;
+        const bool term = x.span + y.span + beat <= kDoubleBits;
         const bool everything = term && high - low + all <= kDoubleBits;
         // Rests of a sum of T: each up to half a unit in its last place, all in a second double.
-        const bool rests =
-            high + all - kDoubleBits + ceil_log2(count()) - low <= kDoubleBits &&
-            odd_suffices(spec_.output, spec_.rounding);
+        const bool rests = high + all - kDoubleBits + ceil_log2(count()) - low <= kDoubleBits &&
+                           odd_suffices(spec_.output, spec_.rounding);
         const bool odd = step_ == StepKind::kAdd ? rests : accumulator_odd;
         if (everything)
           way.certainty = Certainty::kExact;
         else if (term && odd)
           way.certainty = Certainty::kOdd;
-        else if (odd && x.least_span + y.least_span + beat + scales <= kDoubleBits)
+        else if (odd && x.least_span + y.least_span + beat <= kDoubleBits)
           way.certainty = Certainty::kMixed;
         else
           way.certainty = Certainty::kChecked;
         needs_errors_ |= checks(way);
       }
     return solved * 4 <= rows_.panels * columns_.panels;
+  }
+
+  std::string_view widest_way() const {
+    constexpr std::string_view kInteger[] = {"integers:fma",     "integers:exact",
+                                             "integers:odd",     "integers:mixed",
+                                             "integers:checked", "integers:solved"};
+    constexpr std::string_view kDouble[] = {
+        "", "doubles:exact", "doubles:odd", "doubles:mixed", "doubles:checked", "doubles:solved"};
+    size_t widest = 0;
+    for (const Way& way : ways_)
+      widest = std::max<size_t>(widest, way.solved ? 5
+                                        : way.step == StepKind::kFma32
+                                            ? 0
+                                            : 1 + static_cast<size_t>(way.certainty));
+    return kSource == Source::kDoubles ? kDouble[widest] : kInteger[widest];
   }
 
   /// A beat's sum stays within binary32.
@@ -432,8 +441,8 @@ class VectorGemm {
   int growth() const {
     if (spec_.accumulator.kind != AccumulatorKind::kFloat) return 0;
     // (1 + 2^-m)^n < 2^(1.45 n 2^-m).
-    const double bits = std::ldexp(1.45 * static_cast<double>(count()),
-                                   -spec_.accumulator.format.man_bits);
+    const double bits =
+        std::ldexp(1.45 * static_cast<double>(count()), -spec_.accumulator.format.man_bits);
     return static_cast<int>(std::min(bits, 1e6)) + 1;
   }
 
@@ -552,7 +561,8 @@ class VectorGemm {
                             spec_.accumulator.format == spec_.output;
     const bool draws = rounding.stochastic() && !same_float;
     const bool checked_sum = step_ == StepKind::kAdd && checks(way);
-    if (way.step == StepKind::kAdd && (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed))
+    if (way.step == StepKind::kAdd &&
+        (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed))
       for (int i = 0; i < kResults; ++i) tile.acc[i] = odd_sum_of(tile.acc[i], tile.rest[i]);
     const std::int64_t n = columns_.matrix.rows, j0 = q * kCols;
     const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
@@ -573,8 +583,8 @@ class VectorGemm {
                     static_cast<size_t>(columns) * sizeof(std::uint32_t));
       } else if (way.step == StepKind::kFma32) {
         for (int c = 0; c < columns; ++c)
-          codes[c] = output_code(tile.acc32[r * kCols + c], same_float,
-                                 draws ? draw(i, j0 + c) : 0);
+          codes[c] =
+              output_code(tile.acc32[r * kCols + c], same_float, draws ? draw(i, j0 + c) : 0);
       } else if (checked_sum) {
         // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
         const double rounded = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
@@ -638,8 +648,7 @@ class VectorGemm {
 
   /// A float accumulator that overflowed to NaN.
   bool has_nan_results() const {
-    return spec_.accumulator.kind == AccumulatorKind::kFloat &&
-           !has_inf(spec_.accumulator.format);
+    return spec_.accumulator.kind == AccumulatorKind::kFloat && !has_inf(spec_.accumulator.format);
   }
   static void canonical_nans(std::uint32_t* codes, int count) {
     for (int c = 0; c < count; ++c)

@@ -196,9 +196,9 @@ void tile_add(const VectorTile& t) {
           hn::StoreU(next.sum, d, t.acc + at);
           hn::StoreU(hn::Add(hn::LoadU(d, t.rest + at), next.rest), d, t.rest + at);
           if constexpr (kCertainty == Certainty::kMixed)
-            hn::StoreU(hn::Add(hn::LoadU(d, t.doubt + at),
-                               term_error<kCertainty>(t, c, r, kCols, column)),
-                       d, t.doubt + at);
+            hn::StoreU(
+                hn::Add(hn::LoadU(d, t.doubt + at), term_error<kCertainty>(t, c, r, kCols, column)),
+                d, t.doubt + at);
         }
       });
     });
@@ -357,8 +357,7 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
       VD draw = hn::Zero(d);
       if constexpr (is_stochastic(kStep)) {
         const std::uint32_t* bits = t.draws + c * kVectorRows * kCols + at;
-        draw = hn::PromoteTo(
-            d, hn::LoadU(HalfI(), reinterpret_cast<const std::int32_t*>(bits)));
+        draw = hn::PromoteTo(d, hn::LoadU(HalfI(), reinterpret_cast<const std::int32_t*>(bits)));
         // Read as signed.
         draw = hn::Add(draw, hn::IfThenElseZero(hn::Lt(draw, hn::Zero(d)), hn::Set(d, 0x1p32)));
         draw = hn::MulAdd(draw, hn::Set(d, q.random_factor), hn::Set(d, q.random_offset));
@@ -381,8 +380,8 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
         const auto even = hn::RebindMask(d, hn::Eq(hn::And(bits, one), hn::Zero(u)));
         const auto outward =
             hn::Ge(hn::CopySign(hn::Set(d, 1.0), hn::Xor(both.rest, x)), hn::Zero(d));
-        const auto moved = hn::IfThenElse(hn::RebindMask(u, outward), hn::Add(bits, one),
-                                          hn::Sub(bits, one));
+        const auto moved =
+            hn::IfThenElse(hn::RebindMask(u, outward), hn::Add(bits, one), hn::Sub(bits, one));
         x = hn::IfThenElse(hn::And(inexact, even), hn::BitCast(d, moved), x);
       }
       if constexpr (kCertainty == Certainty::kMixed || kCertainty == Certainty::kChecked) {
@@ -442,8 +441,8 @@ void tile_by_certainty(Certainty certainty, const VectorTile& t) {
       return tile_from_memory<Sums, kStep, Certainty::kExact>(t);
     case Certainty::kOdd:
       // A window sees T alone.
-      return tile_from_memory<Sums, kStep,
-                              is_window(kStep) ? Certainty::kExact : Certainty::kOdd>(t);
+      return tile_from_memory < Sums, kStep,
+             is_window(kStep) ? Certainty::kExact : Certainty::kOdd > (t);
     case Certainty::kMixed:
       return tile_from_memory<Sums, kStep, Certainty::kMixed>(t);
     case Certainty::kChecked:

@@ -21,10 +21,10 @@ inline constexpr int kMostVectorCols = 64;
 
 /// How a beat value T = S * row_scale * column_scale joins the accumulator.
 enum class StepKind {
-  kAdd,           // acc + T, in binary64
-  kFma32,         // RNE_binary32(acc + T) in binary32; |S| <= 2^24; kBytes and kHalves
-  kNearest32,     // the same by binary64
-  kNearestEven,   // a float accumulator of any format, by its rounding
+  kAdd,          // acc + T, in binary64
+  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; kBytes and kHalves
+  kNearest32,    // the same by binary64
+  kNearestEven,  // a float accumulator of any format, by its rounding
   kNearestAway,
   kTowardsZero,
   kStochastic,         // SRFF and SRF
@@ -35,10 +35,10 @@ enum class StepKind {
 
 /// What is known of T and of acc + T.
 enum class Certainty {
-  kExact,  // binary64 holds both
-  kOdd,    // it holds T. The sum is rounded to odd, which a later rounding does not see; kAdd has
-           // a second accumulator for the rests
-  kMixed,  // T is as kOdd where row_span + column_span <= span_limit, else as kChecked
+  kExact,    // binary64 holds both
+  kOdd,      // it holds T. The sum is rounded to odd, which a later rounding does not see; kAdd has
+             // a second accumulator for the rests
+  kMixed,    // T is as kOdd where row_span + column_span <= span_limit, else as kChecked
   kChecked,  // T is known up to row_error * column_error. Where that could change the rounding,
              // `doubt` is set. kAdd: as kExact, and the caller bounds the error
 };
@@ -56,9 +56,9 @@ struct StepFormat {
   // random_offset >= random_range.
   double random_range = 0, random_factor = 0, random_offset = 0;
   // Window: acc is in units of the lowest bit.
-  double to_lowest = 0;              // T in those units
-  double half = 0;                   // 2^(width - 1)
-  double span = 0, from_span = 0;    // 2^width and its inverse
+  double to_lowest = 0;            // T in those units
+  double half = 0;                 // 2^(width - 1)
+  double span = 0, from_span = 0;  // 2^width and its inverse
 };
 
 /// A panel of rows against a panel of columns.
@@ -99,7 +99,6 @@ bool has_fast_bytes();
 
 /// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
 /// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.
-void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
-                std::uint32_t* draws);
+void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws);
 
 }  // namespace blockdot::models
