@@ -44,14 +44,19 @@ rtl_gen::QuantizerSpec spec_of(const Case& c) {
   return spec;
 }
 
+// Values along the reduction axis that stand together: a block's, or a beat's where the scale is
+// given or there is none.
+int length_of(const rtl_gen::QuantizerSpec& spec) {
+  return spec.format.block > 0 ? spec.format.block : lanes_of(spec);
+}
 int group_size(const rtl_gen::QuantizerSpec& spec) {
-  return spec.format.block * spec.format.tile_rows;
+  return length_of(spec) * spec.format.tile_rows;
 }
 
 // Blocks or tiles side by side along one matrix; the values of each stand together, row after row.
 std::vector<float> side_by_side(const rtl_gen::QuantizerSpec& spec,
                                 const std::vector<float>& values) {
-  const int block = spec.format.block, rows = spec.format.tile_rows;
+  const int block = length_of(spec), rows = spec.format.tile_rows;
   const size_t groups = values.size() / static_cast<size_t>(group_size(spec));
   std::vector<float> matrix(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -63,11 +68,14 @@ std::vector<float> side_by_side(const rtl_gen::QuantizerSpec& spec,
   return matrix;
 }
 
-QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec,
-                              const std::vector<float>& values) {
+// What a NaN or Inf does to a scale that others share is for who gives the scale to say: nothing,
+// or with `lost` it becomes NaN.
+QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                              bool lost) {
   formats::QuantizeOptions options;
   options.scale_rule = spec.rule;
   options.rounding = spec.rounding;
+  if (spec.format.block == 0 && !lost) options.specials = formats::BlockSpecials::kPerElement;
   const std::vector<float> matrix = side_by_side(spec, values);
   const int rows = spec.format.tile_rows;
   return quantize_by_definition(
@@ -83,10 +91,11 @@ class Quantizer {
   explicit Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Arch& arch = {})
       : spec_(spec), unit_(generate_quantizer(spec, arch)), model_(load()) {}
 
-  // What the unit makes of whole blocks of values; the outer scales are those of `wanted`.
+  // What the unit makes of whole blocks of values; outer and given scales are those of `wanted`.
   QuantizedMatrix run(const std::vector<float>& values, const QuantizedMatrix* wanted = nullptr) {
     const formats::BlockFormat& f = spec_.format;
-    const int size = group_size(spec_), lanes = lanes_of(spec_), beats = beats_of(spec_);
+    const int block = length_of(spec_), size = group_size(spec_), lanes = lanes_of(spec_),
+              beats = beats_of(spec_);
     const auto blocks = static_cast<std::int64_t>(values.size()) / size;
     const int w = spec_.input.width(), latency = unit_.report.latency;
     const size_t in_bytes = model_.input_bytes(), out_bytes = model_.output_bytes();
@@ -104,6 +113,9 @@ class Quantizer {
       if (f.has_outer())
         sim::put_bits(record, model_.input("outer_i"), 0, f.outer.scale.width(),
                       last ? wanted->outer_scales[wanted->outer_index(0, b * f.block)] : random());
+      if (f.block == 0 && f.has_scale())
+        sim::put_bits(record, model_.input("scale_i"), 0, f.scale.width(),
+                      b >= 0 ? wanted->scales[0] : random());
       for (int j = 0; j < lanes; ++j) {
         std::uint32_t code = b >= 0 ? std::bit_cast<std::uint32_t>(
                                           values[static_cast<size_t>(b * size + beat * lanes + j)])
@@ -135,11 +147,12 @@ class Quantizer {
     QuantizedMatrix q;
     q.format = f;
     q.rows = f.tile_rows;
-    q.length = q.padded_length = blocks * f.block;
+    q.length = q.padded_length = blocks * block;
     const int e = f.element.width();
     q.code_bytes = e <= 8 ? 1 : 2;
     q.codes.resize(values.size() * static_cast<size_t>(q.code_bytes));
-    q.scales.resize(static_cast<size_t>(blocks * f.tile_rows));
+    if (f.block > 0) q.scales.resize(static_cast<size_t>(blocks * f.tile_rows));
+    if (f.block == 0 && f.has_scale()) q.scales = wanted->scales;
     const formats::MicroExponent& micro = f.micro;
     for (std::int64_t b = 0; b < blocks; ++b) {
       for (int beat = 0; beat < beats; ++beat) {
@@ -152,13 +165,14 @@ class Quantizer {
         }
         for (int j = 0; j < lanes; ++j) {
           const int place = beat * lanes + j;
-          const std::int64_t row = place / f.block, k = b * f.block + place % f.block;
+          const std::int64_t row = place / block, k = b * block + place % block;
           const std::uint64_t code = read(record, "elements_o", j * e, e);
           for (int byte = 0; byte < q.code_bytes; ++byte)
             q.codes[static_cast<size_t>((row * q.length + k) * q.code_bytes + byte)] =
                 static_cast<std::uint8_t>(code >> (8 * byte));
-          q.scales[static_cast<size_t>(row * blocks + b)] =
-              static_cast<std::uint32_t>(read(record, "scale_o", 0, f.scale.width()));
+          if (f.block > 0)
+            q.scales[static_cast<size_t>(row * blocks + b)] =
+                static_cast<std::uint32_t>(read(record, "scale_o", 0, f.scale.width()));
         }
         for (int g = 0; micro.bits > 0 && g < lanes / micro.block; ++g)
           q.micros.push_back(
@@ -169,10 +183,10 @@ class Quantizer {
   }
 
   // Compares it with the definition; gives the number of codes compared.
-  std::int64_t check(const std::vector<float>& values) {
-    const QuantizedMatrix wanted = by_definition(spec_, values);
+  std::int64_t check(const std::vector<float>& values, bool lost = false) {
+    const QuantizedMatrix wanted = by_definition(spec_, values, lost);
     const QuantizedMatrix got = run(values, &wanted);
-    const int size = group_size(spec_), block = spec_.format.block;
+    const int size = group_size(spec_), block = length_of(spec_);
     EXPECT_EQ(got.scales.size(), wanted.scales.size());
     EXPECT_EQ(got.codes.size(), wanted.codes.size());
     EXPECT_EQ(got.micros.size(), wanted.micros.size());
@@ -224,15 +238,18 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
                                         std::uint64_t seed) {
   std::mt19937 random(static_cast<std::uint32_t>(seed));
   const formats::ElementFormat& element = spec.format.element;
-  std::uint32_t near = 127;
+  const bool far = !spec.format.has_outer() && (spec.format.block > 0 || !spec.format.has_scale());
+  std::uint32_t near = random() % 254 + 1;
   std::vector<float> values;
   for (int b = 0; b < blocks; ++b) {
     auto kind = random() % 11;
     std::uint32_t centre = random() % 254 + 1;
-    if (spec.format.has_outer()) {
-      if (b % 8 == 0) near = centre;
+    if (!far) {  // of one size under one scale
+      if (b % 8 == 0 && spec.format.block > 0) near = centre;
       centre = std::min(near + static_cast<std::uint32_t>(random() % 12), 254u);
-      if ((kind == 0 || kind == 4 || kind == 5) && random() % 8) kind = 10;
+      if ((kind == 0 || kind == 4 || kind == 5 || kind == 9) &&
+          (random() % 8 || spec.format.block == 0))
+        kind = 10;
     }
     const int lowest =
         random() % 2 ? static_cast<int>(centre) - 127 : static_cast<int>(random() % 4) - 129;
@@ -336,17 +353,33 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"int4:frac=0@u4/8*fp32/4", "fp32", "floor", "rtz"},
         Case{"sm3@u6/4*bf16/8", "bf16", "ceil"}, Case{"e2m1@e4m3/4*e8m0/8", "bf16", "floor", "rna"},
         // code books
-        Case{"nf4@fp32/4"}, Case{"nf4@bf16/8", "bf16", "floor", "rna", 2},
-        Case{"nf4@e8m0/4", "bf16", "rceil"}, Case{"dynamic8@fp32/2", "bf16", "floor", "rne", 1},
-        Case{"udynamic8@e4m3/2", "bf16", "floor", "rtz", 1}, Case{"binary@fp32/4", "bf16"}),
+        Case{"nf4@fp32/4"}, Case{"nf4@fp32/8", "fp32", "floor", "rtz"},
+        Case{"nf4@bf16/8", "bf16", "floor", "rna", 2}, Case{"nf4@e8m0/4", "bf16", "rceil"},
+        Case{"dynamic8@fp32/2", "bf16", "floor", "rne", 1},
+        Case{"udynamic8@e4m3/2", "bf16", "floor", "rtz", 1}, Case{"binary@fp32/4", "bf16"},
+        // a given scale, none
+        Case{"fp8_e4m3_tensor", "fp32", "floor", "rne", 4},
+        Case{"fp8_e5m2_tensor", "bf16", "floor", "sr:6", 3},
+        Case{"int8_row", "fp32", "floor", "rne", 4}, Case{"wage_e8", "fp32", "floor", "rna", 2},
+        Case{"nf4@bf16/row", "bf16", "floor", "rne", 5},
+        Case{"fp8_e4m3", "fp32", "floor", "rne", 4}, Case{"e5m2", "bf16", "floor", "rtz", 4},
+        Case{"fp8_e4m3fnuz", "fp32", "floor", "rne", 4}, Case{"fp16", "fp32", "floor", "sr:10", 2},
+        Case{"bf16", "fp32", "floor", "rne", 2}, Case{"e2m1", "fp32", "floor", "rne", 2},
+        Case{"int4:frac=2", "fp32", "floor", "sr:4", 2},
+        Case{"nf4@none", "fp32", "floor", "rne", 2}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(QuantizerUnit, IsTheDefinition) {
   const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
   Quantizer unit(spec);
-  const int blocks = group_size(spec) > 256 ? 60 : 3000;
-  const std::vector<float> values = blocks_of_every_kind(spec, blocks, 17);
-  EXPECT_EQ(unit.check(values), blocks * group_size(spec));
+  // A scale of a tensor is the same for a whole run.
+  const int runs = spec.format.block == 0 && spec.format.has_scale() ? 30 : 1;
+  const int blocks = group_size(spec) > 256 ? 60 : 3000 / runs;
+  for (int run = 0; run < runs; ++run) {
+    const std::vector<float> values =
+        blocks_of_every_kind(spec, blocks, static_cast<std::uint64_t>(17 + run));
+    EXPECT_EQ(unit.check(values, runs > 1 && run == 0), blocks * group_size(spec));
+  }
 }
 
 TEST_P(QuantizerUnit, IsCleanUnderEveryLint) {
@@ -428,9 +461,9 @@ TEST(QuantizerSchedules, ChangeNothing) {
 
 TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
   for (const Case& c :
-       {Case{"nf4_dq"}, Case{"bf16"}, Case{"e4m3@fp32/32*fp32/tensor"}, Case{"int8_row"},
-        Case{"e4m3@e5m2:finite/8"}, Case{"e4m3@fp32/8", "fp32", "amax"},
-        Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
+       {Case{"nf4_dq"}, Case{"tf32"}, Case{"e4m3", "fp32", "ceil"},
+        Case{"e4m3@fp32/32*fp32/tensor"}, Case{"e4m3@e5m2:finite/8"},
+        Case{"e4m3@fp32/8", "fp32", "amax"}, Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
         Case{"mxfp4_e2m1", "fp32", "floor", "rne", 5}, Case{"mx9", "fp32", "floor", "rne", 1},
         Case{"e4m3@e8m0/96x96"}, Case{"nf4", "fp32", "floor", "sr:4"}, Case{"mxfp4_e2m1", "fp16"},
         Case{"mxfp4_e2m1", "fp32", "optimal"}, Case{"mx9", "fp32", "ceil"},

@@ -89,18 +89,14 @@ constexpr int kExactBits = 52;
 
 void validate_scale(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
-  if (!f.has_scale() || f.span != formats::Span::kBlock)
-    throw ConfigError(
-        "format = {}: a quantiser unit takes scales of blocks and tiles, as in e4m3@e8m0/32; "
-        "`blockdot quantize` takes the others",
-        text);
+  if (!f.has_scale()) return;
   if (f.scale.kind == ScaleKind::kCodeBook || f.outer.mean)
     throw ConfigError(
         "format = {}: a quantiser unit takes scales e8m0, minifloat and uN; `blockdot quantize` "
         "takes code books and means",
         text);
   if (f.scale.kind == ScaleKind::kE8M0) return;
-  if (f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
+  if (f.block > 0 && f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
     throw ConfigError("format = {}: scale {} has no NaN for blocks that are not finite", text,
                       to_text(f.scale));
   if (f.has_outer() && f.outer.scale.kind == ScaleKind::kMinifloat &&
@@ -125,11 +121,15 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
 
 void validate_rule(const QuantizerSpec& spec) {
   const BlockFormat& f = spec.format;
+  if (f.block == 0 && spec.rule != ScaleRule::kFloor)
+    throw ConfigError("scale-rule = {}: {}; try floor", to_text(spec.rule),
+                      f.has_scale() ? "the scale of a row or a tensor is given on a port"
+                                    : to_text(f) + " has no scale");
   if (spec.rule == ScaleRule::kOptimal)
     throw ConfigError(
         "scale-rule = optimal: its search sums squared errors in binary64; a quantiser unit takes "
         "the other rules");
-  if (f.scale.kind != ScaleKind::kE8M0 && spec.rule != ScaleRule::kFloor &&
+  if (f.has_scale() && f.scale.kind != ScaleKind::kE8M0 && spec.rule != ScaleRule::kFloor &&
       spec.rule != ScaleRule::kCeil)
     throw ConfigError(
         "scale-rule = {}: is for scale e8m0; {} takes floor (amax / max to nearest) or ceil",
@@ -151,6 +151,7 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
     throw ConfigError("lanes = {}: a quantiser unit takes 1 to {} values a beat; try {} for {}",
                       lanes, kMostLanes, fits, text);
   }
+  if (f.block == 0) return;
   if (lanes != whole && f.block % lanes != 0)
     throw ConfigError("lanes = {}: must divide the {} values of a row of {}{}", lanes, f.block,
                       text,
@@ -168,9 +169,13 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
 
 }  // namespace
 
-int lanes_of(const QuantizerSpec& spec) { return spec.lanes > 0 ? spec.lanes : spec.format.block; }
+int lanes_of(const QuantizerSpec& spec) {
+  if (spec.lanes > 0) return spec.lanes;
+  return spec.format.block > 0 ? spec.format.block : 32;
+}
 
 int beats_of(const QuantizerSpec& spec) {
+  if (spec.format.block == 0) return 1;
   return spec.format.block * spec.format.tile_rows / lanes_of(spec);
 }
 
@@ -206,7 +211,7 @@ std::string to_text(const QuantizerSpec& spec) {
   std::string text =
       fmt::format("format={} input={} scale-rule={} rounding={}", to_text(spec.format),
                   to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
-  if (beats_of(spec) > 1) text += fmt::format(" lanes={}", lanes_of(spec));
+  if (lanes_of(spec) != spec.format.block) text += fmt::format(" lanes={}", lanes_of(spec));
   return text;
 }
 
@@ -253,7 +258,7 @@ Graph build_quantizer(const QuantizerSpec& spec) {
     output("last_o", beat.last);
   }
   output("elements_o", name(all(elements), "elements"));
-  output("scale_o", name(shared.code, "scale"));
+  if (shared.code) output("scale_o", name(*shared.code, "scale"));
   if (f.micro.bits > 0) output("micro_o", name(all(micros), "micro"));
   return g;
 }
@@ -268,10 +273,11 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
   const formats::BlockFormat& f = spec.format;
   UnitText text;
   const int lanes = lanes_of(spec), beats = beats_of(spec);
-  text.purpose = fmt::format("{} values {} a beat to blocks of {}.", lanes, to_text(spec.input),
-                             display_name(f));
+  text.purpose = fmt::format("{} values {} a beat to {}{}.", lanes, to_text(spec.input),
+                             f.block > 0 ? "blocks of " : "", display_name(f));
   text.spec = to_text(spec);
-  text.exact = f.scale.kind == ScaleKind::kE8M0
+  text.exact = f.block == 0 ? "every element is the exact quotient rounded once"
+               : f.scale.kind == ScaleKind::kE8M0
                    ? "the shared exponent is exact; every element is rounded once"
                    : "the scale is rounded once; every element is the exact quotient rounded once";
   text.meaning = [&](const std::string& port) -> std::string {
@@ -295,6 +301,10 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
     if (port == "elements_o")
       return fmt::format("{} codes {}, element j at bits [j*{} +: {}]", lanes, to_text(f.element),
                          f.element.width(), f.element.width());
+    if (port == "scale_i")
+      return fmt::format("the beat's scale, {} code{}; elements are zero under its NaN",
+                         to_text(f.scale),
+                         f.scale.kind == ScaleKind::kMinifloat ? " without its sign" : "");
     if (port == "scale_o")
       return f.scale.kind == ScaleKind::kE8M0
                  ? std::string("e8m0 code: 2^(code-127), 255 is NaN")
@@ -309,7 +319,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
     std::string line = fmt::format(
         "blockdot gen --unit quantizer --a '{}' --input {} --scale-rule {} --rounding {}",
         to_text(f), to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
-    if (beats > 1) line += fmt::format(" --lanes {}", lanes);
+    if (lanes != f.block) line += fmt::format(" --lanes {}", lanes);
     line += a.combinational ? " --combinational" : fmt::format(" --clock-ns {}", a.clock_ns);
     line += fmt::format(" --tech {}", to_text(a.technology));
     if (!a.combinational && a.schedule != ScheduleKind::kMinRegister)
