@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <random>
@@ -89,7 +90,9 @@ QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec, const std::vec
 class Quantizer {
  public:
   explicit Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Arch& arch = {})
-      : spec_(spec), unit_(generate_quantizer(spec, arch)), model_(load()) {}
+      : Quantizer(spec, generate_quantizer(spec, arch)) {}
+  Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Unit& unit)
+      : spec_(spec), unit_(unit), model_(load()) {}
 
   // What the unit makes of whole blocks of values; outer and given scales are those of `wanted`.
   QuantizedMatrix run(const std::vector<float>& values, const QuantizedMatrix* wanted = nullptr) {
@@ -98,6 +101,9 @@ class Quantizer {
               beats = beats_of(spec_);
     const auto blocks = static_cast<std::int64_t>(values.size()) / size;
     const int w = spec_.input.width(), latency = unit_.report.latency;
+    const bool has_reset =
+        std::any_of(unit_.report.ports.begin(), unit_.report.ports.end(),
+                    [](const rtl_gen::Port& port) { return port.name == "rst_ni"; });
     const size_t in_bytes = model_.input_bytes(), out_bytes = model_.output_bytes();
     std::vector<std::uint8_t> in, out;
     std::vector<std::int64_t> when;  // of each block's last beat
@@ -105,7 +111,7 @@ class Quantizer {
     const auto cycle = [&](std::int64_t b, int beat, bool valid = true) {
       in.resize(in.size() + in_bytes, 0);
       std::uint8_t* record = in.data() + in.size() - in_bytes;
-      sim::put_bits(record, model_.input("rst_ni"), 0, 1, 1);
+      if (has_reset) sim::put_bits(record, model_.input("rst_ni"), 0, 1, 1);
       sim::put_bits(record, model_.input("valid_i"), 0, 1, valid);
       if (beats > 1)
         sim::put_bits(record, model_.input("first_i"), 0, 1, valid ? beat == 0 : random() % 2);
@@ -186,27 +192,34 @@ class Quantizer {
   std::int64_t check(const std::vector<float>& values, bool lost = false) {
     const QuantizedMatrix wanted = by_definition(spec_, values, lost);
     const QuantizedMatrix got = run(values, &wanted);
-    const int size = group_size(spec_), block = length_of(spec_);
     EXPECT_EQ(got.scales.size(), wanted.scales.size());
     EXPECT_EQ(got.codes.size(), wanted.codes.size());
     EXPECT_EQ(got.micros.size(), wanted.micros.size());
+    const std::string text = difference(values, got, wanted);
+    EXPECT_EQ(text, "") << to_text(spec_);
+    return text.empty() ? got.rows * got.length : 0;
+  }
+
+  // The first code that is another one, or nothing.
+  std::string difference(const std::vector<float>& values, const QuantizedMatrix& got,
+                         const QuantizedMatrix& wanted) const {
+    const int size = group_size(spec_), block = length_of(spec_);
     for (std::int64_t r = 0; r < got.rows; ++r)
       for (std::int64_t k = 0; k < got.length; ++k) {
         if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&
             got.micro(r, k) == wanted.micro(r, k))
           continue;
-        std::string text;
+        std::string text =
+            fmt::format("value {} of row {} has code {} scale {} micro {}, wanted {} {} {}; block",
+                        k, r, got.code(r, k), got.scale(r, k), got.micro(r, k), wanted.code(r, k),
+                        wanted.scale(r, k), wanted.micro(r, k));
         for (std::int64_t i = k / block * size; i < (k / block + 1) * size; ++i)
           text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
         if (spec_.format.has_outer())
           text += fmt::format("; outer scale {}", wanted.outer_scales[wanted.outer_index(r, k)]);
-        ADD_FAILURE() << to_text(spec_) << ": value " << k << " of row " << r << " has code "
-                      << got.code(r, k) << " scale " << got.scale(r, k) << " micro "
-                      << got.micro(r, k) << ", wanted " << wanted.code(r, k) << " "
-                      << wanted.scale(r, k) << " " << wanted.micro(r, k) << "; block" << text;
-        return 0;
+        return text;
       }
-    return got.rows * got.length;
+    return "";
   }
 
   const rtl_gen::Unit& unit() const { return unit_; }
@@ -457,6 +470,46 @@ TEST(QuantizerSchedules, ChangeNothing) {
       const std::vector<float> values = blocks_of_every_kind(spec, 1000, 2);
       EXPECT_EQ(Quantizer(spec, arch).check(values), 1000 * group_size(spec)) << schedule;
     }
+}
+
+// Faults that the comparison has to find: the expression of one signal is another one.
+struct Fault {
+  const char* name;
+  Case unit;
+  const char* signal;
+  const char* expression;
+};
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+
+class QuantizerFaults : public ::testing::TestWithParam<Fault> {};
+const Case kTwoBeats{"e4m3@e8m0/4", "bf16", "floor", "rne", 2};
+const Case kQuotient{"e2m1@e4m3/4*fp32/4", "bf16"};
+INSTANTIATE_TEST_SUITE_P(
+    Seeded, QuantizerFaults,
+    ::testing::Values(
+        Fault{"the_first_beats_maximum_is_forgotten", kTwoBeats, "so_far", "in_max0_0"},
+        Fault{"the_next_blocks_maximum_comes_early", kTwoBeats, "amax", "so_far"},
+        Fault{"nan_and_inf_are_numbers", kTwoBeats, "finite", "1'b1"},
+        Fault{"the_rest_of_a_scales_quotient_is_lost", kQuotient, "scale_rest5", "26'd0"},
+        Fault{"a_group_takes_its_first_elements_step", {"mx6", "bf16"}, "g1_max0_0", "mag2"}),
+    [](const auto& p) { return p.param.name; });
+
+TEST_P(QuantizerFaults, AreFound) {
+  const rtl_gen::QuantizerSpec spec = spec_of(GetParam().unit);
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  rtl_gen::Unit unit = generate_quantizer(spec, arch);
+  const std::vector<float> values = blocks_of_every_kind(spec, 1000, 3);
+  const QuantizedMatrix wanted = by_definition(spec, values, false);
+  Quantizer right(spec, unit);
+  ASSERT_EQ(right.difference(values, right.run(values, &wanted), wanted), "");
+  const std::string head = fmt::format("  assign {} = ", GetParam().signal);
+  const size_t at = unit.verilog.find(head);
+  ASSERT_NE(at, std::string::npos) << unit.verilog;
+  const size_t from = at + head.size();
+  unit.verilog.replace(from, unit.verilog.find(';', from) - from, GetParam().expression);
+  Quantizer wrong(spec, unit);
+  EXPECT_NE(wrong.difference(values, wrong.run(values, &wanted), wanted), "");
 }
 
 TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
