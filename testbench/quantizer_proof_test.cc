@@ -45,19 +45,12 @@ rtl_gen::QuantizerSpec spec_of(const Case& c) {
   return spec;
 }
 
-// Values along the reduction axis that stand together: a block's, or a beat's where the scale is
-// given or there is none.
-int length_of(const rtl_gen::QuantizerSpec& spec) {
-  return spec.format.block > 0 ? spec.format.block : lanes_of(spec);
-}
-int group_size(const rtl_gen::QuantizerSpec& spec) {
-  return length_of(spec) * spec.format.tile_rows;
-}
+int group_size(const rtl_gen::QuantizerSpec& spec) { return row_of(spec) * spec.format.tile_rows; }
 
 // Blocks or tiles side by side along one matrix; the values of each stand together, row after row.
 std::vector<float> side_by_side(const rtl_gen::QuantizerSpec& spec,
                                 const std::vector<float>& values) {
-  const int block = length_of(spec), rows = spec.format.tile_rows;
+  const int block = row_of(spec), rows = spec.format.tile_rows;
   const size_t groups = values.size() / static_cast<size_t>(group_size(spec));
   std::vector<float> matrix(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -97,7 +90,7 @@ class Quantizer {
   // What the unit makes of whole blocks of values; outer and given scales are those of `wanted`.
   QuantizedMatrix run(const std::vector<float>& values, const QuantizedMatrix* wanted = nullptr) {
     const formats::BlockFormat& f = spec_.format;
-    const int block = length_of(spec_), size = group_size(spec_), lanes = lanes_of(spec_),
+    const int block = row_of(spec_), size = group_size(spec_), lanes = lanes_of(spec_),
               beats = beats_of(spec_);
     const auto blocks = static_cast<std::int64_t>(values.size()) / size;
     const int w = spec_.input.width(), latency = unit_.report.latency;
@@ -203,7 +196,7 @@ class Quantizer {
   // The first code that is another one, or nothing.
   std::string difference(const std::vector<float>& values, const QuantizedMatrix& got,
                          const QuantizedMatrix& wanted) const {
-    const int size = group_size(spec_), block = length_of(spec_);
+    const int size = group_size(spec_), block = row_of(spec_);
     for (std::int64_t r = 0; r < got.rows; ++r)
       for (std::int64_t k = 0; k < got.length; ++k) {
         if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&

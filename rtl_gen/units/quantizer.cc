@@ -113,7 +113,8 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
         "format = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
         "a quantiser unit takes narrower ones, as in e2m1@e4m3/16*fp32/tensor",
         text, scale, outer);
-  const int random = kExactBits - element - scale - outer;
+  const int below = spec.rounding.variant == formats::SrVariant::kSrff ? 0 : 1;
+  const int random = kExactBits - element - scale - outer - below;
   if (spec.rounding.stochastic() && spec.rounding.random_bits > random)
     throw ConfigError("rounding = {}: format {} takes at most {} random bits",
                       to_text(spec.rounding), text, random);
@@ -174,9 +175,12 @@ int lanes_of(const QuantizerSpec& spec) {
   return spec.format.block > 0 ? spec.format.block : 32;
 }
 
+int row_of(const QuantizerSpec& spec) {
+  return spec.format.block > 0 ? spec.format.block : lanes_of(spec);
+}
+
 int beats_of(const QuantizerSpec& spec) {
-  if (spec.format.block == 0) return 1;
-  return spec.format.block * spec.format.tile_rows / lanes_of(spec);
+  return row_of(spec) * spec.format.tile_rows / lanes_of(spec);
 }
 
 int buffer_bits(const QuantizerSpec& spec) {

@@ -29,6 +29,8 @@ struct QuantizerSpec {
 
 /// Values a beat: spec.lanes, or a row of the block, or 32 where there is no block.
 int lanes_of(const QuantizerSpec& spec);
+/// Values of a row of the block, or of a beat where there is no block.
+int row_of(const QuantizerSpec& spec);
 /// Beats a block or tile, row after row.
 int beats_of(const QuantizerSpec& spec);
 /// Bits of the values that wait for their scale; 0 where a block is one beat.
