@@ -10,6 +10,7 @@
 
 #include "formats/error.h"
 #include "formats/quantize.h"
+#include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/testing/simulate.h"
 #include "rtl_gen/units/quantizer.h"
 #include "sim/cosim/lockstep.h"
@@ -76,6 +77,28 @@ QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec, const std::vec
       spec.format,
       formats::row_major(matrix.data(), rows, static_cast<std::int64_t>(matrix.size()) / rows),
       options);
+}
+
+// The first code that is another one, or nothing.
+std::string difference(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                       const QuantizedMatrix& got, const QuantizedMatrix& wanted) {
+  const int size = group_size(spec), block = row_of(spec);
+  for (std::int64_t r = 0; r < got.rows; ++r)
+    for (std::int64_t k = 0; k < got.length; ++k) {
+      if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&
+          got.micro(r, k) == wanted.micro(r, k))
+        continue;
+      std::string text =
+          fmt::format("value {} of row {} has code {} scale {} micro {}, wanted {} {} {}; block", k,
+                      r, got.code(r, k), got.scale(r, k), got.micro(r, k), wanted.code(r, k),
+                      wanted.scale(r, k), wanted.micro(r, k));
+      for (std::int64_t i = k / block * size; i < (k / block + 1) * size; ++i)
+        text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
+      if (spec.format.has_outer())
+        text += fmt::format("; outer scale {}", wanted.outer_scales[wanted.outer_index(r, k)]);
+      return text;
+    }
+  return "";
 }
 
 // A unit that takes blocks one after the other, now and then with a bubble of garbage between beats
@@ -188,31 +211,9 @@ class Quantizer {
     EXPECT_EQ(got.scales.size(), wanted.scales.size());
     EXPECT_EQ(got.codes.size(), wanted.codes.size());
     EXPECT_EQ(got.micros.size(), wanted.micros.size());
-    const std::string text = difference(values, got, wanted);
+    const std::string text = difference(spec_, values, got, wanted);
     EXPECT_EQ(text, "") << to_text(spec_);
     return text.empty() ? got.rows * got.length : 0;
-  }
-
-  // The first code that is another one, or nothing.
-  std::string difference(const std::vector<float>& values, const QuantizedMatrix& got,
-                         const QuantizedMatrix& wanted) const {
-    const int size = group_size(spec_), block = row_of(spec_);
-    for (std::int64_t r = 0; r < got.rows; ++r)
-      for (std::int64_t k = 0; k < got.length; ++k) {
-        if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&
-            got.micro(r, k) == wanted.micro(r, k))
-          continue;
-        std::string text =
-            fmt::format("value {} of row {} has code {} scale {} micro {}, wanted {} {} {}; block",
-                        k, r, got.code(r, k), got.scale(r, k), got.micro(r, k), wanted.code(r, k),
-                        wanted.scale(r, k), wanted.micro(r, k));
-        for (std::int64_t i = k / block * size; i < (k / block + 1) * size; ++i)
-          text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
-        if (spec_.format.has_outer())
-          text += fmt::format("; outer scale {}", wanted.outer_scales[wanted.outer_index(r, k)]);
-        return text;
-      }
-    return "";
   }
 
   const rtl_gen::Unit& unit() const { return unit_; }
@@ -393,6 +394,95 @@ TEST_P(QuantizerUnit, IsCleanUnderEveryLint) {
   EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "");
 }
 
+// The graph before it becomes a pipeline, one beat after the other.
+QuantizedMatrix interpret(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                          const QuantizedMatrix& wanted) {
+  const formats::BlockFormat& f = spec.format;
+  const int row = row_of(spec), size = group_size(spec), lanes = lanes_of(spec);
+  const int beats = beats_of(spec), w = spec.input.width(), e = f.element.width();
+  rtl_gen::UnitInterpreter unit(build_quantizer(spec));
+  QuantizedMatrix q = wanted;
+  std::fill(q.codes.begin(), q.codes.end(), std::uint8_t{0});
+  q.micros.clear();
+  if (f.block > 0) std::fill(q.scales.begin(), q.scales.end(), 0u);
+  const auto set = [&](std::string_view port, std::uint64_t value) {
+    if (unit.has_input(port)) unit.set_input(unit.input_index(port), value);
+  };
+  const auto field = [&](std::string_view port, int lo, int width) {
+    const std::span<const std::uint64_t> limbs = unit.output(unit.output_index(port));
+    std::uint64_t value = 0;
+    for (int i = 0; i < width; ++i) {
+      const auto at = static_cast<size_t>(lo + i);
+      value |= (limbs[at / 64] >> (at % 64) & 1) << i;
+    }
+    return value;
+  };
+  const auto blocks = static_cast<std::int64_t>(values.size()) / size;
+  for (std::int64_t cycle = 0; cycle < (blocks + 1) * beats - 1; ++cycle) {
+    const std::int64_t in = cycle / beats, out = (cycle - beats + 1) / beats;
+    set("valid_i", in < blocks);
+    set("first_i", cycle % beats == 0);
+    if (in < blocks) {
+      std::vector<std::uint64_t> limbs(static_cast<size_t>((lanes * w + 63) / 64));
+      for (int j = 0; j < lanes; ++j) {
+        const auto at = static_cast<size_t>(cycle * lanes + j), bit = static_cast<size_t>(j * w);
+        const std::uint64_t code = std::bit_cast<std::uint32_t>(values[at]) >> (32 - w);
+        limbs[bit / 64] |= code << (bit % 64);
+      }
+      unit.set_input(unit.input_index("x_i"), limbs);
+      if (f.has_outer()) set("outer_i", wanted.outer_scales[wanted.outer_index(0, in * row)]);
+      if (f.block == 0 && f.has_scale()) set("scale_i", wanted.scales[0]);
+    }
+    unit.step();
+    if (cycle < beats - 1) continue;
+    for (int j = 0; j < lanes; ++j) {
+      const std::int64_t place = (cycle - beats + 1) % beats * lanes + j;
+      const std::int64_t at = place / row * q.length + out * row + place % row;
+      const std::uint64_t code = field("elements_o", j * e, e);
+      for (int byte = 0; byte < q.code_bytes; ++byte)
+        q.codes[static_cast<size_t>(at * q.code_bytes + byte)] =
+            static_cast<std::uint8_t>(code >> (8 * byte));
+      if (f.block > 0)
+        q.scales[static_cast<size_t>(place / row * blocks + out)] =
+            static_cast<std::uint32_t>(field("scale_o", 0, f.scale.width()));
+    }
+    for (int g = 0; f.micro.bits > 0 && g < lanes / f.micro.block; ++g)
+      q.micros.push_back(
+          static_cast<std::uint8_t>(field("micro_o", g * f.micro.bits, f.micro.bits)));
+  }
+  return q;
+}
+
+// Short blocks and small tiles of all formats of the catalogue that a unit takes.
+TEST(QuantizerGraph, IsTheDefinitionForEveryFormatUnderEveryRuleAndRounding) {
+  std::int64_t checked = 0, specs = 0;
+  for (const formats::CatalogueEntry& entry : formats::catalogue())
+    for (const std::string& rule : formats::scale_rule_names())
+      for (const char* rounding : {"rne", "rna", "rtz", "sr:5"}) {
+        rtl_gen::QuantizerSpec spec =
+            spec_of({entry.text.c_str(), specs % 2 ? "bf16" : "fp32", rule.c_str(), rounding});
+        formats::BlockFormat& f = spec.format;
+        if (f.block > 0) f.block = f.micro.bits > 0 ? 4 * f.micro.block : 4;
+        f.tile_rows = std::min(f.tile_rows, 2);
+        if (f.has_outer() && f.tile_rows == 1) f.outer = {f.outer.scale, formats::Span::kBlock, 4};
+        spec.lanes = f.block > 0 ? (specs % 3 == 0 ? f.block / 2 : 0) : 2;
+        try {
+          validate(spec);
+        } catch (const ConfigError&) {
+          continue;
+        }
+        const std::vector<float> values =
+            blocks_of_every_kind(spec, 200, static_cast<std::uint64_t>(specs));
+        const QuantizedMatrix wanted = by_definition(spec, values, false);
+        ASSERT_EQ(difference(spec, values, interpret(spec, values, wanted), wanted), "")
+            << to_text(spec);
+        checked += static_cast<std::int64_t>(values.size());
+        ++specs;
+      }
+  EXPECT_GT(specs, 700);
+  EXPECT_GT(checked, 100000);
+}
+
 // Every bfloat16 beside one of each exponent (and the borders of the rules): all ways in which an
 // element meets a scale.
 class EveryValue : public ::testing::TestWithParam<Case> {};
@@ -495,14 +585,14 @@ TEST_P(QuantizerFaults, AreFound) {
   const std::vector<float> values = blocks_of_every_kind(spec, 1000, 3);
   const QuantizedMatrix wanted = by_definition(spec, values, false);
   Quantizer right(spec, unit);
-  ASSERT_EQ(right.difference(values, right.run(values, &wanted), wanted), "");
+  ASSERT_EQ(difference(spec, values, right.run(values, &wanted), wanted), "");
   const std::string head = fmt::format("  assign {} = ", GetParam().signal);
   const size_t at = unit.verilog.find(head);
   ASSERT_NE(at, std::string::npos) << unit.verilog;
   const size_t from = at + head.size();
   unit.verilog.replace(from, unit.verilog.find(';', from) - from, GetParam().expression);
   Quantizer wrong(spec, unit);
-  EXPECT_NE(wrong.difference(values, wrong.run(values, &wanted), wanted), "");
+  EXPECT_NE(difference(spec, values, wrong.run(values, &wanted), wanted), "");
 }
 
 TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
