@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "formats/error.h"
@@ -66,16 +67,11 @@ std::vector<Fx> build_draws(Graph& g, int lanes, int r, const Fx& draw) {
   return draws;
 }
 
-// Bits of the odd part of a value's significand.
+// Bits of a positive value's significand, from its highest to its lowest one.
 int odd_bits(double value) {
-  int bits = 0;
-  for (auto whole = static_cast<std::int64_t>(std::ldexp(std::frexp(value, &bits), 53));;
-       whole /= 2)
-    if (whole % 2 != 0) {
-      bits = 0;
-      for (; whole > 0; whole /= 2) ++bits;
-      return bits;
-    }
+  int exponent;
+  const double significand = std::ldexp(std::frexp(value, &exponent), 53);
+  return 53 - std::countr_zero(static_cast<std::uint64_t>(significand));
 }
 
 int precision(const formats::ScaleFormat& scale) {
@@ -99,8 +95,7 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
   if (f.block > 0 && f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
     throw ConfigError("format = {}: scale {} has no NaN for blocks that are not finite", text,
                       to_text(f.scale));
-  if (f.has_outer() && f.outer.scale.kind == ScaleKind::kMinifloat &&
-      f.outer.scale.minifloat.special == formats::Special::kFinite)
+  if (f.has_outer() && !formats::has_nan(f.outer.scale))
     throw ConfigError("format = {}: outer scale {} has no NaN", text, to_text(f.outer.scale));
   const int outer = f.has_outer() ? precision(f.outer.scale) : 0;
   const int scale = precision(f.scale);
@@ -144,7 +139,7 @@ void validate_rule(const QuantizerSpec& spec) {
 
 void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
-  const int whole = f.block * f.tile_rows;
+  const std::int64_t whole = std::int64_t{f.block} * f.tile_rows;
   const int lanes = lanes_of(spec);
   if (lanes < 1 || lanes > kMostLanes) {
     int fits = kMostLanes;
@@ -164,7 +159,7 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
     throw ConfigError(
         "format = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
         "keeps at most {}: try {}a smaller block",
-        text, f.tile_rows, f.block, to_text(spec.input), std::int64_t{whole} * spec.input.width(),
+        text, f.tile_rows, f.block, to_text(spec.input), whole * spec.input.width(),
         kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "");
 }
 
