@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <random>
 
 #include "formats/error.h"
 #include "formats/quantize.h"
+#include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/testing/simulate.h"
 #include "rtl_gen/units/quantizer.h"
 #include "sim/cosim/lockstep.h"
@@ -44,14 +46,12 @@ rtl_gen::QuantizerSpec spec_of(const Case& c) {
   return spec;
 }
 
-int group_size(const rtl_gen::QuantizerSpec& spec) {
-  return spec.format.block * spec.format.tile_rows;
-}
+int group_size(const rtl_gen::QuantizerSpec& spec) { return row_of(spec) * spec.format.tile_rows; }
 
 // Blocks or tiles side by side along one matrix; the values of each stand together, row after row.
 std::vector<float> side_by_side(const rtl_gen::QuantizerSpec& spec,
                                 const std::vector<float>& values) {
-  const int block = spec.format.block, rows = spec.format.tile_rows;
+  const int block = row_of(spec), rows = spec.format.tile_rows;
   const size_t groups = values.size() / static_cast<size_t>(group_size(spec));
   std::vector<float> matrix(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
@@ -63,11 +63,14 @@ std::vector<float> side_by_side(const rtl_gen::QuantizerSpec& spec,
   return matrix;
 }
 
-QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec,
-                              const std::vector<float>& values) {
+// What a NaN or Inf does to a scale that others share is for who gives the scale to say: nothing,
+// or with `lost` it becomes NaN.
+QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                              bool lost) {
   formats::QuantizeOptions options;
   options.scale_rule = spec.rule;
   options.rounding = spec.rounding;
+  if (spec.format.block == 0 && !lost) options.specials = formats::BlockSpecials::kPerElement;
   const std::vector<float> matrix = side_by_side(spec, values);
   const int rows = spec.format.tile_rows;
   return quantize_by_definition(
@@ -76,19 +79,47 @@ QuantizedMatrix by_definition(const rtl_gen::QuantizerSpec& spec,
       options);
 }
 
+// The first code that is another one, or nothing.
+std::string difference(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                       const QuantizedMatrix& got, const QuantizedMatrix& wanted) {
+  const int size = group_size(spec), block = row_of(spec);
+  for (std::int64_t r = 0; r < got.rows; ++r)
+    for (std::int64_t k = 0; k < got.length; ++k) {
+      if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&
+          got.micro(r, k) == wanted.micro(r, k))
+        continue;
+      std::string text =
+          fmt::format("value {} of row {} has code {} scale {} micro {}, wanted {} {} {}; block", k,
+                      r, got.code(r, k), got.scale(r, k), got.micro(r, k), wanted.code(r, k),
+                      wanted.scale(r, k), wanted.micro(r, k));
+      for (std::int64_t i = k / block * size; i < (k / block + 1) * size; ++i)
+        text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
+      if (spec.format.has_outer())
+        text += fmt::format("; outer scale {}", wanted.outer_scales[wanted.outer_index(r, k)]);
+      return text;
+    }
+  return "";
+}
+
 // A unit that takes blocks one after the other, now and then with a bubble of garbage between beats
 // and, where a block has several, a block that breaks off.
 class Quantizer {
  public:
   explicit Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Arch& arch = {})
-      : spec_(spec), unit_(generate_quantizer(spec, arch)), model_(load()) {}
+      : Quantizer(spec, generate_quantizer(spec, arch)) {}
+  Quantizer(const rtl_gen::QuantizerSpec& spec, const rtl_gen::Unit& unit)
+      : spec_(spec), unit_(unit), model_(load()) {}
 
-  // What the unit makes of whole blocks of values; the outer scales are those of `wanted`.
+  // What the unit makes of whole blocks of values; outer and given scales are those of `wanted`.
   QuantizedMatrix run(const std::vector<float>& values, const QuantizedMatrix* wanted = nullptr) {
     const formats::BlockFormat& f = spec_.format;
-    const int size = group_size(spec_), lanes = lanes_of(spec_), beats = beats_of(spec_);
+    const int block = row_of(spec_), size = group_size(spec_), lanes = lanes_of(spec_),
+              beats = beats_of(spec_);
     const auto blocks = static_cast<std::int64_t>(values.size()) / size;
     const int w = spec_.input.width(), latency = unit_.report.latency;
+    const bool has_reset =
+        std::any_of(unit_.report.ports.begin(), unit_.report.ports.end(),
+                    [](const rtl_gen::Port& port) { return port.name == "rst_ni"; });
     const size_t in_bytes = model_.input_bytes(), out_bytes = model_.output_bytes();
     std::vector<std::uint8_t> in, out;
     std::vector<std::int64_t> when;  // of each block's last beat
@@ -96,7 +127,7 @@ class Quantizer {
     const auto cycle = [&](std::int64_t b, int beat, bool valid = true) {
       in.resize(in.size() + in_bytes, 0);
       std::uint8_t* record = in.data() + in.size() - in_bytes;
-      sim::put_bits(record, model_.input("rst_ni"), 0, 1, 1);
+      if (has_reset) sim::put_bits(record, model_.input("rst_ni"), 0, 1, 1);
       sim::put_bits(record, model_.input("valid_i"), 0, 1, valid);
       if (beats > 1)
         sim::put_bits(record, model_.input("first_i"), 0, 1, valid ? beat == 0 : random() % 2);
@@ -104,6 +135,9 @@ class Quantizer {
       if (f.has_outer())
         sim::put_bits(record, model_.input("outer_i"), 0, f.outer.scale.width(),
                       last ? wanted->outer_scales[wanted->outer_index(0, b * f.block)] : random());
+      if (f.block == 0 && f.has_scale())
+        sim::put_bits(record, model_.input("scale_i"), 0, f.scale.width(),
+                      b >= 0 ? wanted->scales[0] : random());
       for (int j = 0; j < lanes; ++j) {
         std::uint32_t code = b >= 0 ? std::bit_cast<std::uint32_t>(
                                           values[static_cast<size_t>(b * size + beat * lanes + j)])
@@ -135,11 +169,12 @@ class Quantizer {
     QuantizedMatrix q;
     q.format = f;
     q.rows = f.tile_rows;
-    q.length = q.padded_length = blocks * f.block;
+    q.length = q.padded_length = blocks * block;
     const int e = f.element.width();
     q.code_bytes = e <= 8 ? 1 : 2;
     q.codes.resize(values.size() * static_cast<size_t>(q.code_bytes));
-    q.scales.resize(static_cast<size_t>(blocks * f.tile_rows));
+    if (f.block > 0) q.scales.resize(static_cast<size_t>(blocks * f.tile_rows));
+    if (f.block == 0 && f.has_scale()) q.scales = wanted->scales;
     const formats::MicroExponent& micro = f.micro;
     for (std::int64_t b = 0; b < blocks; ++b) {
       for (int beat = 0; beat < beats; ++beat) {
@@ -152,13 +187,14 @@ class Quantizer {
         }
         for (int j = 0; j < lanes; ++j) {
           const int place = beat * lanes + j;
-          const std::int64_t row = place / f.block, k = b * f.block + place % f.block;
+          const std::int64_t row = place / block, k = b * block + place % block;
           const std::uint64_t code = read(record, "elements_o", j * e, e);
           for (int byte = 0; byte < q.code_bytes; ++byte)
             q.codes[static_cast<size_t>((row * q.length + k) * q.code_bytes + byte)] =
                 static_cast<std::uint8_t>(code >> (8 * byte));
-          q.scales[static_cast<size_t>(row * blocks + b)] =
-              static_cast<std::uint32_t>(read(record, "scale_o", 0, f.scale.width()));
+          if (f.block > 0)
+            q.scales[static_cast<size_t>(row * blocks + b)] =
+                static_cast<std::uint32_t>(read(record, "scale_o", 0, f.scale.width()));
         }
         for (int g = 0; micro.bits > 0 && g < lanes / micro.block; ++g)
           q.micros.push_back(
@@ -169,30 +205,15 @@ class Quantizer {
   }
 
   // Compares it with the definition; gives the number of codes compared.
-  std::int64_t check(const std::vector<float>& values) {
-    const QuantizedMatrix wanted = by_definition(spec_, values);
+  std::int64_t check(const std::vector<float>& values, bool lost = false) {
+    const QuantizedMatrix wanted = by_definition(spec_, values, lost);
     const QuantizedMatrix got = run(values, &wanted);
-    const int size = group_size(spec_), block = spec_.format.block;
     EXPECT_EQ(got.scales.size(), wanted.scales.size());
     EXPECT_EQ(got.codes.size(), wanted.codes.size());
     EXPECT_EQ(got.micros.size(), wanted.micros.size());
-    for (std::int64_t r = 0; r < got.rows; ++r)
-      for (std::int64_t k = 0; k < got.length; ++k) {
-        if (got.scale(r, k) == wanted.scale(r, k) && got.code(r, k) == wanted.code(r, k) &&
-            got.micro(r, k) == wanted.micro(r, k))
-          continue;
-        std::string text;
-        for (std::int64_t i = k / block * size; i < (k / block + 1) * size; ++i)
-          text += fmt::format(" {:a}", values[static_cast<size_t>(i)]);
-        if (spec_.format.has_outer())
-          text += fmt::format("; outer scale {}", wanted.outer_scales[wanted.outer_index(r, k)]);
-        ADD_FAILURE() << to_text(spec_) << ": value " << k << " of row " << r << " has code "
-                      << got.code(r, k) << " scale " << got.scale(r, k) << " micro "
-                      << got.micro(r, k) << ", wanted " << wanted.code(r, k) << " "
-                      << wanted.scale(r, k) << " " << wanted.micro(r, k) << "; block" << text;
-        return 0;
-      }
-    return got.rows * got.length;
+    const std::string text = difference(spec_, values, got, wanted);
+    EXPECT_EQ(text, "") << to_text(spec_);
+    return text.empty() ? got.rows * got.length : 0;
   }
 
   const rtl_gen::Unit& unit() const { return unit_; }
@@ -224,15 +245,18 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
                                         std::uint64_t seed) {
   std::mt19937 random(static_cast<std::uint32_t>(seed));
   const formats::ElementFormat& element = spec.format.element;
-  std::uint32_t near = 127;
+  const bool far = !spec.format.has_outer() && (spec.format.block > 0 || !spec.format.has_scale());
+  std::uint32_t near = random() % 254 + 1;
   std::vector<float> values;
   for (int b = 0; b < blocks; ++b) {
     auto kind = random() % 11;
     std::uint32_t centre = random() % 254 + 1;
-    if (spec.format.has_outer()) {
-      if (b % 8 == 0) near = centre;
+    if (!far) {  // of one size under one scale
+      if (b % 8 == 0 && spec.format.block > 0) near = centre;
       centre = std::min(near + static_cast<std::uint32_t>(random() % 12), 254u);
-      if ((kind == 0 || kind == 4 || kind == 5) && random() % 8) kind = 10;
+      if ((kind == 0 || kind == 4 || kind == 5 || kind == 9) &&
+          (random() % 8 || spec.format.block == 0))
+        kind = 10;
     }
     const int lowest =
         random() % 2 ? static_cast<int>(centre) - 127 : static_cast<int>(random() % 4) - 129;
@@ -336,22 +360,127 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"int4:frac=0@u4/8*fp32/4", "fp32", "floor", "rtz"},
         Case{"sm3@u6/4*bf16/8", "bf16", "ceil"}, Case{"e2m1@e4m3/4*e8m0/8", "bf16", "floor", "rna"},
         // code books
-        Case{"nf4@fp32/4"}, Case{"nf4@bf16/8", "bf16", "floor", "rna", 2},
-        Case{"nf4@e8m0/4", "bf16", "rceil"}, Case{"dynamic8@fp32/2", "bf16", "floor", "rne", 1},
-        Case{"udynamic8@e4m3/2", "bf16", "floor", "rtz", 1}, Case{"binary@fp32/4", "bf16"}),
+        Case{"nf4@fp32/4"}, Case{"nf4@fp32/8", "fp32", "floor", "rtz"},
+        Case{"nf4@bf16/8", "bf16", "floor", "rna", 2}, Case{"nf4@e8m0/4", "bf16", "rceil"},
+        Case{"dynamic8@fp32/2", "bf16", "floor", "rne", 1},
+        Case{"udynamic8@e4m3/2", "bf16", "floor", "rtz", 1}, Case{"binary@fp32/4", "bf16"},
+        // a given scale, none
+        Case{"fp8_e4m3_tensor", "fp32", "floor", "rne", 4},
+        Case{"fp8_e5m2_tensor", "bf16", "floor", "sr:6", 3},
+        Case{"int8_row", "fp32", "floor", "rne", 4}, Case{"wage_e8", "fp32", "floor", "rna", 2},
+        Case{"nf4@bf16/row", "bf16", "floor", "rne", 5},
+        Case{"fp8_e4m3", "fp32", "floor", "rne", 4}, Case{"e5m2", "bf16", "floor", "rtz", 4},
+        Case{"fp8_e4m3fnuz", "fp32", "floor", "rne", 4}, Case{"fp16", "fp32", "floor", "sr:10", 2},
+        Case{"bf16", "fp32", "floor", "rne", 2}, Case{"e2m1", "fp32", "floor", "rne", 2},
+        Case{"int4:frac=2", "fp32", "floor", "sr:4", 2},
+        Case{"nf4@none", "fp32", "floor", "rne", 2}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(QuantizerUnit, IsTheDefinition) {
   const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
   Quantizer unit(spec);
-  const int blocks = group_size(spec) > 256 ? 60 : 3000;
-  const std::vector<float> values = blocks_of_every_kind(spec, blocks, 17);
-  EXPECT_EQ(unit.check(values), blocks * group_size(spec));
+  // A scale of a tensor is the same for a whole run.
+  const int runs = spec.format.block == 0 && spec.format.has_scale() ? 30 : 1;
+  const int blocks = group_size(spec) > 256 ? 60 : 3000 / runs;
+  for (int run = 0; run < runs; ++run) {
+    const std::vector<float> values =
+        blocks_of_every_kind(spec, blocks, static_cast<std::uint64_t>(17 + run));
+    EXPECT_EQ(unit.check(values, runs > 1 && run == 0), blocks * group_size(spec));
+  }
 }
 
 TEST_P(QuantizerUnit, IsCleanUnderEveryLint) {
   const rtl_gen::Unit unit = generate_quantizer(spec_of(GetParam()), {});
   EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "");
+}
+
+// The graph before it becomes a pipeline, one beat after the other.
+QuantizedMatrix interpret(const rtl_gen::QuantizerSpec& spec, const std::vector<float>& values,
+                          const QuantizedMatrix& wanted) {
+  const formats::BlockFormat& f = spec.format;
+  const int row = row_of(spec), size = group_size(spec), lanes = lanes_of(spec);
+  const int beats = beats_of(spec), w = spec.input.width(), e = f.element.width();
+  rtl_gen::UnitInterpreter unit(build_quantizer(spec));
+  QuantizedMatrix q = wanted;
+  std::fill(q.codes.begin(), q.codes.end(), std::uint8_t{0});
+  q.micros.clear();
+  if (f.block > 0) std::fill(q.scales.begin(), q.scales.end(), 0u);
+  const auto set = [&](std::string_view port, std::uint64_t value) {
+    if (unit.has_input(port)) unit.set_input(unit.input_index(port), value);
+  };
+  const auto field = [&](std::string_view port, int lo, int width) {
+    const std::span<const std::uint64_t> limbs = unit.output(unit.output_index(port));
+    std::uint64_t value = 0;
+    for (int i = 0; i < width; ++i) {
+      const auto at = static_cast<size_t>(lo + i);
+      value |= (limbs[at / 64] >> (at % 64) & 1) << i;
+    }
+    return value;
+  };
+  const auto blocks = static_cast<std::int64_t>(values.size()) / size;
+  for (std::int64_t cycle = 0; cycle < (blocks + 1) * beats - 1; ++cycle) {
+    const std::int64_t in = cycle / beats, out = (cycle - beats + 1) / beats;
+    set("valid_i", in < blocks);
+    set("first_i", cycle % beats == 0);
+    if (in < blocks) {
+      std::vector<std::uint64_t> limbs(static_cast<size_t>((lanes * w + 63) / 64));
+      for (int j = 0; j < lanes; ++j) {
+        const auto at = static_cast<size_t>(cycle * lanes + j), bit = static_cast<size_t>(j * w);
+        const std::uint64_t code = std::bit_cast<std::uint32_t>(values[at]) >> (32 - w);
+        limbs[bit / 64] |= code << (bit % 64);
+      }
+      unit.set_input(unit.input_index("x_i"), limbs);
+      if (f.has_outer()) set("outer_i", wanted.outer_scales[wanted.outer_index(0, in * row)]);
+      if (f.block == 0 && f.has_scale()) set("scale_i", wanted.scales[0]);
+    }
+    unit.step();
+    if (cycle < beats - 1) continue;
+    for (int j = 0; j < lanes; ++j) {
+      const std::int64_t place = (cycle - beats + 1) % beats * lanes + j;
+      const std::int64_t at = place / row * q.length + out * row + place % row;
+      const std::uint64_t code = field("elements_o", j * e, e);
+      for (int byte = 0; byte < q.code_bytes; ++byte)
+        q.codes[static_cast<size_t>(at * q.code_bytes + byte)] =
+            static_cast<std::uint8_t>(code >> (8 * byte));
+      if (f.block > 0)
+        q.scales[static_cast<size_t>(place / row * blocks + out)] =
+            static_cast<std::uint32_t>(field("scale_o", 0, f.scale.width()));
+    }
+    for (int g = 0; f.micro.bits > 0 && g < lanes / f.micro.block; ++g)
+      q.micros.push_back(
+          static_cast<std::uint8_t>(field("micro_o", g * f.micro.bits, f.micro.bits)));
+  }
+  return q;
+}
+
+// Short blocks and small tiles of all formats of the catalogue that a unit takes.
+TEST(QuantizerGraph, IsTheDefinitionForEveryFormatUnderEveryRuleAndRounding) {
+  std::int64_t checked = 0, specs = 0;
+  for (const formats::CatalogueEntry& entry : formats::catalogue())
+    for (const std::string& rule : formats::scale_rule_names())
+      for (const char* rounding : {"rne", "rna", "rtz", "sr:5"}) {
+        rtl_gen::QuantizerSpec spec =
+            spec_of({entry.text.c_str(), specs % 2 ? "bf16" : "fp32", rule.c_str(), rounding});
+        formats::BlockFormat& f = spec.format;
+        if (f.block > 0) f.block = f.micro.bits > 0 ? 4 * f.micro.block : 4;
+        f.tile_rows = std::min(f.tile_rows, 2);
+        if (f.has_outer() && f.tile_rows == 1) f.outer = {f.outer.scale, formats::Span::kBlock, 4};
+        spec.lanes = f.block > 0 ? (specs % 3 == 0 ? f.block / 2 : 0) : 2;
+        try {
+          validate(spec);
+        } catch (const ConfigError&) {
+          continue;
+        }
+        const std::vector<float> values =
+            blocks_of_every_kind(spec, 200, static_cast<std::uint64_t>(specs));
+        const QuantizedMatrix wanted = by_definition(spec, values, false);
+        ASSERT_EQ(difference(spec, values, interpret(spec, values, wanted), wanted), "")
+            << to_text(spec);
+        checked += static_cast<std::int64_t>(values.size());
+        ++specs;
+      }
+  EXPECT_GT(specs, 700);
+  EXPECT_GT(checked, 100000);
 }
 
 // Every bfloat16 beside one of each exponent (and the borders of the rules): all ways in which an
@@ -426,11 +555,51 @@ TEST(QuantizerSchedules, ChangeNothing) {
     }
 }
 
+// Faults that the comparison has to find: the expression of one signal is another one.
+struct Fault {
+  const char* name;
+  Case unit;
+  const char* signal;
+  const char* expression;
+};
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+
+class QuantizerFaults : public ::testing::TestWithParam<Fault> {};
+const Case kTwoBeats{"e4m3@e8m0/4", "bf16", "floor", "rne", 2};
+const Case kQuotient{"e2m1@e4m3/4*fp32/4", "bf16"};
+INSTANTIATE_TEST_SUITE_P(
+    Seeded, QuantizerFaults,
+    ::testing::Values(
+        Fault{"the_first_beats_maximum_is_forgotten", kTwoBeats, "so_far", "in_max0_0"},
+        Fault{"the_next_blocks_maximum_comes_early", kTwoBeats, "amax", "so_far"},
+        Fault{"nan_and_inf_are_numbers", kTwoBeats, "finite", "1'b1"},
+        Fault{"the_rest_of_a_scales_quotient_is_lost", kQuotient, "scale_rest5", "26'd0"},
+        Fault{"a_group_takes_its_first_elements_step", {"mx6", "bf16"}, "g1_max0_0", "mag2"}),
+    [](const auto& p) { return p.param.name; });
+
+TEST_P(QuantizerFaults, AreFound) {
+  const rtl_gen::QuantizerSpec spec = spec_of(GetParam().unit);
+  rtl_gen::Arch arch;
+  arch.combinational = true;
+  rtl_gen::Unit unit = generate_quantizer(spec, arch);
+  const std::vector<float> values = blocks_of_every_kind(spec, 1000, 3);
+  const QuantizedMatrix wanted = by_definition(spec, values, false);
+  Quantizer right(spec, unit);
+  ASSERT_EQ(difference(spec, values, right.run(values, &wanted), wanted), "");
+  const std::string head = fmt::format("  assign {} = ", GetParam().signal);
+  const size_t at = unit.verilog.find(head);
+  ASSERT_NE(at, std::string::npos) << unit.verilog;
+  const size_t from = at + head.size();
+  unit.verilog.replace(from, unit.verilog.find(';', from) - from, GetParam().expression);
+  Quantizer wrong(spec, unit);
+  EXPECT_NE(difference(spec, values, wrong.run(values, &wanted), wanted), "");
+}
+
 TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
   for (const Case& c :
-       {Case{"nf4_dq"}, Case{"bf16"}, Case{"e4m3@fp32/32*fp32/tensor"}, Case{"int8_row"},
-        Case{"e4m3@e5m2:finite/8"}, Case{"e4m3@fp32/8", "fp32", "amax"},
-        Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
+       {Case{"nf4_dq"}, Case{"tf32"}, Case{"e4m3", "fp32", "ceil"},
+        Case{"e4m3@fp32/32*fp32/tensor"}, Case{"e4m3@e5m2:finite/8"},
+        Case{"e4m3@fp32/8", "fp32", "amax"}, Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
         Case{"mxfp4_e2m1", "fp32", "floor", "rne", 5}, Case{"mx9", "fp32", "floor", "rne", 1},
         Case{"e4m3@e8m0/96x96"}, Case{"nf4", "fp32", "floor", "sr:4"}, Case{"mxfp4_e2m1", "fp16"},
         Case{"mxfp4_e2m1", "fp32", "optimal"}, Case{"mx9", "fp32", "ceil"},

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "formats/error.h"
@@ -66,16 +67,11 @@ std::vector<Fx> build_draws(Graph& g, int lanes, int r, const Fx& draw) {
   return draws;
 }
 
-// Bits of the odd part of a value's significand.
+// Bits of a positive value's significand, from its highest to its lowest one.
 int odd_bits(double value) {
-  int bits = 0;
-  for (auto whole = static_cast<std::int64_t>(std::ldexp(std::frexp(value, &bits), 53));;
-       whole /= 2)
-    if (whole % 2 != 0) {
-      bits = 0;
-      for (; whole > 0; whole /= 2) ++bits;
-      return bits;
-    }
+  int exponent;
+  const double significand = std::ldexp(std::frexp(value, &exponent), 53);
+  return 53 - std::countr_zero(static_cast<std::uint64_t>(significand));
 }
 
 int precision(const formats::ScaleFormat& scale) {
@@ -89,22 +85,17 @@ constexpr int kExactBits = 52;
 
 void validate_scale(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
-  if (!f.has_scale() || f.span != formats::Span::kBlock)
-    throw ConfigError(
-        "format = {}: a quantiser unit takes scales of blocks and tiles, as in e4m3@e8m0/32; "
-        "`blockdot quantize` takes the others",
-        text);
+  if (!f.has_scale()) return;
   if (f.scale.kind == ScaleKind::kCodeBook || f.outer.mean)
     throw ConfigError(
         "format = {}: a quantiser unit takes scales e8m0, minifloat and uN; `blockdot quantize` "
         "takes code books and means",
         text);
   if (f.scale.kind == ScaleKind::kE8M0) return;
-  if (f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
+  if (f.block > 0 && f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
     throw ConfigError("format = {}: scale {} has no NaN for blocks that are not finite", text,
                       to_text(f.scale));
-  if (f.has_outer() && f.outer.scale.kind == ScaleKind::kMinifloat &&
-      f.outer.scale.minifloat.special == formats::Special::kFinite)
+  if (f.has_outer() && !formats::has_nan(f.outer.scale))
     throw ConfigError("format = {}: outer scale {} has no NaN", text, to_text(f.outer.scale));
   const int outer = f.has_outer() ? precision(f.outer.scale) : 0;
   const int scale = precision(f.scale);
@@ -117,7 +108,8 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
         "format = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
         "a quantiser unit takes narrower ones, as in e2m1@e4m3/16*fp32/tensor",
         text, scale, outer);
-  const int random = kExactBits - element - scale - outer;
+  const int below = spec.rounding.variant == formats::SrVariant::kSrff ? 0 : 1;
+  const int random = kExactBits - element - scale - outer - below;
   if (spec.rounding.stochastic() && spec.rounding.random_bits > random)
     throw ConfigError("rounding = {}: format {} takes at most {} random bits",
                       to_text(spec.rounding), text, random);
@@ -125,11 +117,15 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
 
 void validate_rule(const QuantizerSpec& spec) {
   const BlockFormat& f = spec.format;
+  if (f.block == 0 && spec.rule != ScaleRule::kFloor)
+    throw ConfigError("scale-rule = {}: {}; try floor", to_text(spec.rule),
+                      f.has_scale() ? "the scale of a row or a tensor is given on a port"
+                                    : to_text(f) + " has no scale");
   if (spec.rule == ScaleRule::kOptimal)
     throw ConfigError(
         "scale-rule = optimal: its search sums squared errors in binary64; a quantiser unit takes "
         "the other rules");
-  if (f.scale.kind != ScaleKind::kE8M0 && spec.rule != ScaleRule::kFloor &&
+  if (f.has_scale() && f.scale.kind != ScaleKind::kE8M0 && spec.rule != ScaleRule::kFloor &&
       spec.rule != ScaleRule::kCeil)
     throw ConfigError(
         "scale-rule = {}: is for scale e8m0; {} takes floor (amax / max to nearest) or ceil",
@@ -143,7 +139,7 @@ void validate_rule(const QuantizerSpec& spec) {
 
 void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
-  const int whole = f.block * f.tile_rows;
+  const std::int64_t whole = std::int64_t{f.block} * f.tile_rows;
   const int lanes = lanes_of(spec);
   if (lanes < 1 || lanes > kMostLanes) {
     int fits = kMostLanes;
@@ -151,6 +147,7 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
     throw ConfigError("lanes = {}: a quantiser unit takes 1 to {} values a beat; try {} for {}",
                       lanes, kMostLanes, fits, text);
   }
+  if (f.block == 0) return;
   if (lanes != whole && f.block % lanes != 0)
     throw ConfigError("lanes = {}: must divide the {} values of a row of {}{}", lanes, f.block,
                       text,
@@ -162,16 +159,23 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
     throw ConfigError(
         "format = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
         "keeps at most {}: try {}a smaller block",
-        text, f.tile_rows, f.block, to_text(spec.input), std::int64_t{whole} * spec.input.width(),
+        text, f.tile_rows, f.block, to_text(spec.input), whole * spec.input.width(),
         kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "");
 }
 
 }  // namespace
 
-int lanes_of(const QuantizerSpec& spec) { return spec.lanes > 0 ? spec.lanes : spec.format.block; }
+int lanes_of(const QuantizerSpec& spec) {
+  if (spec.lanes > 0) return spec.lanes;
+  return spec.format.block > 0 ? spec.format.block : 32;
+}
+
+int row_of(const QuantizerSpec& spec) {
+  return spec.format.block > 0 ? spec.format.block : lanes_of(spec);
+}
 
 int beats_of(const QuantizerSpec& spec) {
-  return spec.format.block * spec.format.tile_rows / lanes_of(spec);
+  return row_of(spec) * spec.format.tile_rows / lanes_of(spec);
 }
 
 int buffer_bits(const QuantizerSpec& spec) {
@@ -206,7 +210,7 @@ std::string to_text(const QuantizerSpec& spec) {
   std::string text =
       fmt::format("format={} input={} scale-rule={} rounding={}", to_text(spec.format),
                   to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
-  if (beats_of(spec) > 1) text += fmt::format(" lanes={}", lanes_of(spec));
+  if (lanes_of(spec) != spec.format.block) text += fmt::format(" lanes={}", lanes_of(spec));
   return text;
 }
 
@@ -253,7 +257,7 @@ Graph build_quantizer(const QuantizerSpec& spec) {
     output("last_o", beat.last);
   }
   output("elements_o", name(all(elements), "elements"));
-  output("scale_o", name(shared.code, "scale"));
+  if (shared.code) output("scale_o", name(*shared.code, "scale"));
   if (f.micro.bits > 0) output("micro_o", name(all(micros), "micro"));
   return g;
 }
@@ -268,10 +272,11 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
   const formats::BlockFormat& f = spec.format;
   UnitText text;
   const int lanes = lanes_of(spec), beats = beats_of(spec);
-  text.purpose = fmt::format("{} values {} a beat to blocks of {}.", lanes, to_text(spec.input),
-                             display_name(f));
+  text.purpose = fmt::format("{} values {} a beat to {}{}.", lanes, to_text(spec.input),
+                             f.block > 0 ? "blocks of " : "", display_name(f));
   text.spec = to_text(spec);
-  text.exact = f.scale.kind == ScaleKind::kE8M0
+  text.exact = f.block == 0 ? "every element is the exact quotient rounded once"
+               : f.scale.kind == ScaleKind::kE8M0
                    ? "the shared exponent is exact; every element is rounded once"
                    : "the scale is rounded once; every element is the exact quotient rounded once";
   text.meaning = [&](const std::string& port) -> std::string {
@@ -295,6 +300,10 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
     if (port == "elements_o")
       return fmt::format("{} codes {}, element j at bits [j*{} +: {}]", lanes, to_text(f.element),
                          f.element.width(), f.element.width());
+    if (port == "scale_i")
+      return fmt::format("the beat's scale, {} code{}; elements are zero under its NaN",
+                         to_text(f.scale),
+                         f.scale.kind == ScaleKind::kMinifloat ? " without its sign" : "");
     if (port == "scale_o")
       return f.scale.kind == ScaleKind::kE8M0
                  ? std::string("e8m0 code: 2^(code-127), 255 is NaN")
@@ -309,7 +318,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
     std::string line = fmt::format(
         "blockdot gen --unit quantizer --a '{}' --input {} --scale-rule {} --rounding {}",
         to_text(f), to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
-    if (beats > 1) line += fmt::format(" --lanes {}", lanes);
+    if (lanes != f.block) line += fmt::format(" --lanes {}", lanes);
     line += a.combinational ? " --combinational" : fmt::format(" --clock-ns {}", a.clock_ns);
     line += fmt::format(" --tech {}", to_text(a.technology));
     if (!a.combinational && a.schedule != ScheduleKind::kMinRegister)

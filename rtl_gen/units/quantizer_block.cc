@@ -47,6 +47,7 @@ Beat gather(Graph& g, const QuantizerSpec& spec) {
   const Fx valid = control(input(g, "valid_i", 1));
   const Fx first = beats > 1 ? input(g, "first_i", 1) : constant(g, 1);
   const Fx x = input(g, "x_i", lanes * width);
+  const bool alone = f.block == 0;  // no block: a scale is given, or there is none
   const std::optional<Fx> outer =
       f.has_outer() ? std::optional(input(g, "outer_i", f.outer.scale.width())) : std::nullopt;
 
@@ -72,6 +73,10 @@ Beat gather(Graph& g, const QuantizerSpec& spec) {
     out.valid = valid;
     out.first = out.last = constant(g, 1);
     out.values = split_all(x);
+    if (alone) {
+      if (f.has_scale()) out.scale = input(g, "scale_i", f.scale.width());
+      return out;
+    }
     out.group_max = group_maxima(out.values);
     out.amax = name(largest(out.group_max, "block"), "amax");
     if (outer) out.outer = *outer;

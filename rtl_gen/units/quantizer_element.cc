@@ -2,8 +2,8 @@
 // over any other scale a restoring division gives the digits that the rounding reads and whether
 // anything is left, so that the rounding is that of the exact quotient.
 //
-// A code of a book is found bit by bit, from the top: bit by bit the threshold between the codes
-// below and above, times the scale, is compared with x, exactly.
+// A code of a book is found bit by bit, from the top: the threshold between the codes below and
+// above, times the scale, is compared with x, exactly.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,6 @@
 #include "formats/error.h"
 #include "rtl_gen/units/divide.h"
 #include "rtl_gen/units/quantizer_parts.h"
-#include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen::quantizer {
 
@@ -49,6 +48,24 @@ Fx with_sign(const ElementFormat& element, const Fx& sign, Fx code) {
   BLOCKDOT_CHECK(false, "a code book has no magnitudes");
 }
 
+// NaN and Inf of single values, where no block is lost to them: Inf becomes Inf, else NaN, else
+// the largest; without a scale so do values that overflow, but under rtz.
+Fx with_specials(const QuantizerSpec& spec, const Value& x, const Fx& overflow, const Fx& code) {
+  Graph& g = *code.graph;
+  const ElementFormat& element = spec.format.element;
+  const Fx infinity = constant(g, formats::inf_code(spec.input));
+  const Fx nan = less(infinity, x.code);
+  if (!formats::has_nan(element)) return mux(nan, constant(g, 0), code);
+  Fx beyond = equal(x.code, infinity);
+  if (!spec.format.has_scale() && spec.rounding.mode != RoundingMode::kRtz)
+    beyond = or_(beyond, and_(overflow, not_(nan)));
+  const Fx nan_code = constant(g, formats::nan_code(element));
+  if (!formats::has_inf(element)) return mux(or_(nan, beyond), nan_code, code);
+  const Fx inf_code =
+      cat({x.sign, bits(constant(g, formats::inf_code(element)), 0, element.width() - 1)});
+  return mux(nan, nan_code, mux(beyond, inf_code, code));
+}
+
 Fx encode_number(const QuantizerSpec& spec, const Value& x, const SharedScale& scale,
                  const Fx& random, int lane) {
   Graph& g = *x.code.graph;
@@ -68,8 +85,9 @@ Fx encode_number(const QuantizerSpec& spec, const Value& x, const SharedScale& s
     // lowest exponent.
     most = std::max(Int(emax + 1), Int(1 - spec.input.bias - scale.exponent.lo));
     // amax / 2^exponent lies below 4 * 2^emax but where the exponent is cut at 127: no rule wants
-    // more for elements that reach 1/2.
-    if (emax >= -1) unrounded.exponent = assume(unrounded.exponent, unrounded.exponent.lo, most);
+    // more for elements that reach 1/2. A given scale may be any.
+    if (emax >= -1 && spec.format.block > 0)
+      unrounded.exponent = assume(unrounded.exponent, unrounded.exponent.lo, most);
   } else {
     Float number = to_float(spec.input, x.code, prefix);
     int zeros = 1;  // that the quotient may begin with
@@ -85,7 +103,9 @@ Fx encode_number(const QuantizerSpec& spec, const Value& x, const SharedScale& s
     unrounded = {q.digits, sub(number.exponent, scale.exponent), q.rest};
     most = emax + 1 + zeros;
   }
-  return with_sign(element, x.sign, round_to(grid, spec.rounding, unrounded, most, random, prefix));
+  const Rounded rounded = round_to(grid, spec.rounding, unrounded, most, random, prefix);
+  const Fx code = with_sign(element, x.sign, rounded.code);
+  return spec.format.block > 0 ? code : with_specials(spec, x, rounded.overflow, code);
 }
 
 // Codes from c on are those of x > value, or x >= value where it is not strict.
@@ -150,19 +170,32 @@ Fx encode_book(const QuantizerSpec& spec, const Value& x, const SharedScale& sca
   const Fx magnitude = cat({bits(field, tail, whole), nonzero(bits(field, 0, tail))});
   const Fx value = name(neg_if(x.sign, magnitude), label("value"));
 
+  // The thresholds times the scale: all of them once for all lanes where they are few, else of each
+  // lane's search the one that it comes to.
+  const bool once = width <= 4 && lanes_of(spec) > 4;
+  const auto bound = [&](const Fx& factor, const Fx& strict) {
+    return add(mul(factor, significand), strict);
+  };
   std::vector<Fx> code;  // from the top
   for (int level = 0; level < width; ++level) {
-    std::vector<Fx> entries, strict;
+    std::vector<Fx> entries, factors, strict;
     const std::size_t step = std::size_t{1} << (width - 1 - level);
     for (std::size_t c = step; c < thresholds.size(); c += 2 * step) {
-      entries.push_back(constant(
+      factors.push_back(constant(
           g, Int(static_cast<std::int64_t>(std::ldexp(thresholds[c].value, fraction))) * 2));
       strict.push_back(constant(g, thresholds[c].strict ? 1 : 0));
+      if (once)
+        entries.push_back(name(bound(factors.back(), strict.back()), fmt::format("bound{}", c)));
     }
-    const Fx bound = add(mul(look_up(entries, code), significand), look_up(strict, code));
-    code.push_back(not_(less(value, name(bound, fmt::format("e{}_bound{}", lane, level)))));
+    const Fx border =
+        once ? look_up(entries, code) : bound(look_up(factors, code), look_up(strict, code));
+    code.push_back(not_(less(value, name(border, fmt::format("e{}_bound{}", lane, level)))));
   }
-  return cat(code);
+  const Fx found = cat(code);
+  if (spec.format.block > 0) return found;
+  // NaN becomes the code of zero, or of the last value in a book without.
+  const Fx nan = less(constant(g, formats::inf_code(spec.input)), x.code);
+  return mux(nan, constant(g, formats::encode_code_book(book, std::nan(""), {}, 0)), found);
 }
 
 }  // namespace

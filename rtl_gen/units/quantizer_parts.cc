@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "formats/error.h"
-#include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen::quantizer {
 
@@ -99,8 +98,9 @@ ElementFormat grid_of(const formats::ScaleFormat& scale) {
 
 namespace {
 
-Fx round_within(const ElementFormat& grid, const Rounding& rounding, int reach, const Unrounded& x,
-                const Int& most, const Fx& random, std::string_view prefix) {
+Rounded round_within(const ElementFormat& grid, const Rounding& rounding, int reach,
+                     const Unrounded& x, const Int& most, const Fx& random,
+                     std::string_view prefix) {
   Graph& g = *x.significand.graph;
   const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
   Fx above = sub(x.exponent, constant(g, smallest_normal(grid)));
@@ -118,19 +118,19 @@ Fx round_within(const ElementFormat& grid, const Rounding& rounding, int reach, 
       name(shr_floor(scale(extend_lsb(x.significand, -reach), reach), shift), label("moved"));
   const Fx up = mux(below, constant(g, 0), assume(above, 0, limit));
   const Fx magnitude = widen(moved, 0, pow2(x.significand.width() + reach) - 1);
-  return build_round(grid, rounding, {magnitude, up, x.rest}, random, prefix).code;
+  return build_round(grid, rounding, {magnitude, up, x.rest}, random, prefix);
 }
 
 }  // namespace
 
-Fx round_to(const ElementFormat& grid, const Rounding& rounding, const Unrounded& x,
-            const Int& most, const Fx& random, std::string_view prefix) {
+Rounded round_to(const ElementFormat& grid, const Rounding& rounding, const Unrounded& x,
+                 const Int& most, const Fx& random, std::string_view prefix) {
   const int reach = grid.man_bits + 1 + tail_bits(rounding) + 1;
   return round_within(grid, rounding, reach, x, most, random, prefix);
 }
 
-Fx round_up_to(const ElementFormat& grid, const Unrounded& x, const Int& most,
-               std::string_view prefix) {
+Rounded round_up_to(const ElementFormat& grid, const Unrounded& x, const Int& most,
+                    std::string_view prefix) {
   Graph& g = *x.significand.graph;
   // The stochastic rounding whose draw is all ones carries unless its whole tail is zero; from two
   // places below the last mantissa bit on, every tail is the same.

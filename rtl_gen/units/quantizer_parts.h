@@ -7,6 +7,7 @@
 
 #include "rtl_gen/build/fx.h"
 #include "rtl_gen/units/quantizer.h"
+#include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen::quantizer {
 
@@ -46,18 +47,19 @@ Fx largest(std::vector<Fx> codes, std::string_view prefix);
 formats::ElementFormat grid_of(const formats::ElementFormat& format);
 formats::ElementFormat grid_of(const formats::ScaleFormat& scale);
 
-/// significand * 2^(exponent of its top bit), with `rest` below it, rounded to a grid; saturates.
+/// significand * 2^(exponent of its top bit), with `rest` below it, rounded to a grid; saturates
+/// and says so.
 /// `most`: the caller knows nothing above it, or what lies above overflows, top bit and all.
 struct Unrounded {
   Fx significand;
   Fx exponent;
   Fx rest;
 };
-Fx round_to(const formats::ElementFormat& grid, const formats::Rounding& rounding,
-            const Unrounded& x, const Int& most, const Fx& random, std::string_view prefix);
+Rounded round_to(const formats::ElementFormat& grid, const formats::Rounding& rounding,
+                 const Unrounded& x, const Int& most, const Fx& random, std::string_view prefix);
 /// The same, away from zero.
-Fx round_up_to(const formats::ElementFormat& grid, const Unrounded& x, const Int& most,
-               std::string_view prefix);
+Rounded round_up_to(const formats::ElementFormat& grid, const Unrounded& x, const Int& most,
+                    std::string_view prefix);
 
 // ---- quantizer_block.cc ----
 
@@ -67,8 +69,9 @@ struct Beat {
   Fx first, last;             // of the block's beats; constant 1 where it has one
   std::vector<Value> values;  // spec.lanes of them
   std::vector<Fx> group_max;  // of each group under a micro exponent, or of the beat
-  Fx amax;                    // magnitude code of the block's largest
+  Fx amax;                    // magnitude code of the block's largest, where the scale is not given
   Fx outer;                   // code of the scale above, where the format has one
+  Fx scale;                   // code of the scale, where it is given
 };
 /// Declares the ports of the values and gathers beats into blocks.
 Beat gather(Graph& graph, const QuantizerSpec& spec);
@@ -76,7 +79,7 @@ Beat gather(Graph& graph, const QuantizerSpec& spec);
 // ---- quantizer_scale.cc ----
 
 struct SharedScale {
-  Fx code;
+  std::optional<Fx> code;         // where it is not given
   Fx exponent;                    // of the divisor: significand / 2^(width - 1) * 2^exponent
   std::optional<Fx> significand;  // none: a power of two
   Fx none;                        // the elements are codes of zero

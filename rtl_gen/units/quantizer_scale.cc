@@ -11,7 +11,6 @@
 #include "formats/error.h"
 #include "rtl_gen/units/divide.h"
 #include "rtl_gen/units/quantizer_parts.h"
-#include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen::quantizer {
 
@@ -115,18 +114,30 @@ SharedScale share_power(Graph& g, const QuantizerSpec& spec, const Fx& amax, con
           not_(finite)};
 }
 
-// A positive scale code as a float, and whether it is one that can divide.
-struct Outer {
+// A scale code as a float, and whether it is one that can divide.
+struct Divisor {
   Float value;
   Fx usable;
 };
-Outer decode_outer(Graph& g, const formats::ScaleFormat& scale, const Fx& code) {
+Divisor decode(Graph& g, const formats::ScaleFormat& scale, const Fx& code,
+               std::string_view prefix) {
   if (scale.kind == ScaleKind::kE8M0)
-    return {{name(sub(code, constant(g, formats::kE8M0Bias)), "outer_log"), constant(g, 1)},
+    return {{name(sub(code, constant(g, formats::kE8M0Bias)), fmt::format("{}_log", prefix)),
+             constant(g, 1)},
             not_(equal(code, constant(g, formats::kE8M0Nan)))};
   const ElementFormat& f = scale.minifloat;
   const Fx finite = not_(less(constant(g, formats::max_finite_code(f)), code));
-  return {to_float(f, code, "outer"), and_(nonzero(code), finite)};
+  return {to_float(f, code, prefix), and_(nonzero(code), finite)};
+}
+
+// No block: a scale is given, or there is none.
+SharedScale share_given(Graph& g, const formats::BlockFormat& f, const Beat& beat) {
+  if (!f.has_scale()) return {std::nullopt, constant(g, 0), std::nullopt, constant(g, 0)};
+  const Divisor scale = decode(g, f.scale, beat.scale, "scale");
+  SharedScale shared{std::nullopt, scale.value.exponent, scale.value.significand,
+                     not_(scale.usable)};
+  if (f.scale.kind == ScaleKind::kE8M0) shared.significand.reset();
+  return shared;
 }
 
 SharedScale share_quotient(Graph& g, const QuantizerSpec& spec, const Beat& beat,
@@ -138,7 +149,7 @@ SharedScale share_quotient(Graph& g, const QuantizerSpec& spec, const Beat& beat
   Fx usable = finite;
   std::optional<Float> outer;
   if (f.has_outer()) {
-    const Outer decoded = decode_outer(g, f.outer.scale, beat.outer);
+    const Divisor decoded = decode(g, f.outer.scale, beat.outer, "outer");
     outer = decoded.value;
     usable = name(and_(finite, decoded.usable), "usable");
   }
@@ -156,8 +167,8 @@ SharedScale share_quotient(Graph& g, const QuantizerSpec& spec, const Beat& beat
   }
   const Int most = formats::max_exponent(grid) + 2;
   Fx code = spec.rule == ScaleRule::kCeil
-                ? round_up_to(grid, quotient, most, "scale")
-                : round_to(grid, {}, quotient, most, constant(g, 0), "scale");
+                ? round_up_to(grid, quotient, most, "scale").code
+                : round_to(grid, {}, quotient, most, constant(g, 0), "scale").code;
   // The smallest positive one at least; a block of zeros has scale 1, or 0 under an outer scale
   // without a code for it.
   const Fx zero = is_zero(beat.amax);
@@ -178,6 +189,7 @@ SharedScale share_quotient(Graph& g, const QuantizerSpec& spec, const Beat& beat
 
 SharedScale share(Graph& g, const QuantizerSpec& spec, const Beat& beat) {
   g.section("shared scale");
+  if (spec.format.block == 0) return share_given(g, spec.format, beat);
   const Fx finite = name(less(beat.amax, constant(g, formats::inf_code(spec.input))), "finite");
   return spec.format.scale.kind == ScaleKind::kE8M0 ? share_power(g, spec, beat.amax, finite)
                                                     : share_quotient(g, spec, beat, finite);
