@@ -57,12 +57,7 @@ std::string counter_json() {
 struct Counter {
   Liberty liberty = parse_liberty(kCells, "cells.lib");
   Gates gates = read_gates(counter_json(), "counter", liberty);
-  ModelSource source = [&] {
-    ModelSource quick = watched(gates);
-    quick.quick = true;
-    return quick;
-  }();
-  Model model = Model::load(source);
+  Model model = Model::load(watched(gates));
 
   std::size_t net(const std::string& name) const {
     for (std::size_t i = 0; i < gates.nets.size(); ++i)

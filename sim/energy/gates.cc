@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -23,7 +24,7 @@ constexpr std::string_view kClockPort = "clk_i";
 std::string net(int number) {
   if (number == Gates::kZero) return "1'b0";
   if (number == Gates::kOne) return "1'b1";
-  return fmt::format("n[{}]", number);
+  return fmt::format("n{}", number);
 }
 
 }  // namespace
@@ -76,6 +77,7 @@ Gates read_gates(std::string_view text, const std::string& top, const Liberty& l
 
 ModelSource watched(const Gates& gates) {
   ModelSource source;
+  source.quick = true;  // g++ would optimise the gates of a large unit for minutes
   source.top = gates.top + "_gates";
   std::string heads, logic, registers, ports;
   for (const Gates::Port& port : gates.ports) {
@@ -114,15 +116,24 @@ ModelSource watched(const Gates& gates) {
                             gates.top, instance.name, instance.cell->clocked_on, kClockPort);
         std::string state = verilog_function(instance.cell->next_state, names);
         registers += fmt::format(
-            "  reg r{0};\n  always @(posedge {1}) r{0} <= {2};\n  assign n[{0}] = r{0};\n",
+            "  reg r{0};\n  always @(posedge {1}) r{0} <= {2};\n  assign n{0} = r{0};\n",
             instance.nets[i], kClockPort, state);
       }
     }
   }
-  source.verilog = fmt::format(
-      "module {} (\n{});\n  wire [{}:0] n /* verilator split_var */;\n{}{}{}  assign nets_o = "
-      "n;\nendmodule\n",
-      source.top, heads, count - 1, ports, logic, registers);
+  // Scalars, joined in pieces: one wide vector takes Verilator minutes to take apart.
+  std::string wires, joined;
+  constexpr std::size_t kPiece = 64;
+  for (std::size_t low = 0; low < count; low += kPiece) {
+    std::size_t high = std::min(count, low + kPiece);
+    std::string names;
+    for (std::size_t i = high; i-- > low;)
+      names += fmt::format("{}n{}", names.empty() ? "" : ", ", i);
+    wires += fmt::format("  wire {};\n", names);
+    joined += fmt::format("  assign nets_o[{}:{}] = {{{}}};\n", high - 1, low, names);
+  }
+  source.verilog = fmt::format("module {} (\n{});\n{}{}{}{}{}endmodule\n", source.top, heads, wires,
+                               ports, logic, registers, joined);
   return source;
 }
 
