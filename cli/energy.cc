@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct EnergyArguments {
-  std::string designs, trace, point, json_file, saif;
+  std::string designs, trace, point, machine, json_file, saif;
   std::vector<std::string> gemms;
   std::int64_t beats = 2048;
   bool no_cache = false;
@@ -40,12 +40,25 @@ void print_report(const explore::EnergyReport& report) {
         s.energy.logic / total, s.energy.registers / total, s.energy.clock / total,
         s.energy.leakage / total);
   }
+  bool head = true;
+  for (const explore::StimulusEnergy& s : report.stimuli) {
+    if (!s.memory) continue;
+    if (head)
+      fmt::print("  {:<38} {:>16} {:>16}\n", "memories, 45 nm", "SRAM pJ/MAC", "DRAM pJ/MAC");
+    head = false;
+    auto macs = static_cast<double>(s.macs);
+    fmt::print("  {:<38} {:>16.3f} {:>16.3f}\n", s.name, s.memory->sram / macs,
+               s.memory->dram / macs);
+  }
   fmt::print("\n");
 }
 
 void run(const EnergyArguments& arguments, Context& context) {
   explore::DesignFile designs =
       explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
+  if (!arguments.machine.empty())
+    for (explore::DesignPoint& point : designs.points)
+      point.machine = sim::parse_machine(arguments.machine);
   sim::TraceReader trace(arguments.trace);
   if (!arguments.json_file.empty()) check_writable(arguments.json_file);
   if (!arguments.saif.empty()) check_writable(fs::path(arguments.saif) / "netlist.json");
@@ -94,6 +107,11 @@ void add_energy(CLI::App& program, Context& context) {
       ->type_name("NAME");
   command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
       ->type_name("NAME");
+  command
+      ->add_option("--machine", arguments->machine,
+                   "Also the memories of every point on this machine, e.g. 'rows=8 cols=8' "
+                   "(docs/machine.md)")
+      ->type_name("FIELDS");
   command->add_option("--beats", arguments->beats, "Beats to count of each product")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
       ->capture_default_str()

@@ -137,13 +137,23 @@ EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::Gem
   std::mt19937_64 engine(1);
   std::normal_distribution<float> normal;
   add(synthetic("gaussian", products.front().info, [&] { return normal(engine); }));
-  for (const sim::GemmTrace& product : products) add(product);
+  std::optional<sim::MachineDesign> design = design_machine(point, sim::Engine::kFast);
+  for (const sim::GemmTrace& product : products) {
+    add(product);
+    StimulusEnergy& stimulus = report.stimuli.back();
+    const sim::GemmInfo& info = product.info;
+    stimulus.macs = info.m * info.n * info.k;
+    if (!design) continue;
+    sim::Schedule schedule = make_schedule(design->machine, design->timing, design->sum_width,
+                                           point.spec, info.m, info.n, info.k);
+    stimulus.memory = sim::memory_energy(design->machine, schedule.traffic);
+  }
   return report;
 }
 
 nlohmann::ordered_json to_json(const EnergyReport& report) {
   nlohmann::ordered_json stimuli = nlohmann::ordered_json::array();
-  for (const StimulusEnergy& s : report.stimuli)
+  for (const StimulusEnergy& s : report.stimuli) {
     stimuli.push_back({{"name", s.name},
                        {"beats", s.beats},
                        {"products", s.products},
@@ -156,6 +166,13 @@ nlohmann::ordered_json to_json(const EnergyReport& report) {
                          {"registers", s.energy.registers},
                          {"clock", s.energy.clock},
                          {"leakage", s.energy.leakage}}}});
+    if (s.memory)
+      stimuli.back()["memory"] = {
+          {"macs", s.macs},
+          {"sram_pj_per_mac", s.memory->sram / static_cast<double>(s.macs)},
+          {"dram_pj_per_mac", s.memory->dram / static_cast<double>(s.macs)},
+          {"provenance", "bytes of the machine's schedule x ISSCC 2014, figure 1.1.9 (45 nm)"}};
+  }
   return {{"point", report.point},
           {"top", report.top},
           {"provenance", fmt::format("toggles of the gates on beats of the data x {} at {} V, slew "

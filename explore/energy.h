@@ -7,12 +7,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "explore/design.h"
 #include "explore/store.h"
 #include "sim/energy/activity.h"
+#include "sim/energy/memory.h"
 #include "sim/trace/gemm_trace.h"
 
 namespace blockdot::explore {
@@ -33,6 +35,9 @@ struct StimulusEnergy {
   double toggle_rate = 0;     // transitions a net and cycle, the clock left out
   sim::Energy energy;         // pJ, of the counted cycles
   sim::Activity activity;
+  std::int64_t macs = 0;  // of the whole product
+  /// Of the whole product on the point's machine, where it has one; a trace's products only.
+  std::optional<sim::MemoryEnergy> memory;
 
   double per_beat() const { return energy.total() / static_cast<double>(beats); }
   double per_product() const { return energy.total() / static_cast<double>(products); }  // pJ/MAC

@@ -29,4 +29,12 @@ double sram_pj_per_byte(std::int64_t capacity) {
 
 double dram_pj_per_byte() { return kDram / kBytes; }
 
+MemoryEnergy memory_energy(const Machine& machine, const MachineTraffic& traffic) {
+  double a = sram_pj_per_byte(machine.a_sram), b = sram_pj_per_byte(machine.b_sram),
+         c = sram_pj_per_byte(machine.c_sram);
+  return {static_cast<double>(traffic.sram_read) * (a + b) / 2 +
+              static_cast<double>(traffic.sram_write) * (a + b + c) / 3,
+          static_cast<double>(traffic.dram()) * dram_pj_per_byte()};
+}
+
 }  // namespace blockdot::sim

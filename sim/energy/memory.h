@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "sim/machine/schedule.h"
+
 namespace blockdot::sim {
 
 /// pJ a byte of an SRAM of `capacity` bytes: between the table's sizes a power law, beyond them the
@@ -16,5 +18,12 @@ double sram_pj_per_byte(std::int64_t capacity);
 
 /// pJ a byte: the middle of the table's range.
 double dram_pj_per_byte();
+
+/// pJ of a product's transfers. A byte between array and SRAM is taken from the mean of A and B, a
+/// byte written from that of A, B and C.
+struct MemoryEnergy {
+  double sram = 0, dram = 0;
+};
+MemoryEnergy memory_energy(const Machine& machine, const MachineTraffic& traffic);
 
 }  // namespace blockdot::sim

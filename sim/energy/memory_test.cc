@@ -22,5 +22,21 @@ TEST(MemoryEnergy, LargerMemoriesCostMoreAByte) {
   }
 }
 
+TEST(MemoryEnergy, EveryByteOfTheTrafficIsPaid) {
+  Machine machine;
+  machine.a_sram = 8 << 10;
+  machine.b_sram = 32 << 10;
+  machine.c_sram = 1 << 20;
+  MachineTraffic traffic;
+  traffic.a = 8;
+  traffic.b = 16;
+  traffic.c = 24;
+  traffic.sram_read = 80;
+  traffic.sram_write = 240;
+  MemoryEnergy energy = memory_energy(machine, traffic);
+  EXPECT_NEAR(energy.dram, 6 * 1950, 1e-9);
+  EXPECT_NEAR(energy.sram, 10 * 15 + 30 * (10 + 20 + 100) / 3.0, 1e-9);
+}
+
 }  // namespace
 }  // namespace blockdot::sim
