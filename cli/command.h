@@ -24,6 +24,7 @@ struct Context {
 void add_gen(CLI::App& program, Context& context);
 void add_sim(CLI::App& program, Context& context);
 void add_compare(CLI::App& program, Context& context);
+void add_energy(CLI::App& program, Context& context);
 void add_synth(CLI::App& program, Context& context);
 void add_prove(CLI::App& program, Context& context);
 void add_formats(CLI::App& program, Context& context);

@@ -56,6 +56,7 @@ int run(int argc, char** argv) {
   add_sim(program, context);
   add_compare(program, context);
   add_synth(program, context);
+  add_energy(program, context);
   add_prove(program, context);
   add_formats(program, context);
   add_quantize(program, context);

@@ -20,11 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path liberty() {
-  const char* own = std::getenv("LIBERTY");
-  return own != nullptr ? own : "/usr/share/qflow/tech/osu018/osu018_stdcells.lib";
-}
-
 // A NAND2X1 of the library, in its own area units (um^2): the unit of the generic technology.
 constexpr double kNand2Area = 24;
 
@@ -55,6 +50,11 @@ Figures read_figures(const std::string& output, rtl_gen::Technology technology) 
 
 }  // namespace
 
+fs::path liberty_file() {
+  const char* own = std::getenv("LIBERTY");
+  return own != nullptr ? own : "/usr/share/qflow/tech/osu018/osu018_stdcells.lib";
+}
+
 void require_synthesis_tools(rtl_gen::Technology technology) {
   auto need = [](const char* program, std::string_view package) {
     try {
@@ -69,11 +69,11 @@ void require_synthesis_tools(rtl_gen::Technology technology) {
   need("berkeley-abc", "berkeley-abc");
   need("sta", "opensta");
   std::error_code ignored;
-  if (!fs::exists(liberty(), ignored))
+  if (!fs::exists(liberty_file(), ignored))
     throw ConfigError(
         "synthesis needs {}: not found: install it (apt-get install qflow-tech-osu018) or set "
         "LIBERTY",
-        liberty().string());
+        liberty_file().string());
 }
 
 namespace {
@@ -103,7 +103,7 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store) {
   const char* mode = technology == rtl_gen::Technology::kXilinx ? "fpga" : "buf";
   std::string key = result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh,
-                                liberty().string(), tool_versions()});
+                                liberty_file().string(), tool_versions()});
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);
@@ -138,13 +138,33 @@ nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synth
   return json;
 }
 
+std::string map_netlist(const rtl_gen::Unit& unit, const ResultStore& store) {
+  const std::string lib = liberty_file().string();
+  std::string script = fmt::format(
+      "read_liberty -lib {0}; read_verilog unit.v; hierarchy -check -top {1}; "
+      "synth -flatten -noalumacc -top {1}; dfflibmap -liberty {0}; "
+      "abc -liberty {0} -constr constr; opt_clean -purge; write_json netlist.json",
+      lib, unit.report.top);
+  std::string key = result_key({"netlist", unit.verilog, script, tool_versions()});
+  if (auto kept = store.find(key)) return *kept;
+  require_synthesis_tools(rtl_gen::Technology::kOsu018);
+  sim::TemporaryFolder folder;
+  write_file_atomic(folder.path() / "unit.v", unit.verilog);
+  write_file_atomic(folder.path() / "constr",
+                    "set_driving_cell INVX4\nset_load 0.05 [all_outputs]\n");
+  sim::require_tool({"yosys", "-q", "-p", script}, folder.path());
+  std::string netlist = read_file(folder.path() / "netlist.json");
+  store.keep(key, netlist);
+  return netlist;
+}
+
 NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
                             std::uint64_t seed) {
   require_synthesis_tools(rtl_gen::Technology::kOsu018);
   sim::TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", unit.verilog);
   sim::write_testbench(folder.path(), sim::make_testbench(unit, spec, vectors, seed));
-  const std::string lib = liberty().string();
+  const std::string lib = liberty_file().string();
   sim::require_tool(
       {"yosys", "-q", "-p", fmt::format("read_liberty {}; write_verilog cells.v", lib)},
       folder.path());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -28,6 +29,13 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
 
 /// unit.json with the measured figures beside the estimates, as `synthesised`.
 nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised);
+
+/// The library of the flow: $LIBERTY, or the OSU 0.18 um one of Debian's package.
+std::filesystem::path liberty_file();
+
+/// `unit` mapped to the library as measure_unit.sh's buffered run does: Yosys' JSON of the flat
+/// netlist, kept in `store`. ConfigError as `synthesise`.
+std::string map_netlist(const rtl_gen::Unit& unit, const ResultStore& store);
 
 /// The unit's gates against the golden model.
 struct NetlistRun {

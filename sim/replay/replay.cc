@@ -35,6 +35,11 @@
 #include "sim/trace/sha256.h"
 
 namespace blockdot::sim {
+
+formats::QuantizeOptions b_options(formats::QuantizeOptions options) {
+  options.seed = options.seed * 0x9E3779B97F4A7C15u + 1;
+  return options;
+}
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -59,12 +64,6 @@ void check_unit(const formats::DotSpec& spec, const rtl_gen::Unit& unit) {
 
 double clock_of(const rtl_gen::Unit& unit, const ReplayOptions& options) {
   return options.clock_ns > 0 ? options.clock_ns : unit.report.critical_path_ns.value;
-}
-
-/// The operands' random streams must differ: equal noise on both sides would bias the products.
-formats::QuantizeOptions b_options(formats::QuantizeOptions options) {
-  options.seed = options.seed * 0x9E3779B97F4A7C15u + 1;
-  return options;
 }
 
 /// What all engines of one GEMM share.

@@ -64,6 +64,10 @@ struct ReplayOptions {
   std::function<void(const Progress&)> progress = {};  // replay_trace: after each GEMM
 };
 
+/// The options of op(B): another random stream, since equal noise on both sides would bias the
+/// products.
+formats::QuantizeOptions b_options(formats::QuantizeOptions options);
+
 /// What one engine did.
 struct EngineRun {
   Engine engine = Engine::kFast;  // never kAll

@@ -1,0 +1,146 @@
+// Counts of a netlist whose every transition is known: a binary counter. Bit i of a counter moves
+// every 2^i cycles and is one for half of a period.
+#include "sim/energy/activity.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "formats/error.h"
+
+namespace blockdot::sim {
+namespace {
+
+constexpr const char* kCells = R"(library(cells) {
+  time_unit : "1ns"; leakage_power_unit : "1nW"; capacitive_load_unit (1,pf); nom_voltage : 2.0;
+  power_lut_template(one) { variable_1 : input_transition_time; }
+  cell (XOR) { cell_leakage_power : 3;
+    pin(A) { direction : input; capacitance : 0.1; } pin(B) { direction : input; capacitance : 0.2; }
+    pin(Y) { direction : output; function : "A^B";
+      internal_power() { related_pin : "A"; power(one) { index_1 ("1, 2"); values ("4, 4"); } }
+      internal_power() { related_pin : "B"; power(one) { index_1 ("1, 2"); values ("6, 6"); } } } }
+  cell (AND) { pin(A) { direction : input; capacitance : 0.1; }
+    pin(B) { direction : input; capacitance : 0.1; } pin(Y) { direction : output; function : "A B"; } }
+  cell (DFF) { ff (IQ, IQN) { next_state : "D"; clocked_on : "CLK"; }
+    pin(D) { direction : input; capacitance : 0.1;
+      internal_power() { rise_power(one) { index_1 ("1, 2"); values ("1, 1"); }
+                         fall_power(one) { index_1 ("1, 2"); values ("3, 3"); } } }
+    pin(CLK) { direction : input; capacitance : 0.5;
+      internal_power() { rise_power(one) { index_1 ("1, 2"); values ("5, 5"); }
+                         fall_power(one) { index_1 ("1, 2"); values ("7, 7"); } } }
+    pin(Q) { direction : output; function : "IQ"; } }
+})";
+
+constexpr int kBits = 5;
+
+// The counter as Yosys prints a netlist: q_o, and an enable that every bit's carry starts from.
+std::string counter_json() {
+  // Numbers: 2 clock, 3 enable, 10 + i state, 20 + i next state, 30 + i carry into bit i + 1.
+  std::string cells, bits;
+  for (int i = 0; i < kBits; ++i) {
+    int carry = i == 0 ? 3 : 30 + i - 1;
+    cells +=
+        fmt::format(R"("x{0}":{{"type":"XOR","connections":{{"A":[{1}],"B":[{2}],"Y":[{3}]}}}},)"
+                    R"("a{0}":{{"type":"AND","connections":{{"A":[{1}],"B":[{2}],"Y":[{4}]}}}},)"
+                    R"("r{0}":{{"type":"DFF","connections":{{"CLK":[2],"D":[{3}],"Q":[{1}]}}}},)",
+                    i, 10 + i, carry, 20 + i, 30 + i);
+    bits += fmt::format("{}{}", i == 0 ? "" : ",", 10 + i);
+  }
+  cells.pop_back();
+  return fmt::format(
+      R"({{"modules":{{"counter":{{"ports":{{"clk_i":{{"direction":"input","bits":[2]}},)"
+      R"("enable_i":{{"direction":"input","bits":[3]}},"q_o":{{"direction":"output","bits":[{0}]}}}},)"
+      R"("cells":{{{1}}},"netnames":{{"q_o":{{"bits":[{0}]}},"clk_i":{{"bits":[2]}}}}}}}}}})",
+      bits, cells);
+}
+
+struct Counter {
+  Liberty liberty = parse_liberty(kCells, "cells.lib");
+  Gates gates = read_gates(counter_json(), "counter", liberty);
+  Model model = Model::load(watched(gates));
+
+  std::size_t net(const std::string& name) const {
+    for (std::size_t i = 0; i < gates.nets.size(); ++i)
+      if (gates.nets[i] == name) return i;
+    ADD_FAILURE() << name;
+    return 0;
+  }
+  Activity run(int cycles, bool enable) const {
+    ActivityCounter counter(model, gates.nets.size());
+    std::size_t words = model.input_bytes() / 8;
+    std::vector<std::uint64_t> records(words * static_cast<std::size_t>(cycles + 1));
+    ModelField field = model.input("enable_i");
+    for (int i = 0; enable && i < cycles + 1; ++i)
+      set_field(
+          reinterpret_cast<std::uint8_t*>(records.data() + words * static_cast<std::size_t>(i)),
+          field, 1);
+    counter.run(std::span(records).first(words), false);
+    counter.run(std::span(records).subspan(words), true);
+    return counter.activity();
+  }
+};
+
+TEST(Activity, ACountersBitMovesEveryTwoToTheI) {
+  Counter counter;
+  Activity activity = counter.run(1 << kBits, true);
+  EXPECT_EQ(activity.cycles, 1 << kBits);
+  for (int i = 0; i < kBits; ++i) {
+    std::size_t net = counter.net(fmt::format("q_o[{}]", i));
+    EXPECT_EQ(activity.toggles[net], 1 << (kBits - i)) << i;
+    EXPECT_EQ(activity.ones[net], 1 << (kBits - 1)) << i;
+  }
+}
+
+TEST(Activity, NothingMovesWhereNothingIsEnabledButTheClockIsPaid) {
+  Counter counter;
+  Activity activity = counter.run(100, false);
+  EXPECT_THAT(activity.toggles, testing::Each(0));
+  std::vector<NetEnergy> nets = net_energies(counter.gates, counter.liberty);
+  Energy energy = energy_of(activity, nets, leakage(counter.gates), 10);
+  EXPECT_EQ(energy.inputs + energy.logic + energy.registers, 0);
+  // 5 pins of 0.5 pF at 2 V: C V^2 a cycle, and 5 + 7 inside each of the 5.
+  EXPECT_NEAR(energy.clock, 100 * (5 * 0.5 * 4 + 5 * 12), 1e-9);
+  // 5 XORs of 3 nW for 1000 ns: 15 nW * 1 us = 15 fJ.
+  EXPECT_NEAR(energy.leakage, 0.015, 1e-12);
+}
+
+TEST(Activity, ANetCostsItsPinsAndWhatMovesInsideTheCells) {
+  Counter counter;
+  std::vector<NetEnergy> nets = net_energies(counter.gates, counter.liberty, {.output_load_pf = 1});
+  const NetEnergy& state = nets[counter.net("q_o[0]")];
+  // XOR's A 0.1, AND's A 0.1, the port 1 pF: 1.2 * 4 / 2.
+  EXPECT_NEAR(state.switching, 2.4, 1e-12);
+  EXPECT_EQ(state.internal, 0);
+  EXPECT_EQ(state.kind, NetKind::kRegister);
+  for (const Gates::Instance& instance : counter.gates.instances) {
+    if (instance.cell->name != "XOR") continue;
+    const NetEnergy& next = nets[static_cast<std::size_t>(instance.nets[2])];
+    EXPECT_NEAR(next.switching, 0.1 * 4 / 2, 1e-12);
+    EXPECT_NEAR(next.internal, (4 + 6) / 2.0, 1e-12);  // the XOR's, by A or by B
+    EXPECT_NEAR(next.sinks, (1 + 3) / 2.0, 1e-12);     // behind the flip-flop's D
+    EXPECT_EQ(next.kind, NetKind::kLogic);
+  }
+}
+
+TEST(Activity, SaifHoldsEveryNetOnceAndItsTimesFillTheDuration) {
+  Counter counter;
+  Activity activity = counter.run(1 << kBits, true);
+  std::string saif = to_saif(activity, counter.gates, 2.5);
+  EXPECT_THAT(saif, testing::HasSubstr("(DURATION 80000)"));
+  EXPECT_THAT(saif, testing::HasSubstr("(q_o\\[0\\] (T0 40000) (T1 40000) (TX 0) (TC 32) (IG 0))"));
+  EXPECT_THAT(saif, testing::HasSubstr("(clk_i (T0 40000) (T1 40000) (TX 0) (TC 64) (IG 0))"));
+}
+
+TEST(Activity, ACellThatTheLibraryLacksIsNamed) {
+  Liberty liberty = parse_liberty(kCells, "cells.lib");
+  liberty.cells.erase("AND");
+  try {
+    read_gates(counter_json(), "counter", liberty);
+    FAIL() << "accepted";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("a0 is a AND, which cells does not have"));
+  }
+}
+
+}  // namespace
+}  // namespace blockdot::sim
