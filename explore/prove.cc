@@ -20,7 +20,7 @@
 #include "sim/cosim/model.h"
 #include "sim/cosim/testbench.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -147,7 +147,7 @@ class Prover {
   }
 
   void lint(ProofStep& s) const {
-    sim::TemporaryFolder folder;
+    TemporaryFolder folder;
     write_file_atomic(folder.path() / "unit.v", unit_.verilog);
     s.how = "verilator -Wall and iverilog -Wall say nothing";
     s.verdict = Verdict::kProved;
@@ -294,7 +294,7 @@ class Prover {
       return;
     }
     rtl_gen::Unit unit = block_dot(point_, lanes);
-    sim::TemporaryFolder folder;
+    TemporaryFolder folder;
     write_file_atomic(folder.path() / "unit.v", unit.verilog);
     write_file_atomic(folder.path() / "cells.v", rtl_gen::kCellModels);
     write_file_atomic(folder.path() / "miter.v", miter(unit.report, groups));

@@ -13,7 +13,7 @@
 #include "formats/file_io.h"
 #include "sim/cosim/testbench.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -107,7 +107,7 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", unit.verilog);
   write_file_atomic(folder.path() / "measure_unit.sh", assets::measure_unit_sh);
   std::vector<std::string> command = {"env", fmt::format("MODES={}", mode)};
@@ -141,7 +141,7 @@ nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synth
 NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
                             std::uint64_t seed) {
   require_synthesis_tools(rtl_gen::Technology::kOsu018);
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", unit.verilog);
   sim::write_testbench(folder.path(), sim::make_testbench(unit, spec, vectors, seed));
   const std::string lib = liberty().string();

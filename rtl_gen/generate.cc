@@ -64,9 +64,12 @@ Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts,
       return build_block_dot_unit(spec, framed, facts, structure, technology);
     case UnitKind::kMulti:
     case UnitKind::kFused:
-      throw ConfigError("unit = {}: takes modes, not a and b", to_text(kind));
+    case UnitKind::kStream:
+    case UnitKind::kArray:
+    case UnitKind::kQuantizer:
+      break;
   }
-  BLOCKDOT_CHECK(false, "unit kind");
+  BLOCKDOT_CHECK(false, "unit {} is no one dot product", to_text(kind));
   return {};
 }
 
@@ -257,14 +260,26 @@ std::string_view to_text(UnitKind kind) {
       return "multi";
     case UnitKind::kFused:
       return "fused";
+    case UnitKind::kStream:
+      return "stream";
+    case UnitKind::kArray:
+      return "array";
+    case UnitKind::kQuantizer:
+      return "quantizer";
   }
   return "?";
 }
 
 UnitKind parse_unit_kind(std::string_view text) {
-  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot, UnitKind::kMulti, UnitKind::kFused})
+  std::vector<std::string> names;
+  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot, UnitKind::kMulti, UnitKind::kFused,
+                     UnitKind::kStream, UnitKind::kArray, UnitKind::kQuantizer}) {
     if (to_text(k) == text) return k;
-  throw ConfigError("unit = {}: must be dot, block-dot, multi or fused", text);
+    names.emplace_back(to_text(k));
+  }
+  throw ConfigError(
+      "unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer{}",
+      formats::shown(text), formats::did_you_mean(std::string(text), names));
 }
 
 std::string to_text(const Arch& arch) {

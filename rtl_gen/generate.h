@@ -48,8 +48,12 @@ enum class UnitKind {
   kBlockDot,  // the bare exact sum of one beat
   kMulti,     // the bare exact sum in one of several formats (MultiSpec)
   kFused,     // that sum and an addend, rounded once (MultiSpec)
+  // Made by generators of their own (rtl_gen/design.h):
+  kStream,     // a dot unit behind AXI4-Stream
+  kArray,      // rows x columns of dot units
+  kQuantizer,  // floats to a block
 };
-/// "dot", "block-dot", "multi", "fused".
+/// "dot", "block-dot", "multi", "fused", "stream", "array", "quantizer".
 std::string_view to_text(UnitKind kind);
 UnitKind parse_unit_kind(std::string_view text);
 

@@ -2,7 +2,6 @@
 // oracles are Icarus Verilog for the shipped testbench and the outside vectors for `quantize`.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot {
 namespace {
@@ -30,13 +30,6 @@ struct Outcome {
 
 class Cli : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "blockdot_cli_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // Runs a shell command in the test's own folder.
   Outcome shell(const std::string& command) {
     fs::path err = folder_ / "stderr.txt";
@@ -71,7 +64,8 @@ class Cli : public ::testing::Test {
     EXPECT_EQ(outcome.out, "") << arguments;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  const fs::path& folder_ = temporary_.path();
   const std::string source_ = BLOCKDOT_SOURCE_DIR;
   const std::string trace_ = source_ + "/sim/trace/data";
 };

@@ -3,7 +3,6 @@
 #include "rtl_gen/package/package.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "rtl_gen/package/numbers.h"
 #include "rtl_gen/package/timing.h"
 #include "rtl_gen/package/wavedrom.h"
@@ -205,13 +205,6 @@ TEST(Package, ReadmeHasThePortsAndTheNumbersOfItsSpec) {
 
 class PackageFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "blockdot_package_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   // Standard output and error of a command in the folder.
   std::string run(const std::string& command) {
     const int status =
@@ -220,7 +213,8 @@ class PackageFiles : public ::testing::Test {
     EXPECT_EQ(status, 0) << log;
     return log;
   }
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(PackageFiles, ConstraintsUseKnownCommandsAndNameEveryPort) {

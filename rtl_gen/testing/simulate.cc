@@ -2,53 +2,39 @@
 
 #include <fmt/format.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "formats/error.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::rtl_gen::testing {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A directory that lives as long as the object.
+// A folder with the commands that a run needs.
 class Scratch {
  public:
-  Scratch() {
-    std::string name = (fs::temp_directory_path() / "blockdot_rtl_XXXXXX").string();
-    BLOCKDOT_CHECK(mkdtemp(name.data()) != nullptr, "no temporary directory");
-    path_ = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
   void write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name) << text;
+    std::ofstream(folder_.path() / name) << text;
   }
   std::string read(const std::string& name) const {
-    std::ifstream in(path_ / name);
+    std::ifstream in(folder_.path() / name);
     std::ostringstream text;
     text << in.rdbuf();
     return text.str();
   }
-  // Output of a command run in the directory.
+  // Output of a command run in the folder.
   std::string run(const std::string& command, int& code) const {
     const int status = std::system(
-        fmt::format("cd '{}' && ( {} ) > log.txt 2>&1", path_.string(), command).c_str());
+        fmt::format("cd '{}' && ( {} ) > log.txt 2>&1", folder_.path().string(), command).c_str());
     code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return read("log.txt");
   }
 
  private:
-  fs::path path_;
+  TemporaryFolder folder_;
 };
 
 std::string hex(const Int& value, int width) {

@@ -7,7 +7,7 @@
 #include "formats/file_io.h"
 #include "sim/cosim/faulty_unit.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {
