@@ -5,9 +5,9 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "sim/cosim/faulty_unit.h"
 #include "sim/cosim/tool.h"
-#include "formats/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {
