@@ -16,6 +16,7 @@
 #include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/pipeline/schedule.h"
 #include "rtl_gen/units/structure.h"
+#include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
 
@@ -124,6 +125,12 @@ struct UnitText {
 /// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
 /// for graphs that are no dot unit. ConfigError as generate.
 Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
+
+/// For designs made of a dot unit or of its parts: what an input of it carries, what it sums
+/// without rounding (one clause), and its facts in a report.
+std::string port_meaning(const std::string& port, const formats::DotSpec& spec);
+std::string exact_level(UnitKind kind, const formats::DotSpec& spec);
+void note_facts(UnitReport& report, const UnitFacts& facts);
 
 /// The graph alone, without schedule or text: for the interpreter.
 Graph build_graph(UnitKind kind, const formats::DotSpec& spec);
