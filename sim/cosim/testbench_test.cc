@@ -103,7 +103,7 @@ const std::vector<Case>& cases() {
       {"multi", text("multi", "e4m3,e5m2,e2m1"), {{"a_i[0]", "b_i[0]"}}},
       {"fused", text("fused", "e4m3,e2m1"), {{"c_i[", "~c_i["}}},
       {"quantizer", text("quantizer", "sm4@e8m0/8+u1/2"), {{"x_i[30:0]", "31'd5"}}},
-      {"random_quantizer", text("quantizer", "e2m1@e8m0/4", "", "sr:5"), {{"~seed_i", "seed_i"}}},
+      {"random_quantizer", text("quantizer", "e2m1@e8m0/4", "", "sr:5"), {{"assign seed = {seed_i", "assign seed = {~seed_i"}}},
       {"stream",
        text("stream", "mxfp4", "kulisch[20:-10]"),
        {{"first_q <= s_axis_tlast", "first_q <= 1'b0"},
