@@ -137,12 +137,15 @@ void add_gen(CLI::App& program, Context& context) {
   command
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
-  command->add_option("--input", arguments->design.input, "quantizer: fp32 or bf16")
+  command
+      ->add_option("--input", arguments->design.input,
+                   "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
       ->default_str("fp32")
       ->type_name("FORMAT");
   command
       ->add_option("--scale-rule", arguments->design.scale_rule,
-                   "quantizer: floor, ceil, even, rceil, amax or ceil-exponent")
+                   "quantizer: floor, ceil, even, rceil, rceil-reciprocal, amax, shift, "
+                   "ceil-exponent or three-quarters; with another scale than e8m0 floor or ceil")
       ->default_str("floor")
       ->type_name("RULE");
   command->add_option("--rows", arguments->design.rows, "array: rows of units, 1 to 64")
@@ -183,7 +186,9 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
        "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "
        "--out array/",
-       "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/"}));
+       "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/",
+       "blockdot gen --unit quantizer --a bm8 --input bf16 --lanes 16 --rounding sr:8 --out tile/",
+       "blockdot gen --unit quantizer --a nvfp4 --lanes 4 --out nvfp4/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

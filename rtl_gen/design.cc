@@ -24,7 +24,7 @@ std::vector<Field> fields_of(const DesignText& text) {
           {"b", text.dot.b, {kDot, kBlockDot, kStream, kArray}},
           {"modes", text.modes, {kMulti, kFused}},
           {"addend", text.addend, {kFused}},
-          {"lanes", text.dot.lanes, {kDot, kBlockDot, kMulti, kFused, kStream, kArray}},
+          {"lanes", text.dot.lanes, {kDot, kBlockDot, kMulti, kFused, kStream, kArray, kQuantizer}},
           {"accumulator", text.dot.accumulator, contract},
           {"output", text.dot.output, contract},
           {"rounding", text.dot.rounding, {kDot, kStream, kArray, kQuantizer}},
@@ -167,6 +167,8 @@ DesignSpec resolve(const DesignText& text) {
       if (!text.input.empty()) q.input = formats::parse_element(text.input);
       if (!text.scale_rule.empty()) q.rule = formats::parse_scale_rule(text.scale_rule);
       if (!text.dot.rounding.empty()) q.rounding = formats::parse_rounding(text.dot.rounding);
+      if (!text.dot.lanes.empty())
+        q.lanes = static_cast<int>(formats::parse_int("lanes", text.dot.lanes, 1, 1024));
       validate(q);
       break;
     }
@@ -200,7 +202,8 @@ Design generate_design(const DesignSpec& spec, const Arch& arch, std::string_vie
     d.report = unit.report;
     d.report.kind = spec.kind;
     d.files = {{unit.report.top, unit.verilog}};
-    d.json = spec.kind == UnitKind::kQuantizer ? quantizer_json(unit) : to_json(unit.report);
+    d.json = spec.kind == UnitKind::kQuantizer ? quantizer_json(unit, spec.quantizer)
+                                               : to_json(unit.report);
     d.made = std::move(unit);
   };
   switch (spec.kind) {

@@ -1,6 +1,6 @@
-// One line of vectors.hex is one cycle: the expected outputs but valid_o, then all inputs but clock
-// and reset, each in the order of the ports. The testbench looks at the outputs of cycle c and at
-// the vector of cycle c - LATENCY.
+// One line of vectors.hex is one cycle: whether outputs are due, the expected outputs but valid_o,
+// then all inputs but clock and reset, each in the order of the ports. The testbench looks at the
+// outputs of cycle c and at the vector of cycle c - LATENCY.
 #include "sim/cosim/testbench.h"
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
@@ -105,7 +106,6 @@ Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& 
 std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int count,
                            const std::string& sources = "unit.v") {
   int low = 0, out = 0;
-  std::string due = "(cycle >= LATENCY) && (cycle < CYCLES + LATENCY)";
   std::string clocking, slices, outputs;
   bool has_valid_o = false;
   int nan_bit = -1, sum_low = 0, sum_width = 0;
@@ -123,8 +123,6 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int coun
     text = fmt::format("    .{}({}[{}:{}]){}", it->name, it->is_input ? "now" : "result",
                        from + it->width - 1, from, comma) +
            text;
-    // Only cycles with valid_i count, and of a dot unit only last beats.
-    if (it->name == "valid_i" || it->name == "last_i") due += fmt::format(" && was[{}]", from);
     from += it->width;
   }
   for (const rtl_gen::Port& port : unit.ports) {
@@ -154,7 +152,7 @@ module unit_tb;
   localparam CYCLES = {cycles};
   localparam RESULTS = {results};
 
-  // A vector: [ expected outputs : {out} ][ inputs : {low} ].
+  // A vector: [ outputs are due : 1 ][ expected outputs : {out} ][ inputs : {low} ].
   reg [{top_bit}:0] vectors [0:CYCLES-1];
   reg [{top_bit}:0] now;  // drives the inputs
   reg [{top_bit}:0] was;  // of LATENCY cycles ago
@@ -182,7 +180,7 @@ module unit_tb;
       errors = errors + 1;
       if (errors <= 10)
         $display("cycle %0d: valid_o %b outputs %h, expected valid_o %b outputs %h", cycle, valid,
-                 result, due, was[{top_bit}:{low}]);
+                 result, due, was[{below_top}:{low}]);
     end
   endtask
 
@@ -201,7 +199,7 @@ module unit_tb;
       if (cycle < CYCLES) now = vectors[cycle];
       else now = {{{width}{{1'b0}}}};
       if (cycle >= LATENCY) was = vectors[cycle-LATENCY];
-      due = {due};
+      due = (cycle >= LATENCY) && (cycle < CYCLES + LATENCY) && was[{top_bit}];
       #1;  // settle
       if (valid !== due) mismatch;
       else if (due && {differ}) mismatch;
@@ -221,7 +219,7 @@ endmodule
       fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
       fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
       fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
-      fmt::arg("clocking", clocking), fmt::arg("due", due), fmt::arg("differ", differ),
+      fmt::arg("clocking", clocking), fmt::arg("differ", differ),
       fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
 }
 
@@ -245,8 +243,9 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   auto add = [&](bool valid, bool first, bool last, bool seed_load, std::uint32_t expected) {
     models::Beat beat = buffer.beat(first, last);
     Bits outputs;
+    outputs.add(std::uint64_t{valid && last}, 1);  // every beat of a block dot is a last one
     if (block_dot)
-      outputs = block_dot_outputs(unit.report, spec, beat);
+      outputs.add(block_dot_outputs(unit.report, spec, beat));
     else
       outputs.add(std::uint64_t{expected}, spec.output.width());
     testbench.vectors += line(unit.report, spec, valid, beat, seed_load, lfsr_seed, outputs);
@@ -296,6 +295,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     const std::vector<std::uint32_t> a = side(m.a), b = side(m.b);
     const auto c = static_cast<std::uint32_t>(random());
     Bits bits;
+    bits.add(std::uint64_t{1}, 1);
     for (const rtl_gen::Port& port : unit.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
       if (port.name == "result_o") {
@@ -344,22 +344,24 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
 
 namespace {
 
-/// `count` blocks of floats of every size, now and then with ties, NaN or Inf, with pauses between.
+/// `count` blocks of floats of every size, now and then with ties, NaN or Inf; pauses, and blocks
+/// that break off, between them.
 Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uint64_t seed) {
   const rtl_gen::QuantizerSpec& spec = design.spec.quantizer;
-  const int block = spec.format.block;
+  const formats::BlockFormat& f = spec.format;
+  const int size = f.block * f.tile_rows, lanes = lanes_of(spec), beats = beats_of(spec);
   const bool narrow = spec.input.width() == 16;
   std::mt19937_64 random(seed);
   formats::QuantizeOptions options;
   options.scale_rule = spec.rule;
   options.rounding = spec.rounding;
-  options.seed = random() & 0xFFFFFFFFu;
-  if (options.seed == 0) options.seed = 1;
-  std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half
+  options.seed = (random() & 0xFFFFFFFFu) | 1;
+  std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half; a block row after row
   for (int b = 0; b < count; ++b) {
-    const auto centre = static_cast<std::uint32_t>(1 + random() % 254);
+    // Under an outer scale neighbours are of one size.
+    const auto centre = static_cast<std::uint32_t>(f.has_outer() ? 127 : 1 + random() % 254);
     const auto kind = random() % 8;
-    for (int j = 0; j < block; ++j) {
+    for (int j = 0; j < size; ++j) {
       auto bits = static_cast<std::uint32_t>(random());
       // Most blocks hold one neighbourhood of exponents: elements of every size beside a scale.
       if (kind < 6) {
@@ -372,63 +374,108 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
       codes.push_back(narrow ? bits & 0xFFFF0000u : bits);
     }
   }
+  // Blocks or tiles side by side along one matrix.
   std::vector<float> values(codes.size());
-  for (std::size_t i = 0; i < codes.size(); ++i) values[i] = std::bit_cast<float>(codes[i]);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const std::size_t block = static_cast<std::size_t>(f.block);
+    const std::size_t group = i / static_cast<std::size_t>(size);
+    const std::size_t row = i % static_cast<std::size_t>(size) / block;
+    values[(row * static_cast<std::size_t>(count) + group) * block + i % block] =
+        std::bit_cast<float>(codes[i]);
+  }
   const formats::QuantizedMatrix wanted = formats::quantize_by_definition(
-      spec.format, formats::row_major(values.data(), 1, static_cast<std::int64_t>(values.size())),
-      options);
+      f, formats::row_major(values.data(), f.tile_rows, std::int64_t{count} * f.block), options);
 
-  Testbench testbench;
-  int cycles = 0;
-  const auto add = [&](int b, bool seed_load) {  // b < 0: no block
-    Bits line;
-    const std::int64_t from = std::int64_t{std::max(b, 0)} * block;
+  // What is to be seen for a beat of a block, in the order of the ports.
+  const auto expected = [&](int b, int beat) {
+    Bits bits;
+    const int place = beat * lanes;  // of the beat's first value in its block
+    const auto at = [&](int j) {
+      const int i = place + j;
+      return std::pair{std::int64_t{i / f.block}, std::int64_t{b} * f.block + i % f.block};
+    };
     for (const rtl_gen::Port& port : design.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
       if (port.name == "elements_o") {
-        for (int j = block; j-- > 0;)
-          line.add(std::uint64_t{wanted.code(0, from + j)}, port.width / block);
+        for (int j = lanes; j-- > 0;)
+          bits.add(std::uint64_t{wanted.code(at(j).first, at(j).second)}, port.width / lanes);
       } else if (port.name == "scale_o") {
-        line.add(std::uint64_t{wanted.scale(0, from)}, port.width);
+        bits.add(std::uint64_t{wanted.scale(at(0).first, at(0).second)}, port.width);
       } else if (port.name == "micro_o") {
-        const int group = spec.format.micro.block;
-        for (int g = block / group; g-- > 0;)
-          line.add(static_cast<std::uint64_t>(wanted.micro(0, from + std::int64_t{g} * group)),
-                   spec.format.micro.bits);
+        for (int g = lanes / f.micro.block; g-- > 0;) {
+          const auto [row, k] = at(g * f.micro.block);
+          bits.add(static_cast<std::uint64_t>(wanted.micro(row, k)), f.micro.bits);
+        }
+      } else if (port.name == "first_o") {
+        bits.add(std::uint64_t{beat == 0}, port.width);
+      } else if (port.name == "last_o") {
+        bits.add(std::uint64_t{beat + 1 == beats}, port.width);
       } else {
         throw ConfigError("unit: output {} is none that a testbench can check", port.name);
       }
     }
+    return bits;
+  };
+  // Inputs of every cycle, and the beats that are due `latency` cycles after one.
+  std::vector<Bits> inputs;
+  std::map<std::size_t, std::pair<int, int>> due;
+  const auto add = [&](bool valid, int b, int beat, bool seed_load) {  // b < 0: any values
+    Bits line;
     for (const rtl_gen::Port& port : design.report.ports) {
       if (!port.is_input || is_clocking(port)) continue;
       if (port.name == "valid_i") {
-        line.add(std::uint64_t{b >= 0}, port.width);
+        line.add(std::uint64_t{valid}, port.width);
+      } else if (port.name == "first_i") {
+        line.add(valid ? std::uint64_t{beat == 0} : random(), port.width);
+      } else if (port.name == "outer_i") {
+        const bool read = b >= 0 && beat + 1 == beats;
+        line.add(read ? std::uint64_t{wanted.outer_scales[wanted.outer_index(
+                            0, std::int64_t{b} * f.block)]}
+                      : random(),
+                 port.width);
       } else if (port.name == "seed_load_i") {
         line.add(std::uint64_t{seed_load}, port.width);
       } else if (port.name == "seed_i") {
         line.add(options.seed, port.width);
       } else if (port.name == "x_i") {
-        for (int j = block; j-- > 0;) {
-          const auto at = static_cast<std::size_t>(from + j);
+        for (int j = lanes; j-- > 0;) {
+          const auto at = static_cast<std::size_t>(std::max(b, 0) * size + beat * lanes + j);
           const std::uint32_t code = b >= 0 ? codes[at] : static_cast<std::uint32_t>(random());
-          line.add(std::uint64_t{narrow ? code >> 16 : code}, port.width / block);
+          line.add(std::uint64_t{narrow ? code >> 16 : code}, port.width / lanes);
         }
       } else {
         throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
       }
     }
-    testbench.vectors += line.hex() + "\n";
-    ++cycles;
+    inputs.push_back(line);
   };
   const bool clocked = design.report.clock_ns > 0;
-  const bool seeded = spec.rounding.stochastic();
-  if (seeded) add(-1, true);
+  if (spec.rounding.stochastic()) add(false, -1, 0, true);
   for (int b = 0; b < count; ++b) {
-    while (clocked && random() % 4 == 0) add(-1, false);
-    add(b, false);
+    if (beats > 1 && random() % 8 == 0)
+      for (int beat = 0; beat < static_cast<int>(random() % static_cast<unsigned>(beats)); ++beat)
+        add(true, -1, beat, false);
+    for (int beat = 0; beat < beats; ++beat) {
+      while (clocked && random() % 4 == 0) add(false, -1, beat, false);
+      add(true, b, beat, false);
+    }
+    for (int beat = 0; beat < beats; ++beat)
+      due[inputs.size() - 1 + static_cast<std::size_t>(beat)] = {b, beat};
   }
-  testbench.checks = count;
-  testbench.verilog = testbench_text(design.report, cycles, count, design.sources());
+  while (inputs.size() <= due.rbegin()->first) add(false, -1, 0, false);
+  Testbench testbench;
+  testbench.checks = count * beats;
+  for (std::size_t c = 0; c < inputs.size(); ++c) {
+    const auto found = due.find(c);
+    const bool is_due = found != due.end();
+    Bits line;
+    line.add(std::uint64_t{is_due}, 1);
+    line.add(is_due ? expected(found->second.first, found->second.second) : expected(0, 0));
+    line.add(inputs[c]);
+    testbench.vectors += line.hex() + "\n";
+  }
+  testbench.verilog = testbench_text(design.report, static_cast<int>(inputs.size()),
+                                     testbench.checks, design.sources());
   return testbench;
 }
 
