@@ -11,8 +11,8 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "formats/text.h"
 #include "formats/temporary_folder.h"
+#include "formats/text.h"
 
 namespace blockdot::explore {
 namespace {

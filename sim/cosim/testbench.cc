@@ -217,9 +217,9 @@ endmodule
       fmt::arg("top", unit.top), fmt::arg("results", count), fmt::arg("sources", sources),
       fmt::arg("spec", unit.spec_text), fmt::arg("latency", unit.latency),
       fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
-      fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
-      fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
-      fmt::arg("clocking", clocking), fmt::arg("differ", differ),
+      fmt::arg("top_bit", low + out), fmt::arg("below_top", low + out - 1),
+      fmt::arg("width", low + out + 1), fmt::arg("result_bit", out - 1), fmt::arg("slices", slices),
+      fmt::arg("outputs", outputs), fmt::arg("clocking", clocking), fmt::arg("differ", differ),
       fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
 }
 
