@@ -46,11 +46,13 @@ void check_fields(UnitKind kind, const DesignText& text) {
   };
   for (const Field& field : fields) {
     if (field.value.empty() || takes(field)) continue;
-    std::string taken;
+    std::string taken, kinds;
     for (const Field& other : fields)
       if (takes(other)) taken += fmt::format("{}{}", taken.empty() ? "" : ", ", other.name);
-    throw ConfigError("{} = {}: unit {} takes {}", field.name, formats::shown(field.value),
-                      to_text(kind), taken);
+    for (UnitKind other : field.kinds)
+      kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", to_text(other));
+    throw ConfigError("{} = {}: is of unit {}; unit {} takes {}", field.name,
+                      formats::shown(field.value), kinds, to_text(kind), taken);
   }
   if (text.dot.a.empty() && kind != UnitKind::kMulti && kind != UnitKind::kFused)
     throw ConfigError("a = (nothing): unit {} needs a format, e.g. mxfp8_e4m3", to_text(kind));
