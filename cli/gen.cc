@@ -8,12 +8,9 @@
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "formats/text.h"
-#include "rtl_gen/array/array.h"
 #include "rtl_gen/choose.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 #include "rtl_gen/package/package.h"
-#include "rtl_gen/stream/stream.h"
-#include "rtl_gen/units/quantizer.h"
 #include "sim/cosim/testbench.h"
 
 namespace blockdot::cli {
@@ -25,97 +22,12 @@ namespace fs = std::filesystem;
 struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
-  std::string unit = "dot", out, top;
-  std::string modes, addend;
-  std::string dataflow = "os", input = "fp32", scale_rule = "floor";
-  int rows = 4, cols = 4, banks = 2, depth = 64;
+  rtl_gen::DesignText design;  // beside `spec`
+  std::string out, top;
   int vectors = 256;
   bool explain = false;
   std::uint64_t seed = 1;
 };
-
-formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind kind) {
-  const formats::DotSpecText& text = arguments.spec.text;
-  for (const auto& [field, value] : {std::pair{"a", text.a},
-                                     {"b", text.b},
-                                     {"accumulator", text.accumulator},
-                                     {"output", text.output},
-                                     {"rounding", text.rounding},
-                                     {"specials", text.specials},
-                                     {"max-k", text.max_k}})
-    if (!value.empty())
-      throw ConfigError("{} = {}: unit {} takes --modes, --lanes and --addend only", field, value,
-                        arguments.unit);
-  const bool fused = kind == rtl_gen::UnitKind::kFused;
-  if (!fused && !arguments.addend.empty())
-    throw ConfigError("addend = {}: unit multi adds none; use --unit fused", arguments.addend);
-  return formats::resolve_multi(arguments.modes, text.lanes,
-                                fused && arguments.addend.empty() ? "fp32" : arguments.addend);
-}
-
-// A design of several modules: one file each, and what describes them.
-void write_design(const fs::path& out, const std::vector<rtl_gen::ModuleFile>& files,
-                  const nlohmann::json& report, const Context& context) {
-  for (const rtl_gen::ModuleFile& file : files) write_file_atomic(out / file.file(), file.text);
-  write_file_atomic(out / "unit.json", report.dump(2) + "\n");
-  if (context.json) {
-    print_json(report);
-    return;
-  }
-  if (context.quiet) return;
-  fmt::print("{}\n  kind     {}\n  spec     {}\n  arch     {}\n", files[0].name,
-             report["kind"].get<std::string>(), report["spec"].get<std::string>(),
-             report["arch"].get<std::string>());
-  if (report.contains("latency"))
-    fmt::print("  latency  {} cycles, interval {}\n", report["latency"].get<int>(),
-               report["interval"].get<int>());
-  if (report.contains("timing")) fmt::print("  timing   {}\n", report["timing"].dump());
-  if (report.contains("estimates"))
-    for (const auto& [name, figure] : report["estimates"].items())
-      fmt::print("  {:<20} {:.6g} {} ({})\n", name, figure["value"].get<double>(),
-                 figure["unit"].get<std::string>(), figure["provenance"].get<std::string>());
-  fmt::print("  wrote    {}\n", (out / "unit.json").string());
-  for (const rtl_gen::ModuleFile& file : files)
-    fmt::print("           {}\n", (out / file.file()).string());
-}
-
-void run_array(const GenArguments& arguments, const formats::DotSpec& spec,
-               const Context& context) {
-  rtl_gen::ArraySpec array;
-  array.unit = spec;
-  array.rows = arguments.rows;
-  array.cols = arguments.cols;
-  array.dataflow = rtl_gen::parse_dataflow(arguments.dataflow);
-  array.banks = arguments.banks;
-  array.depth = arguments.depth;
-  const rtl_gen::Array made = generate_array(array, resolve(arguments.arch),
-                                             arguments.top.empty() ? "array" : arguments.top);
-  write_design(arguments.out, made.files, to_json(made), context);
-}
-
-// A quantiser takes one format and no contract of a dot product.
-void run_quantizer(const GenArguments& arguments, const Context& context) {
-  const formats::DotSpecText& text = arguments.spec.text;
-  for (const auto& [option, value] :
-       {std::pair{"b", &text.b}, std::pair{"accumulator", &text.accumulator},
-        std::pair{"output", &text.output}, std::pair{"specials", &text.specials},
-        std::pair{"max-k", &text.max_k}})
-    if (!value->empty())
-      throw ConfigError(
-          "{} = {}: a quantizer takes --a, --input, --scale-rule, --rounding and --lanes", option,
-          *value);
-  rtl_gen::QuantizerSpec spec;
-  spec.format = formats::parse_block_format(text.a);
-  spec.input = formats::parse_element(arguments.input);
-  spec.rule = formats::parse_scale_rule(arguments.scale_rule);
-  if (!text.rounding.empty()) spec.rounding = formats::parse_rounding(text.rounding);
-  if (!text.lanes.empty())
-    spec.lanes = static_cast<int>(formats::parse_int("lanes", text.lanes, 1, 1024));
-  const rtl_gen::Unit unit = generate_quantizer(
-      spec, resolve(arguments.arch), arguments.top.empty() ? "quantizer" : arguments.top);
-  write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit, spec),
-               context);
-}
 
 // Why the structure is what it is: the candidates as the cost model sees them.
 void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
@@ -137,64 +49,40 @@ void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
 
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
-  const bool multi = arguments.unit == "multi" || arguments.unit == "fused";
-  if (!multi && (!arguments.modes.empty() || !arguments.addend.empty()))
-    throw ConfigError("unit = {}: takes no modes and no addend; use --unit multi or fused",
-                      arguments.unit);
-  if (!multi && arguments.spec.text.a.empty())
-    throw ConfigError("--a is required by --unit {}: a format, e.g. mxfp8_e4m3", arguments.unit);
-  if (arguments.unit == "quantizer") return run_quantizer(arguments, context);
-  const formats::DotSpec spec = multi ? formats::DotSpec{} : formats::resolve(arguments.spec.text);
-  if (arguments.unit == "array") return run_array(arguments, spec, context);
-  if (arguments.unit == "stream") {
-    const rtl_gen::Stream stream = rtl_gen::generate_stream(
-        spec, resolve(arguments.arch), arguments.top.empty() ? "stream" : arguments.top);
-    return write_design(arguments.out, stream.files, to_json(stream), context);
-  }
-  if (!multi && arguments.unit != "dot" && arguments.unit != "block-dot")
+  rtl_gen::DesignText text = arguments.design;
+  text.dot = arguments.spec.text;
+  const rtl_gen::DesignSpec spec = rtl_gen::resolve(text);
+  const rtl_gen::Arch arch = resolve(arguments.arch);
+  if (arguments.explain && spec.contract() == nullptr)
     throw ConfigError(
-        "unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer{}",
-        arguments.unit,
-        formats::did_you_mean(arguments.unit, {"dot", "block-dot", "multi", "fused", "stream",
-                                               "array", "quantizer"}));
-  const rtl_gen::UnitKind kind = rtl_gen::parse_unit_kind(arguments.unit);
-  const std::string top = arguments.top.empty() ? "unit" : arguments.top;
-  fs::path out = arguments.out;
-  rtl_gen::Unit unit;
-  std::vector<rtl_gen::PackageFile> files;
+        "explain: the cost model chooses structures of dot products of one contract; "
+        "unit {} has none to choose",
+        to_text(spec.kind));
+  const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top);
+  if (arguments.explain && !context.quiet) explain(*spec.contract(), arch);
   sim::Testbench testbench;
-  if (multi) {
-    const formats::MultiSpec modes = multi_spec(arguments, kind);
-    if (arguments.explain)
-      throw ConfigError(
-          "explain: the cost model chooses structures of dot and block-dot units only");
-    unit = rtl_gen::generate(modes, resolve(arguments.arch), top);
-    if (arguments.vectors > 0)
-      testbench = sim::make_testbench(unit, modes, arguments.vectors, arguments.seed);
-  } else {
-    unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), top);
-    if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
-    files = rtl_gen::make_package(unit, spec, arguments.vectors);
-    if (arguments.vectors > 0)
-      testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);
-  }
-  const std::string first = files.empty() ? "unit.v" : "README.md";
-  files.insert(files.begin(), {"unit.v", unit.verilog});
+  if (arguments.vectors > 0)
+    testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
+  std::vector<rtl_gen::PackageFile> files;
+  for (const rtl_gen::ModuleFile& file : design.files)
+    files.push_back({design.file_of(file), file.text});
+  for (const rtl_gen::PackageFile& file : make_package(design, testbench.checks))
+    files.push_back(file);
   if (arguments.vectors > 0) {
     files.push_back({"vectors.hex", testbench.vectors});
     files.push_back({"unit_tb.v", testbench.verilog});
   }
   // The report comes last, so that what it describes is there.
-  nlohmann::json report = rtl_gen::to_json(unit.report);
-  files.push_back({"unit.json", report.dump(2) + "\n"});
+  files.push_back({"unit.json", design.json.dump(2) + "\n"});
+  const fs::path out = arguments.out;
   for (const rtl_gen::PackageFile& file : files) check_writable(out / file.name);
   for (const rtl_gen::PackageFile& file : files) write_file_atomic(out / file.name, file.text);
   if (context.json) {
-    print_json(report);
+    print_json(design.json);
     return;
   }
   if (context.quiet) return;
-  const rtl_gen::UnitReport& r = unit.report;
+  const rtl_gen::UnitReport& r = design.report;
   fmt::print("{}\n  spec     {}\n  arch     {}\n", r.top, r.spec_text, r.arch_text);
   fmt::print("  latency  {} cycles, interval {}\n", r.latency, r.interval);
   auto figure = [](const char* name, const rtl_gen::Figure& f) {
@@ -204,15 +92,13 @@ void run(const GenArguments& arguments, const Context& context) {
   figure("area", r.area);
   figure("path", r.critical_path_ns);
   figure("state", r.register_bits);
-  fmt::print("  wrote    {} with", (out / first).string());
+  fmt::print("  wrote    {} with", (out / "README.md").string());
   for (const rtl_gen::PackageFile& file : files)
-    if (file.name != first) fmt::print(" {}", file.name);
+    if (file.name != "README.md") fmt::print(" {}", file.name);
   fmt::print("\n");
   if (arguments.vectors > 0)
-    fmt::print(
-        "Check it in any simulator:\n"
-        "  (cd {} && iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb)\n",
-        out.string());
+    fmt::print("Check it in any simulator:\n  (cd {} && {})\n", out.string(),
+               icarus_command(design));
 }
 
 }  // namespace
@@ -224,22 +110,22 @@ void add_gen(CLI::App& program, Context& context) {
   add_arch_options(*command, arguments->arch);
   command
       ->add_option(
-          "--unit,--kind", arguments->unit,
+          "--unit,--kind", arguments->design.unit,
           "dot (accumulates and rounds), block-dot (the bare exact sum), multi (that sum in "
           "formats "
           "chosen by a mode input), fused (multi with an addend, rounded once), stream (a dot "
           "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
-      ->capture_default_str()
+      ->default_str("dot")
       ->type_name("KIND");
   command->add_flag("--explain", arguments->explain,
                     "Print, to standard error, which structures were weighed and which was chosen");
   command
-      ->add_option("--modes", arguments->modes,
+      ->add_option("--modes", arguments->design.modes,
                    "Formats of a multi or fused unit in the order of mode codes: e4m3,e5m2,e2m1 or "
                    "pairs as in e4m3xe2m1 (instead of --a and --b)")
       ->type_name("FORMAT,...");
   command
-      ->add_option("--addend", arguments->addend,
+      ->add_option("--addend", arguments->design.addend,
                    "Addend and result of a fused unit (default fp32)")
       ->type_name("FLOAT");
   command->get_option("--a")->required(false);
@@ -252,36 +138,36 @@ void add_gen(CLI::App& program, Context& context) {
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
   command
-      ->add_option("--input", arguments->input,
+      ->add_option("--input", arguments->design.input,
                    "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
-      ->capture_default_str()
+      ->default_str("fp32")
       ->type_name("FORMAT");
   command
-      ->add_option("--scale-rule", arguments->scale_rule,
+      ->add_option("--scale-rule", arguments->design.scale_rule,
                    "quantizer: floor, ceil, even, rceil, rceil-reciprocal, amax, shift, "
                    "ceil-exponent or three-quarters; with another scale than e8m0 floor or ceil")
-      ->capture_default_str()
+      ->default_str("floor")
       ->type_name("RULE");
-  command->add_option("--rows", arguments->rows, "array: rows of units, 1 to 64")
-      ->capture_default_str()
+  command->add_option("--rows", arguments->design.rows, "array: rows of units, 1 to 64")
+      ->default_str("4")
       ->type_name("R");
-  command->add_option("--cols", arguments->cols, "array: columns of units, 1 to 64")
-      ->capture_default_str()
+  command->add_option("--cols", arguments->design.cols, "array: columns of units, 1 to 64")
+      ->default_str("4")
       ->type_name("C");
   command
-      ->add_option("--dataflow", arguments->dataflow,
+      ->add_option("--dataflow", arguments->design.dataflow,
                    "array: os (output-stationary) or ws (weight-stationary)")
-      ->capture_default_str()
+      ->default_str("os")
       ->type_name("FLOW");
   command
-      ->add_option("--banks", arguments->banks,
+      ->add_option("--banks", arguments->design.banks,
                    "array, os: tiles that may wait for their drain, 1 to 8")
-      ->capture_default_str()
+      ->default_str("2")
       ->type_name("N");
   command
-      ->add_option("--depth", arguments->depth,
+      ->add_option("--depth", arguments->design.depth,
                    "array, ws: rows of a tile that the partial sums' buffer holds")
-      ->capture_default_str()
+      ->default_str("64")
       ->type_name("N");
   command
       ->add_option("--vectors", arguments->vectors,

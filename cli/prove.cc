@@ -26,7 +26,7 @@ void run(const ProveArguments& arguments, Context& context) {
     explore::ProveOptions options = arguments.options;
     double begun = 0;
     options.progress = [&](std::string_view what) {
-      bar.update(begun++, options.netlist ? 5 : 4, std::string(what));
+      bar.update(begun++, options.netlist ? 6 : 5, std::string(what));
     };
     std::vector<explore::ProofStep> steps;
     try {
@@ -36,7 +36,8 @@ void run(const ProveArguments& arguments, Context& context) {
     }
     bar.clear();
     nlohmann::json list = nlohmann::json::array();
-    if (text) fmt::print("{}: {}\n", point.name, formats::to_text(point.spec));
+    const std::string spec = to_text(explore::design_spec(point));
+    if (text) fmt::print("{}: {}\n", point.name, spec);
     for (const explore::ProofStep& step : steps) {
       if (step.verdict == explore::Verdict::kFailed) context.exit_code = kCheckFailed;
       list.push_back({{"step", step.what},
@@ -49,8 +50,7 @@ void run(const ProveArguments& arguments, Context& context) {
       fmt::print("  {:<10} {:<8} {}{} ({:.1f} s)\n", step.what, to_text(step.verdict), cases,
                  step.how, step.seconds);
     }
-    points.push_back(
-        {{"name", point.name}, {"spec", formats::to_text(point.spec)}, {"steps", list}});
+    points.push_back({{"name", point.name}, {"spec", spec}, {"steps", list}});
   }
   if (context.json) print_json({{"schema", "blockdot.prove/1"}, {"points", points}});
 }

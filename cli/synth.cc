@@ -69,18 +69,19 @@ void run(const SynthArguments& arguments, Context& context) {
   std::vector<double> area_errors, delay_errors;
   for (const explore::DesignPoint& point : designs.points) {
     bar.update(done++, static_cast<double>(designs.points.size()), point.name);
-    rtl_gen::Unit unit = explore::generate_unit(point);
-    explore::Figures figures = explore::synthesise(unit, point.arch.technology, store);
-    nlohmann::json json = explore::unit_json(unit.report, figures);
+    const rtl_gen::Design design = explore::generate_design(point);
+    explore::Figures figures = explore::synthesise(design, point.arch.technology, store);
+    nlohmann::json json = explore::unit_json(design.json, figures);
     if (!arguments.out.empty()) {
       fs::path folder = out / folder_name(point.name);
-      write_file_atomic(folder / "unit.v", unit.verilog);
+      for (const rtl_gen::ModuleFile& file : design.files)
+        write_file_atomic(folder / design.file_of(file), file.text);
       write_file_atomic(folder / "unit.json", json.dump(2) + "\n");
     }
     json["name"] = point.name;
     units.push_back(json);
     bar.clear();
-    const rtl_gen::UnitReport& r = unit.report;
+    const rtl_gen::UnitReport& r = design.report;
     std::optional<double> area = error_of(r.area, figures, "area");
     std::optional<double> delay = error_of(r.critical_path_ns, figures, "critical_path_ns");
     if (area) area_errors.push_back(*area);
@@ -95,7 +96,7 @@ void run(const SynthArguments& arguments, Context& context) {
     fmt::print("error of the estimates: area {}; delay {}\n", summary(area_errors),
                summary(delay_errors));
   if (text && !arguments.out.empty())
-    fmt::print("wrote unit.v and unit.json of {} units under {}\n", units.size(), out.string());
+    fmt::print("wrote Verilog and unit.json of {} units under {}\n", units.size(), out.string());
 }
 
 }  // namespace
@@ -110,7 +111,7 @@ void add_synth(CLI::App& program, Context& context) {
       ->type_name("NAME");
   command
       ->add_option("--out", arguments->out,
-                   "Folder for unit.v and unit.json, estimates and measurements, of each point")
+                   "Folder for Verilog and unit.json, estimates and measurements, of each point")
       ->type_name("DIR");
   command->add_flag("--no-cache", arguments->no_cache, "Neither read nor keep earlier results");
   command->footer(

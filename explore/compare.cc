@@ -406,8 +406,7 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
 
   std::vector<rtl_gen::Unit> units;
   for (const DesignPoint& point : designs.points) {
-    units.push_back(in_point(
-        point, [&] { return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch); }));
+    units.push_back(generate_unit(point));
     table.points.push_back(point_row(point, units.back()));
     if (options.on_unit) options.on_unit(point, units.back());
   }

@@ -11,8 +11,8 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "formats/text.h"
-#include "sim/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -243,7 +243,7 @@ TEST(Compare, GivesTheReplaysOwnNumbers) {
 
 TEST(Compare, TheStoreChangesNothingButTheTime) {
   Shipped s;
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   std::string without = to_json(compare(s.designs, kTrace, s.options));
   s.options.store = ResultStore(folder.path());
   std::string first = to_json(compare(s.designs, kTrace, s.options));
@@ -310,7 +310,7 @@ TEST(Compare, ErrorsNameTheDesign) {
 }
 
 TEST(WriteResults, WritesTheFourFiles) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   ResultTable table = table_by_hand();
   write_results(table, folder.path() / "new");
   EXPECT_EQ(read_file(folder.path() / "new" / "results.json"), to_json(table));

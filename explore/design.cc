@@ -25,6 +25,15 @@ struct Key {
 
 // In the order in which lists are expanded: the last varies fastest.
 constexpr Key kKeys[] = {{"name", ValueType::kText},
+                         {"unit", ValueType::kText},
+                         {"modes", ValueType::kText},
+                         {"addend", ValueType::kText},
+                         {"input", ValueType::kText},
+                         {"rows", ValueType::kWhole},
+                         {"cols", ValueType::kWhole},
+                         {"dataflow", ValueType::kText},
+                         {"banks", ValueType::kWhole},
+                         {"depth", ValueType::kWhole},
                          {"a", ValueType::kText},
                          {"b", ValueType::kText},
                          {"lanes", ValueType::kWhole},
@@ -165,9 +174,12 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
   read("accumulator", formats::parse_accumulator);
   read("rounding", formats::parse_rounding);
-  read("scale-rule", [&](const std::string& value) {
-    point.quantize.scale_rule = formats::parse_operand_scale_rule(value);
-  });
+  // The rule of the operands; of a quantizer, its own.
+  const bool quantizer = text("unit") == to_text(rtl_gen::UnitKind::kQuantizer);
+  if (!quantizer)
+    read("scale-rule", [&](const std::string& value) {
+      point.quantize.scale_rule = formats::parse_operand_scale_rule(value);
+    });
   read("quantize",
        [&](const std::string& value) { point.quantize.rounding = formats::parse_rounding(value); });
   whole("seed", 1, point.quantize.seed);
@@ -186,9 +198,21 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   // What remains are the rules between fields.
   try {
     rtl_gen::validate(point.arch);
-    point.spec =
-        formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"), text("output"),
-                          text("rounding"), text("specials"), text("max-k")});
+    rtl_gen::DesignText design;
+    design.unit = text("unit");
+    design.dot = {text("a"),      text("b"),        text("lanes"),    text("accumulator"),
+                  text("output"), text("rounding"), text("specials"), text("max-k")};
+    design.modes = text("modes");
+    design.addend = text("addend");
+    design.input = text("input");
+    if (quantizer) design.scale_rule = text("scale-rule");
+    design.rows = text("rows");
+    design.cols = text("cols");
+    design.dataflow = text("dataflow");
+    design.banks = text("banks");
+    design.depth = text("depth");
+    point.unit = rtl_gen::resolve(design);
+    if (const formats::DotSpec* contract = point.unit.contract()) point.spec = *contract;
     return point;
   } catch (const ConfigError& error) {
     // Messages begin with the field's name; the field's own place says more than the table's.
@@ -223,7 +247,9 @@ void Parser::expand(const Table& table, const std::string& where, DesignFile& fi
       if (values.size() > 1 && !in_name) varied.insert(0, "-" + fields[key->name].text);
     }
     DesignPoint point = make_point(fields, where);
-    point.name = fields.count("name") > 0 ? fields["name"].text : display_name(point.spec.a);
+    point.name = fields.count("name") > 0           ? fields["name"].text
+                 : point.unit.contract() != nullptr ? display_name(point.spec.a)
+                                                    : std::string(to_text(point.unit.kind));
     point.name += varied;
     file.points.push_back(std::move(point));
   }
@@ -288,10 +314,15 @@ std::string canonical_text(const DesignPoint& point) {
       point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
   const std::string machine =
       point.machine ? " machine=(" + to_text(*point.machine) + ")" : std::string();
+  // A dot unit's text has no kind in it: results that were kept are still found.
+  const std::string what =
+      point.unit.kind == rtl_gen::UnitKind::kDot
+          ? to_text(point.spec)
+          : fmt::format("unit={} {}", to_text(point.unit.kind), to_text(design_spec(point)));
   return fmt::format(
       "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
       "schedule-seed={}{}{}",
-      to_text(point.spec), to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
+      what, to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
       point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
       to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed,
       structure, machine);
@@ -326,12 +357,27 @@ DesignFile only_point(DesignFile designs, const std::string& name) {
   return designs;
 }
 
-rtl_gen::Unit generate_unit(const DesignPoint& point) {
+rtl_gen::DesignSpec design_spec(const DesignPoint& point) {
+  rtl_gen::DesignSpec spec = point.unit;
+  spec.dot = spec.array.unit = point.spec;
+  return spec;
+}
+
+rtl_gen::Design generate_design(const DesignPoint& point) {
   try {
-    return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+    return rtl_gen::generate_design(design_spec(point), point.arch);
   } catch (const ConfigError& error) {
     throw ConfigError("design point '{}': {}", point.name, error.what());
   }
+}
+
+rtl_gen::Unit generate_unit(const DesignPoint& point) {
+  if (point.unit.kind != rtl_gen::UnitKind::kDot)
+    throw ConfigError(
+        "design point '{}': unit = {}: sim and compare drive dot units only; gen, synth and prove "
+        "take every kind",
+        point.name, to_text(point.unit.kind));
+  return std::get<rtl_gen::Unit>(generate_design(point).made);
 }
 
 std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine) {

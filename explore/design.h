@@ -11,7 +11,7 @@
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 #include "sim/machine/report.h"
 #include "sim/replay/replay.h"
 
@@ -21,6 +21,8 @@ namespace blockdot::explore {
 struct DesignPoint {
   std::string name;  // unique in its file; for people, no part of the content hash
   formats::DotSpec spec;
+  rtl_gen::DesignSpec
+      unit;  // its kind, and of a multi, fused or quantizer unit all; see design_spec
   rtl_gen::Arch arch;
   formats::QuantizeOptions quantize;    // of both operands; its seed is the unit's too
   std::optional<sim::Machine> machine;  // none: one unit behind a stream
@@ -51,7 +53,14 @@ DesignFile read_design_file(const std::filesystem::path& path);
 /// The file with the point of this name alone; empty: as it is. ConfigError with the nearest name.
 DesignFile only_point(DesignFile designs, const std::string& name);
 
-/// The dot unit of a point; what `rtl_gen` refuses names the point.
+/// What a point is, of any kind: `unit` with `spec` as its contract.
+rtl_gen::DesignSpec design_spec(const DesignPoint& point);
+
+/// The design of a point; what `rtl_gen` refuses names the point.
+rtl_gen::Design generate_design(const DesignPoint& point);
+
+/// The dot unit of a point, for commands that drive no other kind. ConfigError as generate_design,
+/// and for a point of another kind.
 rtl_gen::Unit generate_unit(const DesignPoint& point);
 
 /// The machine of a point for this engine, nothing where the point has none; errors name the point.

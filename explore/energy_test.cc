@@ -15,7 +15,7 @@
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -78,7 +78,7 @@ TEST(Energy, OpenStaFindsTheSamePowerWhereEveryNetMovesAlike) {
   const EnergyReport& r = report();
   std::string instances;
   for (std::size_t i = 0; i < r.gates.instances.size(); ++i) instances += fmt::format("i{} ", i);
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   write_file_atomic(folder.path() / "gates.v", plain_verilog(r.gates));
   // Every net moves once in two cycles, the clock twice in each.
   write_file_atomic(folder.path() / "power.tcl",

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -14,13 +15,14 @@
 #include "explore/synth.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "models/gemm.h"
 #include "models/golden.h"
+#include "models/multi.h"
 #include "sim/cosim/lockstep.h"
 #include "sim/cosim/model.h"
 #include "sim/cosim/testbench.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -120,17 +122,87 @@ class BlockDotModel {
   std::vector<std::uint8_t> outputs_;
 };
 
+/// A combinational unit of any kind, Verilated, driven by the values of its ports.
+class Pins {
+ public:
+  explicit Pins(const rtl_gen::Unit& unit)
+      : ports_(unit.report.ports),
+        model_(sim::Model::load(sim::model_source(unit))),
+        instance_(model_) {
+    if (model_.has_input("rst_ni")) put("rst_ni", 0, 1, 1);
+    if (model_.has_input("valid_i")) put("valid_i", 0, 1, 1);
+  }
+  void put(std::string_view port, int lo, int width, std::uint64_t value) {
+    if (in_.empty()) in_.assign(model_.input_bytes(), 0);
+    for (int at = 0; at < width; at += 32)
+      sim::put_bits(in_.data(), model_.input(port), lo + at, std::min(32, width - at),
+                    static_cast<std::uint32_t>(value >> at));
+  }
+  void clear(std::string_view port) {
+    const sim::ModelField field = model_.input(port);
+    std::fill_n(in_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes,
+                std::uint8_t{0});
+  }
+  void run() {
+    out_.resize(model_.output_bytes());
+    instance_.run(1, in_.data(), out_.data());
+  }
+  bool has_output(std::string_view port) const {
+    return std::any_of(ports_.begin(), ports_.end(),
+                       [&](const rtl_gen::Port& p) { return p.name == port; });
+  }
+  std::uint64_t get(std::string_view port, int lo, int width) const {
+    return sim::get_bits(out_.data(), model_.output(port), lo, width);
+  }
+  models::Exact::Integer whole(std::string_view port) const {
+    const sim::ModelField field = model_.output(port);
+    models::Exact::Integer value = 0;
+    for (int lo = (field.width - 1) / 32 * 32; lo >= 0; lo -= 32)
+      value = (value << 32) + get(port, lo, std::min(32, field.width - lo));
+    const models::Exact::Integer one = 1;
+    if (value >> (field.width - 1) != 0) value -= one << field.width;
+    return value;
+  }
+
+ private:
+  std::vector<rtl_gen::Port> ports_;
+  sim::Model model_;
+  sim::Model::Instance instance_;
+  std::vector<std::uint8_t> in_, out_;
+};
+
 class Prover {
  public:
   Prover(const DesignPoint& point, const ProveOptions& options)
-      : point_(point), options_(options) {}
+      : point_(point), options_(options), spec_(design_spec(point)) {}
 
   std::vector<ProofStep> run() {
-    unit_ = rtl_gen::generate(rtl_gen::UnitKind::kDot, point_.spec, point_.arch);
+    design_ = rtl_gen::generate_design(spec_, point_.arch);
     step("lint", [&](ProofStep& s) { lint(s); });
-    step("lanes", [&](ProofStep& s) { lanes(s); });
-    step("two lanes", [&](ProofStep& s) { two_lanes(s); });
-    step("beats", [&](ProofStep& s) { beats(s); });
+    if (spec_.contract() != nullptr) {
+      step("lanes", [&](ProofStep& s) { lanes(s); });
+      step("two lanes", [&](ProofStep& s) { two_lanes(s); });
+      if (point_.spec.lanes > 2 * group()) step("more lanes", [&](ProofStep& s) { more_lanes(s); });
+    }
+    switch (spec_.kind) {
+      case rtl_gen::UnitKind::kDot:
+        step("beats", [&](ProofStep& s) { beats(s); });
+        break;
+      case rtl_gen::UnitKind::kMulti:
+      case rtl_gen::UnitKind::kFused:
+        step("pairs", [&](ProofStep& s) { pairs(s); });
+        step("vectors", [&](ProofStep& s) { vectors(s); });
+        break;
+      case rtl_gen::UnitKind::kQuantizer:
+        step("values", [&](ProofStep& s) { values(s); });
+        step("vectors", [&](ProofStep& s) { vectors(s); });
+        break;
+      case rtl_gen::UnitKind::kBlockDot:
+      case rtl_gen::UnitKind::kStream:
+      case rtl_gen::UnitKind::kArray:
+        step("vectors", [&](ProofStep& s) { vectors(s); });
+        break;
+    }
     if (options_.netlist) step("netlist", [&](ProofStep& s) { netlist(s); });
     return steps_;
   }
@@ -147,13 +219,20 @@ class Prover {
   }
 
   void lint(ProofStep& s) const {
-    sim::TemporaryFolder folder;
-    write_file_atomic(folder.path() / "unit.v", unit_.verilog);
+    TemporaryFolder folder;
     s.how = "verilator -Wall and iverilog -Wall say nothing";
     s.verdict = Verdict::kProved;
-    for (const std::vector<std::string>& command :
-         {std::vector<std::string>{"verilator", "--lint-only", "-Wall", "unit.v"},
-          {"iverilog", "-Wall", "-g2005", "-o", "unit.vvp", "unit.v"}}) {
+    // Each file under its module's name, as Verilator asks.
+    std::vector<std::string> verilator = {"verilator", "--lint-only", "-Wall", "--top-module",
+                                          design_.report.top};
+    std::vector<std::string> icarus = {"iverilog", "-Wall", "-g2005",          "-o",
+                                       "unit.vvp", "-s",    design_.report.top};
+    for (const rtl_gen::ModuleFile& file : design_.files) {
+      write_file_atomic(folder.path() / file.file(), file.text);
+      verilator.push_back(file.file());
+      icarus.push_back(file.file());
+    }
+    for (const std::vector<std::string>& command : {verilator, icarus}) {
       sim::find_tool(command[0]);
       sim::ToolResult result = sim::run_tool(command, folder.path());
       if (result.status == 0 && result.output.empty()) continue;
@@ -281,20 +360,12 @@ class Prover {
         ports, report.sum_width - 1, whole, sums, sum);
   }
 
-  void two_lanes(ProofStep& s) const {
-    const DotSpec& spec = point_.spec;
-    const int groups = 2, lanes = groups * group();
-    if (zero_code(spec.a.element) != 0 || zero_code(spec.b.element) != 0) {
-      s.how = "code 0 is no zero in one of the formats: no lane at rest to compare with";
-      return;
-    }
-    if (lanes > spec.lanes) {
-      s.how = "there is one group of lanes: nothing is added";
-      s.verdict = Verdict::kProved;
-      return;
-    }
-    rtl_gen::Unit unit = block_dot(point_, lanes);
-    sim::TemporaryFolder folder;
+  enum class Answer { kEqual, kDifferent, kOpen };
+
+  // Whether the block dot of so many groups of lanes is the sum of its lanes.
+  Answer adds(int groups, int seconds) const {
+    rtl_gen::Unit unit = block_dot(point_, groups * group());
+    TemporaryFolder folder;
     write_file_atomic(folder.path() / "unit.v", unit.verilog);
     write_file_atomic(folder.path() / "cells.v", rtl_gen::kCellModels);
     write_file_atomic(folder.path() / "miter.v", miter(unit.report, groups));
@@ -308,26 +379,210 @@ class Prover {
                side)},
           folder.path());
     sim::ToolResult result =
-        sim::run_tool({"berkeley-abc", "-q",
-                       fmt::format("cec -T {} whole.aig parts.aig", options_.solver_seconds)},
+        sim::run_tool({"berkeley-abc", "-q", fmt::format("cec -T {} whole.aig parts.aig", seconds)},
                       folder.path());
-    std::string what = fmt::format("the block dot of {} lanes is the sum of its lanes", lanes);
-    if (result.output.find("are equivalent") != std::string::npos) {
-      s.verdict = Verdict::kProved;
-      s.how = what + " for all inputs (ABC cec)";
-    } else if (result.output.find("NOT EQUIVALENT") != std::string::npos) {
-      s.verdict = Verdict::kFailed;
-      s.how = what + ": ABC has a counterexample";
-    } else {
-      s.how =
-          fmt::format("{}: undecided in {} s (--solver-seconds)", what, options_.solver_seconds);
+    if (result.output.find("are equivalent") != std::string::npos) return Answer::kEqual;
+    if (result.output.find("NOT EQUIVALENT") != std::string::npos) return Answer::kDifferent;
+    return Answer::kOpen;
+  }
+
+  bool has_zero() const {
+    return zero_code(point_.spec.a.element) == 0 && zero_code(point_.spec.b.element) == 0;
+  }
+
+  void two_lanes(ProofStep& s) const {
+    const int lanes = 2 * group();
+    if (!has_zero()) {
+      s.how = "code 0 is no zero in one of the formats: no lane at rest to compare with";
+      return;
     }
+    if (lanes > point_.spec.lanes) {
+      s.how = "there is one group of lanes: nothing is added";
+      s.verdict = Verdict::kProved;
+      return;
+    }
+    std::string what = fmt::format("the block dot of {} lanes is the sum of its lanes", lanes);
+    switch (adds(2, options_.solver_seconds)) {
+      case Answer::kEqual:
+        s.verdict = Verdict::kProved;
+        s.how = what + " for all inputs (ABC cec)";
+        break;
+      case Answer::kDifferent:
+        s.verdict = Verdict::kFailed;
+        s.how = what + ": ABC has a counterexample";
+        break;
+      case Answer::kOpen:
+        s.how =
+            fmt::format("{}: undecided in {} s (--solver-seconds)", what, options_.solver_seconds);
+        break;
+    }
+  }
+
+  // Twice as many, as long as the solver's time lasts: trees of carry-save adders and chains of `+`
+  // have few signals in common, so each doubling costs some tenfold.
+  void more_lanes(ProofStep& s) const {
+    if (!has_zero()) {
+      s.how = "as with two lanes";
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    const int most = point_.spec.lanes / group();
+    int proved = 2;
+    while (proved < most) {
+      const int next = std::min(2 * proved, most);
+      const double spent =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      const int left = options_.solver_seconds - static_cast<int>(spent);
+      const Answer answer = left < 1 ? Answer::kOpen : adds(next, left);
+      if (answer == Answer::kDifferent) {
+        s.verdict = Verdict::kFailed;
+        s.how = fmt::format(
+            "the block dot of {} lanes is not the sum of its lanes: ABC has a "
+            "counterexample",
+            next * group());
+        return;
+      }
+      if (answer == Answer::kOpen) break;
+      proved = next;
+    }
+    if (proved == most) {
+      s.verdict = Verdict::kProved;
+      s.how = fmt::format(
+          "the block dot of all {} lanes is the sum of its lanes for all inputs (ABC cec)",
+          most * group());
+    } else if (proved > 2) {
+      s.how = fmt::format(
+          "the sum of {} lanes is proved for all inputs (ABC cec), that of {} undecided in {} s "
+          "(--solver-seconds)",
+          proved * group(), std::min(2 * proved, most) * group(), options_.solver_seconds);
+    } else {
+      s.how = fmt::format("the sum of {} lanes: undecided in {} s (--solver-seconds)",
+                          std::min(4, most) * group(), options_.solver_seconds);
+    }
+  }
+
+  // Every pair of codes in every place of every mode, all others zero, as a combinational unit; of
+  // a fused unit with the addend zero.
+  void pairs(ProofStep& s) const {
+    const formats::MultiSpec& spec = spec_.multi;
+    rtl_gen::Arch arch = point_.arch;
+    arch.combinational = true;
+    arch.clock_ns = 0;
+    const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+    Pins pins(unit);
+    for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
+      const formats::ModeFormats& m = spec.modes[mode];
+      const int terms = spec.terms(m);
+      if (spec.mode_bits() > 0) pins.put("mode_i", 0, spec.mode_bits(), mode);
+      std::vector<std::uint32_t> a(static_cast<std::size_t>(spec.lanes * terms), 0), b = a;
+      for (int place = 0; place < spec.lanes * terms; ++place) {
+        const auto at = static_cast<std::size_t>(place);
+        const int lane = place / terms, term = place % terms;
+        for (const char* port : {"a_i", "b_i"}) pins.clear(port);
+        for (a[at] = 0; a[at] < 1u << m.a.width(); ++a[at])
+          for (b[at] = 0; b[at] < 1u << m.b.width(); ++b[at]) {
+            pins.put("a_i", lane * spec.slot_a() + term * m.a.width(), m.a.width(), a[at]);
+            pins.put("b_i", lane * spec.slot_b() + term * m.b.width(), m.b.width(), b[at]);
+            pins.run();
+            ++s.cases;
+            bool equal = false;
+            const int code = static_cast<int>(mode);
+            if (spec.addend) {
+              equal = pins.get("result_o", 0, spec.addend->width()) ==
+                      models::golden_fused(spec, code, a, b, 0);
+            } else {
+              const models::MultiSum golden = models::golden_multi(spec, code, a, b);
+              const bool nan = pins.has_output("nan_o") && pins.get("nan_o", 0, 1) != 0;
+              equal =
+                  nan == golden.special &&
+                  (nan || models::Exact(pins.whole("sum_o"), unit.report.sum_lsb) == golden.sum);
+            }
+            if (equal) continue;
+            s.verdict = Verdict::kFailed;
+            s.how = fmt::format(
+                "mode {} lane {} term {}: a {:#x} b {:#x} is not what the golden "
+                "model says",
+                mode, lane, term, a[at], b[at]);
+            return;
+          }
+        a[at] = b[at] = 0;
+      }
+    }
+    s.verdict = Verdict::kProved;
+    s.how = fmt::format(
+        "every pair of codes in each lane and mode, the others zero{}: Verilog "
+        "equals the golden model",
+        spec.addend ? ", the addend zero" : "");
+  }
+
+  // A block of one value, the others zero: every bfloat16 there is, in the first lane.
+  void values(ProofStep& s) const {
+    const rtl_gen::QuantizerSpec& spec = spec_.quantizer;
+    const formats::BlockFormat& f = spec.format;
+    if (beats_of(spec) > 1 || f.has_outer() || f.tile_rows > 1 || spec.rounding.stochastic()) {
+      s.how = "blocks of several beats, outer scales and random bits: left to the vectors";
+      return;
+    }
+    rtl_gen::Arch arch = point_.arch;
+    arch.combinational = true;
+    arch.clock_ns = 0;
+    Pins pins(generate_quantizer(spec, arch));
+    const int w = spec.input.width();
+    std::vector<float> x(static_cast<std::size_t>(f.block), 0.0f);
+    formats::QuantizeOptions options;
+    options.scale_rule = spec.rule;
+    options.rounding = spec.rounding;
+    for (std::uint32_t code = 0; code < 1u << 16; ++code) {
+      x[0] = std::bit_cast<float>(code << 16);
+      pins.put("x_i", 0, w, w == 16 ? code : code << 16);
+      pins.run();
+      ++s.cases;
+      const formats::QuantizedMatrix wanted =
+          formats::quantize_by_definition(f, formats::row_major(x.data(), 1, f.block), options);
+      bool equal = pins.get("scale_o", 0, f.scale.width()) == wanted.scale(0, 0);
+      for (int j = 0; j < f.block; ++j)
+        equal = equal && pins.get("elements_o", j * f.element.width(), f.element.width()) ==
+                             wanted.code(0, j);
+      if (equal) continue;
+      s.verdict = Verdict::kFailed;
+      s.how = fmt::format("value {:a} alone in a block is not what formats says", x[0]);
+      return;
+    }
+    s.verdict = Verdict::kProved;
+    s.how = "every bfloat16 value alone in a block: Verilog equals the definition in formats";
+  }
+
+  // The testbench that ships with the design.
+  void vectors(ProofStep& s) const {
+    const int results = static_cast<int>(std::min<std::int64_t>(options_.beats, 2000));
+    const sim::Testbench testbench = sim::make_testbench(design_, results, options_.seed);
+    TemporaryFolder folder;
+    sim::write_testbench(folder.path(), testbench);
+    std::vector<std::string> compile = {"iverilog", "-g2005", "-o", "unit_tb", "unit_tb.v"};
+    for (const rtl_gen::ModuleFile& file : design_.files) {
+      write_file_atomic(folder.path() / file.file(), file.text);
+      compile.push_back(file.file());
+    }
+    sim::require_tool(compile, folder.path());
+    const sim::ToolResult run = sim::run_tool({"vvp", "unit_tb"}, folder.path());
+    s.cases = testbench.checks;
+    if (run.output.find(fmt::format("PASS {}", testbench.checks)) == std::string::npos) {
+      s.verdict = Verdict::kFailed;
+      s.how = run.output.substr(0, run.output.find('\n'));
+      return;
+    }
+    const bool borders =
+        spec_.kind == rtl_gen::UnitKind::kStream || spec_.kind == rtl_gen::UnitKind::kArray;
+    s.verdict = Verdict::kSampled;
+    s.how = fmt::format("random beats in Icarus give the expected results {}",
+                        borders ? "in the stated number of cycles, and with stalls on either side"
+                                : "in the cycles that the latency says");
   }
 
   // Random operands as a trace would bring them, and the extremes that one does not.
   void beats(ProofStep& s) const {
     const DotSpec& spec = point_.spec;
-    sim::Model model = sim::Model::load(sim::model_source(unit_));
+    sim::Model model = sim::Model::load(sim::model_source(dot_unit()));
     std::mt19937_64 random(options_.seed);
     std::normal_distribution<float> normal;
     int round = 0;
@@ -364,7 +619,7 @@ class Prover {
       lockstep.seed = seed;
       lockstep.bubbles = round % 2 == 0 ? 0.0 : 0.2;
       lockstep.bubble_seed = random();
-      sim::LockstepRun run = sim::run_lockstep(model, unit_.report, spec, a, b, golden.codes,
+      sim::LockstepRun run = sim::run_lockstep(model, dot_unit().report, spec, a, b, golden.codes,
                                                fmt::format("sample {}", round), lockstep);
       s.cases += run.beats;
       ++round;
@@ -381,7 +636,7 @@ class Prover {
   }
 
   void netlist(ProofStep& s) const {
-    NetlistRun run = simulate_netlist(unit_, point_.spec, 256, options_.seed);
+    NetlistRun run = simulate_netlist(design_, 256, options_.seed);
     s.cases = run.vectors;
     s.verdict = run.passed ? Verdict::kSampled : Verdict::kFailed;
     s.how = run.passed ? fmt::format("{} cells of OSU 0.18 um in Icarus give the golden results",
@@ -389,9 +644,12 @@ class Prover {
                        : run.message;
   }
 
+  const rtl_gen::Unit& dot_unit() const { return std::get<rtl_gen::Unit>(design_.made); }
+
   const DesignPoint& point_;
   const ProveOptions& options_;
-  rtl_gen::Unit unit_;
+  rtl_gen::DesignSpec spec_;
+  rtl_gen::Design design_;
   std::vector<ProofStep> steps_;
 };
 

@@ -37,17 +37,22 @@ struct ProveOptions {
   std::function<void(std::string_view)> progress;  // called with what comes next
 };
 
-/// The steps, in this order:
+/// The steps, in this order, each where it applies:
 ///
-///   lint       verilator -Wall and iverilog -Wall have nothing to say of the unit.
+///   lint       verilator -Wall and iverilog -Wall have nothing to say of the design.
 ///   lanes      the block dot of the point's formats with its number of lanes: every pair of codes
 ///              of every lane, the other lanes zero, against the golden model (exhaustive up to 18
-///              bits a pair, else sampled).
+///              bits a pair, else sampled). Not of multi and fused units and quantizers.
 ///   two lanes  the same structure with two lanes: for all inputs the sum of what each lane gives
 ///              alone (equivalence of and-inverter graphs, ABC). With `lanes` this is the block dot
 ///              of two lanes for all inputs.
-///   beats      the unit in lock-step with the golden model: random and extreme beats.
-///   netlist    the gates after synthesis, the same beats as the package's testbench.
+///   more lanes the same of 4, 8... lanes, as many as the solver's time allows, up to all.
+///   pairs      multi and fused units: every pair of codes in each lane and mode, the others zero.
+///   values     quantizers: every bfloat16 alone in a block, against the definition in `formats`.
+///   beats      dot units in lock-step with the golden model: random and extreme beats.
+///   vectors    all others: the testbench that ships with them, in Icarus: values, the stated
+///              cycles, and of streams and arrays stalls on either side.
+///   netlist    the gates after synthesis, under the same testbench.
 ///
 /// ConfigError naming the package where a tool is missing.
 std::vector<ProofStep> prove(const DesignPoint& point, const ProveOptions& options);

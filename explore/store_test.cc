@@ -6,13 +6,13 @@
 #include <thread>
 
 #include "formats/file_io.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
 
 TEST(ResultStore, FindsWhatWasKept) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   ResultStore store(folder.path());
   std::string key = result_key({"a", "b"});
   EXPECT_FALSE(store.find(key));
@@ -23,7 +23,7 @@ TEST(ResultStore, FindsWhatWasKept) {
 }
 
 TEST(ResultStore, DamagedEntriesAreNotFound) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   ResultStore store(folder.path());
   std::string key = result_key({"x"});
   store.keep(key, "some value");
@@ -49,7 +49,7 @@ TEST(ResultStore, DamagedEntriesAreNotFound) {
 }
 
 TEST(ResultStore, AFolderThatCannotBeWrittenKeepsNothingAndDoesNotThrow) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   write_file_atomic(folder.path() / "file", "not a folder");
   ResultStore store(folder.path() / "file");
   store.keep(result_key({"x"}), "value");
@@ -60,7 +60,7 @@ TEST(ResultStore, AFolderThatCannotBeWrittenKeepsNothingAndDoesNotThrow) {
 }
 
 TEST(ResultStore, TwoWritersOfOneKeyLeaveOneWholeEntry) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   ResultStore store(folder.path());
   std::string key = result_key({"shared"}), value(100000, 'v');
   auto write = [&] {

@@ -11,9 +11,9 @@
 #include "explore/assets.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "sim/cosim/testbench.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -97,29 +97,27 @@ std::string tool_versions() {
   return versions;
 }
 
-}  // namespace
-
-Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
-                   const ResultStore& store) {
+Figures synthesise(const std::string& verilog, const std::string& top, bool clocked,
+                   rtl_gen::Technology technology, const ResultStore& store) {
   const char* mode = technology == rtl_gen::Technology::kXilinx ? "fpga" : "buf";
-  std::string key = result_key({"synthesis", mode, unit.verilog, assets::measure_unit_sh,
+  std::string key = result_key({"synthesis", mode, verilog, assets::measure_unit_sh,
                                 liberty_file().string(), tool_versions()});
   if (auto kept = store.find(key)) return read_figures(*kept, technology);
 
   require_synthesis_tools(technology);
-  sim::TemporaryFolder folder;
-  write_file_atomic(folder.path() / "unit.v", unit.verilog);
+  TemporaryFolder folder;
+  write_file_atomic(folder.path() / "unit.v", verilog);
   write_file_atomic(folder.path() / "measure_unit.sh", assets::measure_unit_sh);
   std::vector<std::string> command = {"env", fmt::format("MODES={}", mode)};
-  if (unit.report.latency > 0) command.push_back("CLK=clk_i");
-  for (const char* word : {"bash", "measure_unit.sh", unit.report.top.c_str(), "unit.v"})
+  if (clocked) command.push_back("CLK=clk_i");
+  for (const char* word : {"bash", "measure_unit.sh", top.c_str(), "unit.v"})
     command.emplace_back(word);
   sim::ToolResult result = sim::run_tool(command, folder.path());
   std::string output =
       result.output.substr(std::min(result.output.find('{'), result.output.size()));
   if (result.status != 0 || output.empty()) {
     std::string words = result.output.substr(0, result.output.find_last_not_of('\n') + 1);
-    throw ConfigError("synthesis of {} failed: {}", unit.report.top,
+    throw ConfigError("synthesis of {} failed: {}", top,
                       words.empty() ? "no message (time limit? set LIMIT_S, seconds)"
                                     : words.substr(words.rfind('\n') + 1));
   }
@@ -128,8 +126,21 @@ Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
   return figures;
 }
 
-nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised) {
-  nlohmann::json json = rtl_gen::to_json(report);
+}  // namespace
+
+Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
+                   const ResultStore& store) {
+  return synthesise(unit.verilog, unit.report.top, unit.report.latency > 0, technology, store);
+}
+
+Figures synthesise(const rtl_gen::Design& design, rtl_gen::Technology technology,
+                   const ResultStore& store) {
+  return synthesise(design.verilog(), design.report.top, design.report.latency > 0, technology,
+                    store);
+}
+
+nlohmann::json unit_json(const nlohmann::json& unit, const Figures& synthesised) {
+  nlohmann::json json = unit;
   nlohmann::json figures = nlohmann::json::object();
   for (const auto& [name, figure] : synthesised)
     figures[name] = {
@@ -148,7 +159,7 @@ std::string map_netlist(const rtl_gen::Unit& unit, const ResultStore& store) {
   std::string key = result_key({"netlist", unit.verilog, script, tool_versions()});
   if (auto kept = store.find(key)) return *kept;
   require_synthesis_tools(rtl_gen::Technology::kOsu018);
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", unit.verilog);
   write_file_atomic(folder.path() / "constr",
                     "set_driving_cell INVX4\nset_load 0.05 [all_outputs]\n");
@@ -158,12 +169,12 @@ std::string map_netlist(const rtl_gen::Unit& unit, const ResultStore& store) {
   return netlist;
 }
 
-NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
-                            std::uint64_t seed) {
+NetlistRun simulate_netlist(const rtl_gen::Design& design, int vectors, std::uint64_t seed) {
   require_synthesis_tools(rtl_gen::Technology::kOsu018);
-  sim::TemporaryFolder folder;
-  write_file_atomic(folder.path() / "unit.v", unit.verilog);
-  sim::write_testbench(folder.path(), sim::make_testbench(unit, spec, vectors, seed));
+  TemporaryFolder folder;
+  write_file_atomic(folder.path() / "unit.v", design.verilog());
+  const sim::Testbench testbench = sim::make_testbench(design, vectors, seed);
+  sim::write_testbench(folder.path(), testbench);
   const std::string lib = liberty_file().string();
   sim::require_tool(
       {"yosys", "-q", "-p", fmt::format("read_liberty {}; write_verilog cells.v", lib)},
@@ -174,7 +185,7 @@ NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& s
            "read_liberty -lib {0}; read_verilog unit.v; hierarchy -check -top {1}; "
            "synth -flatten -noalumacc -top {1}; dfflibmap -liberty {0}; abc -liberty {0}; "
            "opt_clean -purge; tee -q -o stat.json stat -json; write_verilog -noattr netlist.v",
-           lib, unit.report.top)},
+           lib, design.report.top)},
       folder.path());
   NetlistRun run;
   nlohmann::json stat = nlohmann::json::parse(read_file(folder.path() / "stat.json"));
@@ -182,8 +193,8 @@ NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& s
   sim::require_tool({"iverilog", "-g2005", "-o", "netlist", "netlist.v", "cells.v", "unit_tb.v"},
                     folder.path());
   sim::ToolResult result = sim::run_tool({"vvp", "netlist"}, folder.path());
-  run.passed = result.output.find(fmt::format("PASS {}", vectors)) != std::string::npos;
-  run.vectors = vectors;
+  run.passed = result.output.find(fmt::format("PASS {}", testbench.checks)) != std::string::npos;
+  run.vectors = testbench.checks;
   if (!run.passed) run.message = result.output.substr(0, result.output.find('\n'));
   return run;
 }

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "explore/store.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 
 namespace blockdot::explore {
 
@@ -26,9 +26,12 @@ void require_synthesis_tools(rtl_gen::Technology technology);
 /// fails or exceeds LIMIT_S (1500) seconds.
 Figures synthesise(const rtl_gen::Unit& unit, rtl_gen::Technology technology,
                    const ResultStore& store);
+/// The same of a design of any kind, its modules together.
+Figures synthesise(const rtl_gen::Design& design, rtl_gen::Technology technology,
+                   const ResultStore& store);
 
 /// unit.json with the measured figures beside the estimates, as `synthesised`.
-nlohmann::json unit_json(const rtl_gen::UnitReport& report, const Figures& synthesised);
+nlohmann::json unit_json(const nlohmann::json& unit, const Figures& synthesised);
 
 /// The library of the flow: $LIBERTY, or the OSU 0.18 um one of Debian's package.
 std::filesystem::path liberty_file();
@@ -37,17 +40,16 @@ std::filesystem::path liberty_file();
 /// netlist, kept in `store`. ConfigError as `synthesise`.
 std::string map_netlist(const rtl_gen::Unit& unit, const ResultStore& store);
 
-/// The unit's gates against the golden model.
+/// A design's gates against the golden model.
 struct NetlistRun {
   bool passed = false;
   std::int64_t vectors = 0;  // results compared
   std::int64_t cells = 0;
   std::string message;  // of a run that did not pass
 };
-/// Maps `unit` to OSU 0.18 um (Yosys, ABC) and runs its self-checking testbench with `vectors`
-/// results on the netlist in Icarus, cells as the Liberty file's functions. ConfigError where a
-/// tool is missing or fails.
-NetlistRun simulate_netlist(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int vectors,
-                            std::uint64_t seed);
+/// Maps a design of any kind to OSU 0.18 um (Yosys, ABC) and runs its self-checking testbench
+/// (sim/cosim/testbench.h, `vectors` of it) on the netlist in Icarus, cells as the Liberty file's
+/// functions. ConfigError where a tool is missing or fails.
+NetlistRun simulate_netlist(const rtl_gen::Design& design, int vectors, std::uint64_t seed);
 
 }  // namespace blockdot::explore

@@ -8,7 +8,7 @@
 #include <cstdlib>
 
 #include "formats/error.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::explore {
 namespace {
@@ -56,7 +56,7 @@ std::string missing(Technology technology) {
 }
 
 TEST(Synthesis, OneNandHasTheAreaOfTheLibrarysCell) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   ResultStore store(folder.path());
   Figures osu = synthesise(one_gate(), Technology::kOsu018, store);
   EXPECT_EQ(osu.at("area").provenance, "synthesised");
@@ -80,7 +80,7 @@ TEST(Synthesis, FpgaCountsOneLut) {
 }
 
 TEST(Synthesis, MissingToolsAreNamedWithTheirPackage) {
-  sim::TemporaryFolder folder;
+  TemporaryFolder folder;
   EXPECT_EQ(missing(Technology::kOsu018), "nothing is missing");
   {
     WithEnvironment no_library("LIBERTY", "/nonexistent.lib");

@@ -64,9 +64,12 @@ Graph build(UnitKind kind, const DotSpec& spec, bool framed, UnitFacts* facts,
       return build_block_dot_unit(spec, framed, facts, structure, technology);
     case UnitKind::kMulti:
     case UnitKind::kFused:
-      throw ConfigError("unit = {}: takes modes, not a and b", to_text(kind));
+    case UnitKind::kStream:
+    case UnitKind::kArray:
+    case UnitKind::kQuantizer:
+      break;
   }
-  BLOCKDOT_CHECK(false, "unit kind");
+  BLOCKDOT_CHECK(false, "unit {} is no one dot product", to_text(kind));
   return {};
 }
 
@@ -113,32 +116,6 @@ std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitF
   if (port.starts_with("a_")) return operand(spec.a, std::string_view(port).substr(1));
   if (port.starts_with("b_")) return operand(spec.b, std::string_view(port).substr(1));
   BLOCKDOT_CHECK(false, "port {}", port);
-  return "";
-}
-
-std::string exact_level(UnitKind kind, const DotSpec& spec) {
-  if (kind == UnitKind::kBlockDot)
-    return fmt::format("the {} products of a beat are summed exactly", spec.lanes);
-  switch (spec.accumulator.kind) {
-    case AccumulatorKind::kKulisch:
-      return fmt::format(
-          "the whole result is exact up to {} products of any two finite scales, then rounded once "
-          "to {}",
-          spec.max_k, to_text(spec.output));
-    case AccumulatorKind::kKulischWindow:
-      return fmt::format(
-          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; "
-          "beats "
-          "are added exactly and {} at 2^{}; the result is rounded once to {}",
-          spec.lanes, spec.accumulator.window.lsb,
-          spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
-          to_text(spec.output));
-    case AccumulatorKind::kFloat:
-      return fmt::format(
-          "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
-          "each beat",
-          spec.lanes, to_text(spec.accumulator.format));
-  }
   return "";
 }
 
@@ -207,14 +184,6 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
   return "";
 }
 
-void note_facts(UnitReport& report, UnitKind kind, const UnitFacts& facts) {
-  report.kind = kind;
-  report.sum_lsb = facts.sum_lsb;
-  report.sum_width = facts.sum_width;
-  report.accumulator_width = facts.accumulator_width;
-  report.accumulator_lsb = facts.accumulator_lsb;
-}
-
 // The structure of a unit of several formats: open fields as the technology takes them. Products
 // enter as complements behind the shifter, whatever the technology.
 Structure multi_structure(const Structure& wanted, Technology technology) {
@@ -247,6 +216,43 @@ std::string purpose(UnitKind kind, const DotSpec& spec) {
 
 }  // namespace
 
+std::string exact_level(UnitKind kind, const DotSpec& spec) {
+  if (kind == UnitKind::kBlockDot)
+    return fmt::format("the {} products of a beat are summed exactly", spec.lanes);
+  switch (spec.accumulator.kind) {
+    case AccumulatorKind::kKulisch:
+      return fmt::format(
+          "the whole result is exact up to {} products of any two finite scales, then rounded once "
+          "to {}",
+          spec.max_k, to_text(spec.output));
+    case AccumulatorKind::kKulischWindow:
+      return fmt::format(
+          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; "
+          "beats "
+          "are added exactly and {} at 2^{}; the result is rounded once to {}",
+          spec.lanes, spec.accumulator.window.lsb,
+          spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
+          to_text(spec.output));
+    case AccumulatorKind::kFloat:
+      return fmt::format(
+          "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
+          "each beat",
+          spec.lanes, to_text(spec.accumulator.format));
+  }
+  return "";
+}
+
+std::string port_meaning(const std::string& port, const DotSpec& spec) {
+  return meaning_of(port, spec, {});
+}
+
+void note_facts(UnitReport& report, const UnitFacts& facts) {
+  report.sum_lsb = facts.sum_lsb;
+  report.sum_width = facts.sum_width;
+  report.accumulator_width = facts.accumulator_width;
+  report.accumulator_lsb = facts.accumulator_lsb;
+}
+
 std::string_view to_text(UnitKind kind) {
   switch (kind) {
     case UnitKind::kDot:
@@ -257,14 +263,25 @@ std::string_view to_text(UnitKind kind) {
       return "multi";
     case UnitKind::kFused:
       return "fused";
+    case UnitKind::kStream:
+      return "stream";
+    case UnitKind::kArray:
+      return "array";
+    case UnitKind::kQuantizer:
+      return "quantizer";
   }
   return "?";
 }
 
 UnitKind parse_unit_kind(std::string_view text) {
-  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot, UnitKind::kMulti, UnitKind::kFused})
+  std::vector<std::string> names;
+  for (UnitKind k : {UnitKind::kDot, UnitKind::kBlockDot, UnitKind::kMulti, UnitKind::kFused,
+                     UnitKind::kStream, UnitKind::kArray, UnitKind::kQuantizer}) {
     if (to_text(k) == text) return k;
-  throw ConfigError("unit = {}: must be dot, block-dot, multi or fused", text);
+    names.emplace_back(to_text(k));
+  }
+  throw ConfigError("unit = {}: must be dot, block-dot, multi, fused, stream, array or quantizer{}",
+                    formats::shown(text), formats::did_you_mean(std::string(text), names));
 }
 
 std::string to_text(const Arch& arch) {
@@ -374,7 +391,8 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(kind, spec, built, top); };
   Unit unit = build_unit(std::move(graph), arch, top, text);
-  note_facts(unit.report, kind, facts);
+  unit.report.kind = kind;
+  note_facts(unit.report, facts);
   return unit;
 }
 
@@ -404,7 +422,8 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(spec, built, top); };
   Unit unit = build_unit(std::move(graph), arch, top, text);
-  note_facts(unit.report, kind_of(spec), facts);
+  unit.report.kind = kind_of(spec);
+  note_facts(unit.report, facts);
   return unit;
 }
 

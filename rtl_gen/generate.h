@@ -16,6 +16,7 @@
 #include "rtl_gen/ir/interpreter.h"
 #include "rtl_gen/pipeline/schedule.h"
 #include "rtl_gen/units/structure.h"
+#include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
 
@@ -48,8 +49,12 @@ enum class UnitKind {
   kBlockDot,  // the bare exact sum of one beat
   kMulti,     // the bare exact sum in one of several formats (MultiSpec)
   kFused,     // that sum and an addend, rounded once (MultiSpec)
+  // Made by generators of their own (rtl_gen/design.h):
+  kStream,     // a dot unit behind AXI4-Stream
+  kArray,      // rows x columns of dot units
+  kQuantizer,  // floats to a block
 };
-/// "dot", "block-dot", "multi", "fused".
+/// "dot", "block-dot", "multi", "fused", "stream", "array", "quantizer".
 std::string_view to_text(UnitKind kind);
 UnitKind parse_unit_kind(std::string_view text);
 
@@ -120,6 +125,12 @@ struct UnitText {
 /// Any graph as a module: lowered, scheduled, emitted, with its figures. What generate is made of,
 /// for graphs that are no dot unit. ConfigError as generate.
 Unit build_unit(Graph graph, const Arch& arch, std::string_view top, const UnitText& text);
+
+/// For designs made of a dot unit or of its parts: what an input of it carries, what it sums
+/// without rounding (one clause), and its facts in a report.
+std::string port_meaning(const std::string& port, const formats::DotSpec& spec);
+std::string exact_level(UnitKind kind, const formats::DotSpec& spec);
+void note_facts(UnitReport& report, const UnitFacts& facts);
 
 /// The graph alone, without schedule or text: for the interpreter.
 Graph build_graph(UnitKind kind, const formats::DotSpec& spec);

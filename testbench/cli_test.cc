@@ -2,7 +2,6 @@
 // oracles are Icarus Verilog for the shipped testbench and the outside vectors for `quantize`.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot {
 namespace {
@@ -30,13 +30,6 @@ struct Outcome {
 
 class Cli : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "blockdot_cli_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   // Runs a shell command in the test's own folder.
   Outcome shell(const std::string& command) {
     fs::path err = folder_ / "stderr.txt";
@@ -71,7 +64,8 @@ class Cli : public ::testing::Test {
     EXPECT_EQ(outcome.out, "") << arguments;
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  const fs::path& folder_ = temporary_.path();
   const std::string source_ = BLOCKDOT_SOURCE_DIR;
   const std::string trace_ = source_ + "/sim/trace/data";
 };
@@ -156,6 +150,47 @@ TEST_F(Cli, GenWritesAPackageThatRunsAsItsReadmeSays) {
   shell("mkdir -p q/unit.json");
   expect_refused("gen --a mxfp4 --lanes 2 --out q", "unit.json");
   EXPECT_FALSE(fs::exists(folder_ / "q/unit.v"));
+}
+
+// The same of the kinds with other borders, and of those with modes.
+TEST_F(Cli, GenWritesAPackageOfEveryKind) {
+  for (const std::string options :
+       {"--unit stream --a mxfp4 --lanes 2 --accumulator bf16 --output bf16 --clock-ns 20",
+        "--unit array --dataflow ws --depth 3 --rows 2 --cols 2 --a mxfp4 --lanes 2 --accumulator "
+        "bf16 --output bf16 --top grid",
+        "--unit array --rows 3 --cols 1 --a mx6 --lanes 2 --accumulator bf16:sr:5",
+        "--unit quantizer --a mxint8 --input bf16", "--unit multi --modes e4m3,e2m1 --lanes 2",
+        "--unit fused --modes e4m3,e2m1 --lanes 2 --combinational"}) {
+    Outcome outcome = blockdot("gen " + options + " --vectors 40 --out k --json");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    json unit = json::parse(read_file(folder_ / "k/unit.json"));
+    EXPECT_EQ(unit, json::parse(outcome.out));
+    EXPECT_FALSE(unit["ports"].empty());
+    for (const char* file : {"unit.sdc", "unit.xdc", "unit.core", "timing.json", "timing.svg",
+                             "unit_tb.v", "vectors.hex", "README.md"})
+      EXPECT_TRUE(fs::exists(folder_ / "k" / file)) << file;
+    std::istringstream lines(read_file(folder_ / "k/README.md"));
+    std::string icarus, verilator;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("    iverilog")) icarus = line;
+      if (line.starts_with("    verilator")) verilator = line;
+    }
+    Outcome run = shell("cd k && " + icarus);
+    EXPECT_NE(run.out.find("PASS "), std::string::npos) << options << run.out << run.err;
+    if (options.find("stream") != std::string::npos) {
+      Outcome other = shell("cd k && " + verilator);
+      EXPECT_NE(other.out.find(run.out.substr(0, run.out.find('\n'))), std::string::npos)
+          << other.out << other.err;
+    }
+    // One bit of an expected value.
+    std::string vectors = read_file(folder_ / "k/vectors.hex");
+    std::size_t at = vectors.rfind('\n', vectors.size() - 2) + 3;
+    vectors[at] = vectors[at] == '0' ? '1' : '0';
+    write("k/vectors.hex", vectors);
+    Outcome red = shell("cd k && vvp unit_tb");
+    EXPECT_NE(red.out.find("FAIL"), std::string::npos) << options << red.out << red.err;
+    shell("rm -rf k");
+  }
 }
 
 TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {
@@ -369,15 +404,35 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --unit adder --out u", "unit");
   expect_refused("gen --a mxint8 --clock-ns 0.01 --out u", "clock");
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
-  expect_refused("gen --lanes 4 --out u", "--a");
-  expect_refused("gen --unit quantizer --out u", "--a");
+  expect_refused("gen --lanes 4 --out u", "a = (nothing)");
+  expect_refused("gen --unit quantizer --out u", "a = (nothing)");
   expect_refused("gen --unit quantizer --a mxint8 --lanes 5 --out u", "must divide the 32 values");
   expect_refused("gen --unit quantizer --a fp8_e4m3_128x128 --lanes 64 --out u",
                  "wait for their scale");
   expect_refused("gen --unit fused --out u", "e.g. e4m3,e5m2");
-  expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "takes --modes");
+  expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "unit multi takes modes, lanes");
   expect_refused("gen --unit fused --modes e4m3 --addend fp16 --out u", "try fp32 or bf16");
-  expect_refused("gen --a mxint8 --modes e4m3 --out u", "use --unit multi or fused");
+  expect_refused("gen --a mxint8 --modes e4m3 --out u", "is of unit multi, fused");
+  // Options of another kind, and sizes that no design of the kind has.
+  expect_refused("gen --unit block-dot --a mxint8 --accumulator fp32 --out u", "takes a, b, lanes");
+  expect_refused("gen --unit quantizer --a mxint8 --output fp32 --out u", "unit quantizer takes");
+  expect_refused("gen --a mxint8 --rows 4 --out u", "rows = 4: is of unit array");
+  expect_refused("gen --unit multi --modes e4m3 --addend fp32 --out u", "is of unit fused");
+  expect_refused("gen --unit array --a mxint8 --depth 8 --out u", "it takes banks");
+  expect_refused("gen --unit array --a mxint8 --rows 65 --out u", "must be in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --rows two --out u", "rows = two");
+  expect_refused("gen --unit array --a mxint8 --dataflow rs --out u", "must be os");
+  expect_refused("gen --unit arrray --a mxint8 --out u", "did you mean array");
+  expect_refused("gen --unit stream --a mxint8 --combinational --out u", "leave it out");
+  expect_refused("gen --unit array --a mxint8 --explain --clock-ns 0.01 --out u", "clock");
+  expect_refused("gen --unit stream --a mxint8 --accumulator fp32 --clock-ns 0.5 --out u", "clock");
+  expect_refused("gen --unit quantizer --a mxint8 --arch sum=timed --out u",
+                 "a quantiser has none");
+  write("f.toml", "[[design]]\nunit = \"multi\"\nmodes = \"e4m3\"\nlanes = 2\n");
+  expect_refused("sim f.toml --trace " + trace_, "dot units only");
+  expect_refused("compare f.toml --trace " + trace_ + " --out o", "dot units only");
+  write("g.toml", "[[design]]\nunit = \"array\"\na = \"mxint8\"\nmodes = \"e4m3\"\n");
+  expect_refused("synth g.toml", "is of unit multi, fused");
   expect_refused("formats mxfp9", "did you mean");
   expect_refused("formta", "is no command; `blockdot --help` lists them; did you mean formats");
   expect_refused("gen --a mxint8 --bogus --out u", "blockdot gen --help");

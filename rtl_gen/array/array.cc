@@ -694,14 +694,18 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   const std::string delay_name = top + "_delay";
   Arch arch = wanted;
   arch.structure = choose(spec.unit, arch.technology, arch.structure).structure;
+  UnitFacts facts;
   const OpenedUnit opened =
-      open_loop(build_dot_unit(spec.unit, nullptr, arch.structure, arch.technology));
+      open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology));
   const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
     UnitText text;
     text.purpose = what;
     text.spec = to_text(spec.unit);
-    text.meaning = [](const std::string& port) {
-      return port.ends_with("_o") ? std::string("to the next part") : std::string("operand or sum");
+    text.exact = exact_level(UnitKind::kDot, spec.unit);
+    text.meaning = [&](const std::string& port) -> std::string {
+      if (port.ends_with("_o")) return "to the next part";
+      const bool operand = port.starts_with("a_") || port.starts_with("b_");
+      return operand ? port_meaning(port, spec.unit) : "from the part before, or a mark";
     };
     text.command = [&](const Arch& a) { return command_line(spec, a, top); };
     return build_unit(graph, arch, fmt::format("{}_{}", top, part), text);
@@ -726,6 +730,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   t.finish = finish.latency;
   BLOCKDOT_CHECK(t.term >= 1 && t.step >= 1, "latencies {} {}", t.term, t.step);
   array.sum_width = opened.sum_width();
+  note_facts(array.units[0].report, facts);
 
   const Side a = side_of(term.ports, "a"), b = side_of(term.ports, "b");
   const int w = spec.unit.output.width(), PW = opened.sum_width(), XW = opened.cross_width();

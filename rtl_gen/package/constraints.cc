@@ -71,8 +71,8 @@ std::string constraints(const UnitReport& report, ConstraintsKind kind) {
         "set_output_delay 0.000 -clock clk_i {}\n",
         outputs);
   text +=
-      "\n# rst_ni is synchronous. Hold it for two cycles or more and release it while valid_i is "
-      "low: "
+      "\n# rst_ni is synchronous. Hold it for two cycles or more and release it while nothing is "
+      "offered: "
       "then\n# nothing depends on the cycle in which a register sees the release.\nset_false_path "
       "-from [get_ports rst_ni]\n";
   return text;

@@ -67,9 +67,10 @@ std::string element_row(const std::string& what, const ElementFormat& f) {
                          formats::min_positive(f)));
 }
 
-std::string operand_rows(const std::string& side, const BlockFormat& f) {
-  std::string text = element_row(fmt::format("`{}_i` element", side), f.element);
-  const std::string scale = fmt::format("`{}_scale_i`", side);
+/// A block's numbers, under the names that they have.
+std::string block_rows(const BlockFormat& f, const std::string& element, const std::string& scale,
+                       const std::string& micro) {
+  std::string text = element_row(element, f.element);
   if (f.scale.kind == ScaleKind::kE8M0)
     text += row(scale, "e8m0", "`[ code : 8 ]`", "2^(code - 127), 255 is NaN", "2^-127 to 2^127");
   if (f.scale.kind == ScaleKind::kMinifloat) {
@@ -80,11 +81,18 @@ std::string operand_rows(const std::string& side, const BlockFormat& f) {
                 fmt::format("max {:.9g}", formats::max_value(f.scale)));
   }
   if (f.micro.bits > 0)
-    text += row(fmt::format("`{}_micro_i`", side), fmt::format("u{}", f.micro.bits),
-                fmt::format("`[ tau : {} ]`", f.micro.bits),
-                fmt::format("2^-tau for {} elements", f.micro.block),
-                fmt::format("tau 0 to {}", (1 << f.micro.bits) - 1));
+    text +=
+        row(micro, fmt::format("u{}", f.micro.bits), fmt::format("`[ tau : {} ]`", f.micro.bits),
+            fmt::format("2^-tau for {} elements", f.micro.block),
+            fmt::format("tau 0 to {}", (1 << f.micro.bits) - 1));
   return text;
+}
+
+/// `suffix`: of the names of ports; none where they are fields of a stream.
+std::string operand_rows(const std::string& side, const BlockFormat& f, std::string_view suffix) {
+  return block_rows(f, fmt::format("`{}{}` element", side, suffix),
+                    fmt::format("`{}_scale{}`", side, suffix),
+                    fmt::format("`{}_micro{}`", side, suffix));
 }
 
 std::string fixed_row(const std::string& what, int width, int lsb) {
@@ -228,28 +236,60 @@ double stochastic_bound(double n, double u, int random_bits) {
   return u * std::min(n, spread + std::ldexp(n, -random_bits));
 }
 
-std::string format_rows(const UnitReport& report, const DotSpec& spec) {
-  std::string text = operand_rows("a", spec.a) + operand_rows("b", spec.b);
+std::string format_rows(const Design& design) {
+  const UnitReport& report = design.report;
+  const auto beat = [&](std::string_view suffix) {
+    const DotSpec& spec = *design.spec.contract();
+    return operand_rows("a", spec.a, suffix) + operand_rows("b", spec.b, suffix);
+  };
+  const auto dot = [&](std::string_view suffix, const std::string& result) {
+    const DotSpec& spec = *design.spec.contract();
+    std::string text = beat(suffix);
+    if (report.sum_width > 0)
+      text += fixed_row("sum of a beat, before scales", report.sum_width, report.sum_lsb);
+    if (spec.accumulator.kind == AccumulatorKind::kFloat)
+      text += element_row("accumulator", spec.accumulator.format);
+    else if (report.accumulator_width > 0)
+      text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
+    return text + element_row(result, spec.output);
+  };
   switch (report.kind) {
     case UnitKind::kBlockDot:
-      return text + fixed_row("`sum_o`", report.sum_width, report.sum_lsb);
+      return beat("_i") + fixed_row("`sum_o`", report.sum_width, report.sum_lsb);
     case UnitKind::kDot:
-      text += fixed_row("sum of a beat, before scales", report.sum_width, report.sum_lsb);
-      if (spec.accumulator.kind == AccumulatorKind::kFloat)
-        text += element_row("accumulator", spec.accumulator.format);
-      else
-        text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
-      return text + element_row("`result_o`", spec.output);
+      return dot("_i", "`result_o`");
+    case UnitKind::kStream:
+      return dot("", "`m_axis_tdata`");
+    case UnitKind::kArray:
+      return dot("_i", "`out_result_o`");
     case UnitKind::kMulti:
-    case UnitKind::kFused:
-      break;  // of a MultiSpec: not packaged
+    case UnitKind::kFused: {
+      const formats::MultiSpec& spec = design.spec.multi;
+      std::string text;
+      for (std::size_t i = 0; i < spec.modes.size(); ++i) {
+        const formats::ModeFormats& m = spec.modes[i];
+        if (m.a == m.b) {
+          text += element_row(fmt::format("`a_i`, `b_i` in mode {}", i), m.a);
+          continue;
+        }
+        text += element_row(fmt::format("`a_i` in mode {}", i), m.a);
+        text += element_row(fmt::format("`b_i` in mode {}", i), m.b);
+      }
+      return text + (spec.addend ? element_row("`c_i`, `result_o`", *spec.addend)
+                                 : fixed_row("`sum_o`", report.sum_width, report.sum_lsb));
+    }
+    case UnitKind::kQuantizer: {
+      const QuantizerSpec& spec = design.spec.quantizer;
+      return element_row("`x_i` value", spec.input) +
+             block_rows(spec.format, "`elements_o` element", "`scale_o`", "`micro_o`");
+    }
   }
-  return text;
+  return "";
 }
 
-std::string error_bounds(const UnitReport& report, const DotSpec& spec) {
-  if (report.kind == UnitKind::kBlockDot)
-    return "None: `sum_o` is the exact sum, and no operands of these formats overflow it.\n";
+namespace {
+
+std::string dot_bounds(const UnitReport& report, const DotSpec& spec) {
   std::string text;
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
@@ -268,6 +308,39 @@ std::string error_bounds(const UnitReport& report, const DotSpec& spec) {
       break;
   }
   return text + overflow(spec.output, spec.rounding);
+}
+
+}  // namespace
+
+std::string error_bounds(const Design& design) {
+  switch (design.report.kind) {
+    case UnitKind::kBlockDot:
+      return "None: `sum_o` is the exact sum, and no operands of these formats overflow it.\n";
+    case UnitKind::kMulti:
+      return "None: `sum_o` is the exact sum in every mode, and no operands of its formats "
+             "overflow it.\n";
+    case UnitKind::kFused: {
+      const ElementFormat& f = *design.spec.multi.addend;
+      return "The products and the addend are summed exactly, whatever cancels.\n" +
+             one_rounding(f, {}) + overflow(f, {});
+    }
+    case UnitKind::kQuantizer: {
+      const QuantizerSpec& spec = design.spec.quantizer;
+      const ElementFormat& f = spec.format.element;
+      return fmt::format(
+          "With s the scale of a value (2^-tau of its group in it where there are micro "
+          "exponents), its code\nis x / s rounded once ({}) to {}: off by {} of the code's "
+          "value, times s. Beyond\n{:.9g} s a code is the largest one of its sign. Which s a "
+          "block gets, and so whether that happens, is the\nscale rule's ({}).\n",
+          to_text(spec.rounding), to_text(f), ulps(spec.rounding), formats::max_value(f),
+          to_text(spec.rule));
+    }
+    case UnitKind::kDot:
+    case UnitKind::kStream:
+    case UnitKind::kArray:
+      return dot_bounds(design.report, *design.spec.contract());
+  }
+  return "";
 }
 
 }  // namespace blockdot::rtl_gen

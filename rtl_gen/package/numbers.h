@@ -4,17 +4,16 @@
 
 #include <string>
 
-#include "formats/dot_spec.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 
 namespace blockdot::rtl_gen {
 
 /// The rows of the table of formats, Markdown: number, layout from the most significant bit on,
 /// value, range.
-std::string format_rows(const UnitReport& report, const formats::DotSpec& spec);
+std::string format_rows(const Design& design);
 
 /// The section on errors, Markdown: formulas and their numbers for this spec.
-std::string error_bounds(const UnitReport& report, const formats::DotSpec& spec);
+std::string error_bounds(const Design& design);
 
 /// Unit roundoff u of a minifloat: a rounding of x in the normal range errs by at most u * |x|.
 /// 2^-(man_bits + 1) to nearest, 2^-man_bits otherwise.

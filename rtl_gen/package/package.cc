@@ -19,13 +19,17 @@ std::string core_name(const UnitReport& report) {
 }
 
 // Verilator's -Wall wants a file named after its module; unit.v is called unit.v under any --top.
-std::string lint_options(const UnitReport& report) {
-  return report.top == "unit" ? "-Wall" : "-Wall, -Wno-DECLFILENAME";
+std::string lint_options(const Design& design) {
+  return design.file_of(design.files[0]) == design.files[0].file() ? "-Wall"
+                                                                   : "-Wall, -Wno-DECLFILENAME";
 }
 
-std::string fusesoc_core(const UnitReport& report, bool testbench) {
-  std::string text =
-      fmt::format(R"(CAPI=2:
+std::string fusesoc_core(const Design& design, bool testbench) {
+  const UnitReport& report = design.report;
+  std::string sources;
+  for (const ModuleFile& file : design.files)
+    sources += fmt::format("      - {}: {{file_type: verilogSource-2005}}\n", design.file_of(file));
+  std::string text = fmt::format(R"(CAPI=2:
 # FuseSoC core of {top}: fusesoc --cores-root . run --target=lint {name}
 name: {name}
 description: "{kind} unit of blockdot, {arch}"
@@ -33,14 +37,14 @@ description: "{kind} unit of blockdot, {arch}"
 filesets:
   rtl:
     files:
-      - unit.v: {{file_type: verilogSource-2005}}
-  constraints:
+{sources}  constraints:
     files:
       - unit.sdc: {{file_type: SDC}}
       - unit.xdc: {{file_type: xdc}}
 )",
-                  fmt::arg("top", report.top), fmt::arg("name", core_name(report)),
-                  fmt::arg("kind", to_text(report.kind)), fmt::arg("arch", report.arch_text));
+                                 fmt::arg("top", report.top), fmt::arg("name", core_name(report)),
+                                 fmt::arg("kind", to_text(report.kind)),
+                                 fmt::arg("arch", report.arch_text), fmt::arg("sources", sources));
   if (testbench)
     text += R"(  tb:
     files:
@@ -61,7 +65,7 @@ targets:
         mode: lint-only
         verilator_options: [{lint}]
 )",
-                      fmt::arg("top", report.top), fmt::arg("lint", lint_options(report)));
+                      fmt::arg("top", report.top), fmt::arg("lint", lint_options(design)));
   if (testbench)
     text += R"(  sim:
     description: The golden vectors in Icarus Verilog or, with --tool=verilator, in Verilator 5
@@ -90,26 +94,132 @@ targets:
   return text;
 }
 
-std::string readme(const Unit& unit, const formats::DotSpec& spec, int results) {
-  const UnitReport& r = unit.report;
-  std::string text = fmt::format("# {}\n\n", r.top);
-  text += r.kind == UnitKind::kBlockDot
-              ? fmt::format("The exact dot product of {} pairs {} x {}, without rounding.\n",
-                            spec.lanes, display_name(spec.a), display_name(spec.b))
-              : fmt::format(
-                    "Dot product of {} pairs {} x {} a beat, accumulated in {}, result in "
-                    "{}.\n",
-                    spec.lanes, display_name(spec.a), display_name(spec.b),
-                    to_text(spec.accumulator), to_text(spec.output));
+/// What the design does, one sentence.
+std::string summary(const Design& design) {
+  const UnitReport& r = design.report;
+  const formats::DotSpec* dot = design.spec.contract();
+  const std::string pairs =
+      dot == nullptr
+          ? ""
+          : fmt::format("{} pairs {} x {}", dot->lanes, display_name(dot->a), display_name(dot->b));
+  const auto accumulated = [&] {
+    return fmt::format("{} a beat, accumulated in {}, result in {}", pairs,
+                       to_text(dot->accumulator), to_text(dot->output));
+  };
+  switch (r.kind) {
+    case UnitKind::kBlockDot:
+      return fmt::format("The exact dot product of {}, without rounding.", pairs);
+    case UnitKind::kDot:
+      return fmt::format("Dot product of {}.", accumulated());
+    case UnitKind::kStream:
+      return fmt::format("Dot product of {}, behind AXI4-Stream.", accumulated());
+    case UnitKind::kArray: {
+      const ArraySpec& a = design.spec.array;
+      return fmt::format(
+          "{} array of {} x {} dot products, each of {}.",
+          a.dataflow == Dataflow::kOutputStationary ? "Output-stationary" : "Weight-stationary",
+          a.rows, a.cols, accumulated());
+    }
+    case UnitKind::kMulti:
+    case UnitKind::kFused: {
+      const formats::MultiSpec& m = design.spec.multi;
+      std::string text = fmt::format("Dot product of {} lanes in {} format{}", m.lanes,
+                                     m.modes.size(), m.modes.size() > 1 ? "s by mode" : "");
+      return text + (m.addend
+                         ? fmt::format(", with an addend, rounded once to {}.", to_text(*m.addend))
+                         : ", without rounding.");
+    }
+    case UnitKind::kQuantizer:
+      return fmt::format("Quantiser: {} values {} a beat to a block of {}.",
+                         design.spec.quantizer.format.block, to_text(design.spec.quantizer.input),
+                         display_name(design.spec.quantizer.format));
+  }
+  return "";
+}
+
+/// How tdata holds the operands and the result.
+std::string stream_layout(const Stream& stream) {
+  std::string text = "\n| field of | name | bits |\n|---|---|---|\n";
+  const auto rows = [&](const char* bus, const std::vector<StreamField>& fields) {
+    for (const StreamField& f : fields)
+      text += fmt::format("| `{}` | {} | [{} +: {}] |\n", bus, f.name, f.lo, f.width);
+  };
+  rows("s_axis_tdata", stream.beat);
+  rows("m_axis_tdata", stream.result);
+  return text +
+         "\nElement j of w bits stands at [j*w +: w] of its field; bits above the fields are "
+         "zero, or not read.\n";
+}
+
+/// When outputs follow inputs, and what may stall.
+std::string timing_text(const Design& design) {
+  const UnitReport& r = design.report;
+  std::string text = fmt::format("Latency {}, interval {}: ", r.latency, r.interval);
+  switch (r.kind) {
+    case UnitKind::kStream:
+      return text +
+             fmt::format(
+                 "a last beat taken in cycle c shows its result in cycle c + {0} where no earlier "
+                 "one waits,\nand a beat may be taken every cycle. A beat is taken only while "
+                 "every result under way has a place in\na queue of {1}, so no stall loses one. "
+                 "Without stalls n beats take n + {0} cycles from the first beat\nto the last "
+                 "result, both counted.",
+                 r.latency, std::get<Stream>(design.made).depth);
+    case UnitKind::kArray: {
+      const ArrayTiming& t = std::get<Array>(design.made).timing;
+      text +=
+          "an offer stands until it is taken; a stall on any border changes no result. Where "
+          "every border is\nwilling, ";
+      if (t.dataflow == Dataflow::kOutputStationary)
+        return text +
+               fmt::format(
+                   "the first row of results leaves {0} cycles after the tile's last beat was "
+                   "taken, and a tile of K\nbeats and m rows takes K + m + {1} cycles, the first "
+                   "and the last counted. Up to {2} tile{3} may be\nbetween their last beat and "
+                   "their last row; the last beat of the next one waits.",
+                   r.latency, r.latency + 1, t.banks, t.banks > 1 ? "s" : "");
+      return text +
+             fmt::format(
+                 "a row of results leaves {0} cycles after its row of a was taken in the last "
+                 "pass. K beats take\nceil(K / {1}) passes of up to {1} beats of weights; a tile "
+                 "of one pass and m rows takes K + m + {2} cycles,\nthe first and the last "
+                 "counted. A row may enter the next pass {3} cycles after it entered this one.",
+                 t.through(), t.rows, t.through() + 1, t.turn());
+    }
+    case UnitKind::kDot:
+    case UnitKind::kBlockDot:
+    case UnitKind::kMulti:
+    case UnitKind::kFused:
+    case UnitKind::kQuantizer:
+      break;
+  }
+  if (r.latency == 0)
+    text += "outputs belong to the inputs of the same cycle.";
+  else
+    text += fmt::format(
+        "what is presented in cycle c is seen at the outputs in cycle c + {}, and a beat may be "
+        "presented\nevery cycle. There is no back-pressure.",
+        r.latency);
+  if (r.kind == UnitKind::kDot)
+    text +=
+        " A beat with `valid_i` low changes nothing.\nThe first beat after reset must have "
+        "`first_i`.";
+  return text;
+}
+
+std::string readme(const Design& design, int checks) {
+  const UnitReport& r = design.report;
+  std::string text = fmt::format("# {}\n\n{}\n", r.top, summary(design));
   text += fmt::format(
       "\nExact: {}.\n\n## Ports\n\n| port | direction | width | meaning |\n|---|---|---|---|\n",
       r.exact_level);
   for (const Port& port : r.ports)
     text += fmt::format("| `{}` | {} | {} | {} |\n", port.name, port.is_input ? "input" : "output",
                         port.width, port.meaning);
+  if (r.kind == UnitKind::kStream) text += stream_layout(std::get<Stream>(design.made));
 
   text += fmt::format(
-      "\n## Parameters\n\nThe module has none: widths are baked in, and the text that was verified "
+      "\n## Parameters\n\nThe top has none: widths are baked in, and the text that was verified "
       "is "
       "the text that ships.\nIt was generated from\n\n| parameter | value |\n|---|---|\n| spec | "
       "`{}` "
@@ -123,20 +233,9 @@ std::string readme(const Unit& unit, const formats::DotSpec& spec, int results) 
   figure("longest path", r.critical_path_ns);
   figure("registers", r.register_bits);
 
-  text += fmt::format("\n## Timing\n\nLatency {}, interval {}: ", r.latency, r.interval);
+  text += "\n## Timing\n\n" + timing_text(design);
   const bool clocked =
       std::any_of(r.ports.begin(), r.ports.end(), [](const Port& p) { return p.name == "clk_i"; });
-  if (r.latency == 0)
-    text += "outputs belong to the inputs of the same cycle.";
-  else
-    text += fmt::format(
-        "what is presented in cycle c is seen at the outputs in cycle c + {}, and a beat may be "
-        "presented\nevery cycle. There is no back-pressure.",
-        r.latency);
-  if (r.kind == UnitKind::kDot)
-    text +=
-        " A beat with `valid_i` low changes nothing.\nThe first beat after reset must have "
-        "`first_i`.";
   text +=
       "\n\n![Timing diagram](timing.svg)\n\n([timing.json](timing.json) is its WaveDrom source.) ";
   text += fmt::format("`unit.sdc` and `unit.xdc` constrain {} {:.6g} ns.\n",
@@ -145,29 +244,34 @@ std::string readme(const Unit& unit, const formats::DotSpec& spec, int results) 
   if (clocked)
     text +=
         "They leave the synchronous reset untimed: hold it for two cycles or more and release it "
-        "while\n`valid_i` is low.\n";
+        "while\nnothing is offered.\n";
 
   text +=
       "\n## Number formats\n\n| number | format | layout, top bit first | value | range |\n"
       "|---|---|---|---|---|\n" +
-      format_rows(r, spec) + "\n## Error bounds\n\n" + error_bounds(r, spec);
+      format_rows(design) + "\n## Error bounds\n\n" + error_bounds(design);
 
   text += "\n## Running the testbench\n\n";
-  if (results > 0)
+  if (checks > 0) {
     text += fmt::format(
-        "`unit_tb.v` checks {0} results against `vectors.hex`, computed from the definition and "
-        "not "
-        "from this\nVerilog. It prints `PASS {0}`, or the mismatches and `FAIL`. In this folder, "
-        "Icarus Verilog:\n\n    iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb\n\n"
-        "Verilator 5:\n\n    verilator --binary --timing -Wno-fatal --top-module unit_tb unit.v "
-        "unit_tb.v && obj_dir/Vunit_tb\n",
-        results);
-  else
+        "`unit_tb.v` makes {0} checks against `vectors.hex`, computed from the definition and not "
+        "from this\nVerilog",
+        checks);
+    if (r.kind == UnitKind::kStream || r.kind == UnitKind::kArray)
+      text +=
+          ": first without stalls, counting the cycles, then with stalls of what offers, of what "
+          "takes, and of\nboth";
+    text += fmt::format(
+        ". It prints `PASS {}`, or the mismatches and `FAIL`. In this folder, Icarus Verilog:\n\n"
+        "    {}\n\nVerilator 5:\n\n    {}\n",
+        checks, icarus_command(design), verilator_command(design));
+  } else {
     text += "Generated without one (`--vectors 0`).\n";
+  }
   text += "\n## FuseSoC\n\n";
   for (const std::string target :
        {"--target=lint", "--target=sim", "--target=sim --tool=verilator", "--target=synth"})
-    if (results > 0 || !target.starts_with("--target=sim"))
+    if (checks > 0 || !target.starts_with("--target=sim"))
       text += fmt::format("    fusesoc --cores-root . run {} {}\n", target, core_name(r));
   text += fmt::format(
       "\nA core that uses the unit names it in the `depend` of a fileset: `depend: [{}]`.\n",
@@ -177,15 +281,25 @@ std::string readme(const Unit& unit, const formats::DotSpec& spec, int results) 
 
 }  // namespace
 
-std::vector<PackageFile> make_package(const Unit& unit, const formats::DotSpec& spec,
-                                      int testbench_results) {
-  const nlohmann::json timing = timing_diagram(unit);
-  return {{"unit.sdc", constraints(unit.report, ConstraintsKind::kSdc)},
-          {"unit.xdc", constraints(unit.report, ConstraintsKind::kXdc)},
-          {"unit.core", fusesoc_core(unit.report, testbench_results > 0)},
+std::string icarus_command(const Design& design) {
+  return fmt::format("iverilog -g2005 -o unit_tb {} unit_tb.v && vvp unit_tb", design.sources());
+}
+
+std::string verilator_command(const Design& design) {
+  return fmt::format(
+      "verilator --binary --timing -Wno-fatal --top-module unit_tb {} unit_tb.v && "
+      "obj_dir/Vunit_tb",
+      design.sources());
+}
+
+std::vector<PackageFile> make_package(const Design& design, int checks) {
+  const nlohmann::json timing = timing_diagram(design);
+  return {{"unit.sdc", constraints(design.report, ConstraintsKind::kSdc)},
+          {"unit.xdc", constraints(design.report, ConstraintsKind::kXdc)},
+          {"unit.core", fusesoc_core(design, checks > 0)},
           {"timing.json", timing.dump(2) + "\n"},
           {"timing.svg", draw_wavedrom(timing)},
-          {"README.md", readme(unit, spec, testbench_results)}};
+          {"README.md", readme(design, checks)}};
 }
 
 }  // namespace blockdot::rtl_gen

@@ -5,8 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/dot_spec.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 
 namespace blockdot::rtl_gen {
 
@@ -15,9 +14,13 @@ struct PackageFile {
   std::string text;
 };
 
-/// unit.sdc, unit.xdc, unit.core, timing.json, timing.svg and README.md, which speak of unit.v and,
-/// where `testbench_results` > 0, of unit_tb.v and vectors.hex. Same arguments, same bytes.
-std::vector<PackageFile> make_package(const Unit& unit, const formats::DotSpec& spec,
-                                      int testbench_results);
+/// unit.sdc, unit.xdc, unit.core, timing.json, timing.svg and README.md, which speak of the
+/// design's sources and, where `checks` > 0, of unit_tb.v and vectors.hex, which make so many. Same
+/// arguments, same bytes.
+std::vector<PackageFile> make_package(const Design& design, int checks);
+
+/// The commands that run the testbench in the design's folder: Icarus Verilog, and Verilator 5.
+std::string icarus_command(const Design& design);
+std::string verilator_command(const Design& design);
 
 }  // namespace blockdot::rtl_gen

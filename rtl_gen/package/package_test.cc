@@ -3,7 +3,6 @@
 #include "rtl_gen/package/package.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "rtl_gen/package/numbers.h"
 #include "rtl_gen/package/timing.h"
 #include "rtl_gen/package/wavedrom.h"
@@ -24,10 +24,60 @@ namespace {
 using formats::parse_dot_spec;
 using nlohmann::json;
 
-Unit make(const std::string& spec, UnitKind kind = UnitKind::kDot, bool combinational = false) {
+Design make(const DesignText& text, bool combinational = false, std::string_view top = "") {
   Arch arch;
   arch.combinational = combinational;
-  return generate(kind, parse_dot_spec(spec), arch);
+  return generate_design(resolve(text), arch, top);
+}
+Design make(const std::string& spec, UnitKind kind = UnitKind::kDot, bool combinational = false,
+            std::string_view top = "") {
+  Arch arch;
+  arch.combinational = combinational;
+  DesignSpec design;
+  design.kind = kind;
+  design.dot = design.array.unit = parse_dot_spec(spec);
+  return generate_design(design, arch, top);
+}
+
+DesignText text_of_kind(const std::string& unit) {
+  DesignText text;
+  text.unit = unit;
+  return text;
+}
+/// One or more of every kind but dot and block-dot.
+std::vector<Design> others() {
+  std::vector<Design> designs;
+  for (const char* unit : {"multi", "fused"}) {
+    DesignText text = text_of_kind(unit);
+    text.modes = "e4m3,e2m1,e3m2xe4m3";
+    text.dot.lanes = "2";
+    for (bool combinational : {false, true}) designs.push_back(make(text, combinational));
+  }
+  for (const char* rounding : {"rne", "sr:4"}) {
+    DesignText text = text_of_kind("quantizer");
+    text.dot.a = "sm4@e8m0/8+u1/2";
+    text.dot.rounding = rounding;
+    designs.push_back(make(text));
+  }
+  for (const char* rounding : {"rne", "sr:6"}) {
+    DesignText text = text_of_kind("stream");
+    text.dot = {"mx6", "", "4", "bf16", "bf16", rounding, "", ""};
+    designs.push_back(make(text));
+    text.unit = "array";
+    text.rows = "2";
+    text.cols = "3";
+    designs.push_back(make(text));
+  }
+  for (const char* rows : {"1", "3"}) {
+    DesignText text = text_of_kind("array");
+    text.dot = {"mxfp4", "e4m3@e8m0/32", "2", "fp32", "", "", "", ""};
+    text.rows = rows;
+    text.cols = "2";
+    text.dataflow = "ws";
+    text.depth = "4";
+    designs.push_back(make(text));
+  }
+  return designs;
 }
 
 std::string text_of(const std::vector<PackageFile>& files, const std::string& name) {
@@ -46,8 +96,8 @@ std::string spelled(const json& row) {
 }
 
 /// Presents what the diagram shows to the emitted Verilog; counts the outputs compared.
-int check_against_icarus(const Unit& unit, std::uint64_t seed) {
-  const json diagram = timing_diagram(unit);
+int check_against_icarus(const Design& design, std::uint64_t seed) {
+  const json diagram = timing_diagram(design);
   std::map<std::string, json> rows;
   for (const json& row : diagram["signal"]) rows[row["name"]] = row;
   const std::size_t cycles = spelled(diagram["signal"][0]).size();
@@ -57,35 +107,42 @@ int check_against_icarus(const Unit& unit, std::uint64_t seed) {
   std::vector<testing::Cycle> inputs;
   for (std::size_t c = 0; c < kReset + cycles; ++c) {
     testing::Cycle cycle;
-    for (const Port& port : unit.report.ports) {
+    for (const Port& port : design.report.ports) {
       if (!port.is_input || port.name == "clk_i") continue;
       const char now = port.name == "rst_ni" ? (c < kReset ? '0' : '1')
                        : c < kReset          ? '0'
                                              : spelled(rows.at(port.name))[c - kReset];
       Int value = 0;
       if (now == '1') value = 1;
-      if (now == 'x' || now == '=')  // any value will do, also where it does not matter
+      const bool described =
+          port.name == "beats_i" || port.name == "rows_i" || port.name == "cols_i";
+      if (now == '=' && described)  // the label is the number
+        value = std::stoi(rows.at(port.name)["data"][0].get<std::string>());
+      else if (now == 'x' || now == '=')  // any value will do, also where it does not matter
         for (int i = 0; i < port.width; ++i) value = value * 2 + static_cast<int>(random() & 1);
       cycle.push_back(value);
     }
     inputs.push_back(cycle);
   }
-  const auto outputs = testing::simulate(testing::Simulator::kIcarus, unit.verilog, unit.report.top,
-                                         unit.report.ports, inputs);
+  const auto outputs = testing::simulate(testing::Simulator::kIcarus, design.verilog(),
+                                         design.report.top, design.report.ports, inputs);
   int checked = 0;
   std::size_t o = 0;
-  for (const Port& port : unit.report.ports) {
+  for (const Port& port : design.report.ports) {
     if (port.is_input) continue;
-    if (port.name == "valid_o") {
-      const std::string wave = spelled(rows.at("valid_o"));
-      for (std::size_t c = 0; c < cycles; ++c, ++checked)
-        EXPECT_EQ(outputs[kReset + c][o] != 0, wave[c] == '1')
-            << unit.report.spec_text << " cycle " << c;
-      // The other outputs have a label exactly where valid_o is high.
-      for (const auto& [name, row] : rows)
-        for (std::size_t c = 0; c < cycles && name.ends_with("_o") && name != "valid_o"; ++c)
-          EXPECT_EQ(spelled(row)[c] == '=', wave[c] == '1') << name << " cycle " << c;
+    const std::string wave = spelled(rows.at(port.name));
+    for (std::size_t c = 0; c < cycles; ++c) {
+      if (wave[c] != '0' && wave[c] != '1') continue;
+      EXPECT_EQ(outputs[kReset + c][o], wave[c] - '0')
+          << port.name << " of " << design.report.spec_text << " cycle " << c;
+      ++checked;
     }
+    // The other outputs have a label exactly where valid_o is high.
+    for (const auto& [name, row] : rows)
+      for (std::size_t c = 0; c < cycles && port.name == "valid_o"; ++c)
+        if (name.ends_with("_o") && name != "valid_o") {
+          EXPECT_EQ(spelled(row)[c] == '=', wave[c] == '1') << name << " cycle " << c;
+        }
     ++o;
   }
   return checked;
@@ -99,6 +156,10 @@ TEST(TimingDiagram, ShowsTheCyclesInWhichIcarusSeesValidResults) {
     EXPECT_GT(check_against_icarus(make(spec, UnitKind::kDot, true), 2), 0) << spec;
     EXPECT_GT(check_against_icarus(make(spec, UnitKind::kBlockDot), 3), 0) << spec;
   }
+  for (const Design& design : others())
+    if (design.report.clock_ns > 0) {
+      EXPECT_GT(check_against_icarus(design, 4), 4) << to_text(design.spec);
+    }
 }
 
 TEST(TimingDiagram, OfACombinationalBlockDotHasInputsAndOutputsInOneColumn) {
@@ -192,26 +253,35 @@ TEST(Package, ReadmeHasThePortsAndTheNumbersOfItsSpec) {
         Case{"a=mxint8 lanes=4 accumulator=bf16:sr:8", "| 1024 | 256 | none |"},
         Case{"a=mxint8 lanes=4 accumulator=kulisch[40:-20]", "| 65536 | 16384 | 2^-6 = 0.0156 |"},
         Case{"a=mxint8 lanes=4", "half a unit in the last place"}}) {
-    const auto spec = parse_dot_spec(c.spec);
-    const Unit unit = generate(UnitKind::kDot, spec, {});
-    const std::string page = text_of(make_package(unit, spec, 10), "README.md");
+    const Design design = make(c.spec);
+    const std::string page = text_of(make_package(design, 10), "README.md");
     EXPECT_NE(page.find(c.part), std::string::npos) << c.spec << "\n" << page;
-    for (const Port& port : unit.report.ports)
+    for (const Port& port : design.report.ports)
       EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
-    const std::string bare = text_of(make_package(unit, spec, 0), "README.md");
+    const std::string bare = text_of(make_package(design, 0), "README.md");
     EXPECT_EQ(bare.find("vvp"), std::string::npos);
+  }
+}
+
+TEST(Package, ReadmeOfEveryKindHasItsPortsAndFormatsAndNoEmptyPart) {
+  for (const Design& design : others()) {
+    const std::string page = text_of(make_package(design, 10), "README.md");
+    for (const Port& port : design.report.ports)
+      EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
+    for (const char* empty : {"Exact: .", "``", "\n\n\n", "latency 0, interval 0"})
+      EXPECT_EQ(page.find(empty), std::string::npos) << empty << "\n" << page;
+    const std::size_t formats = page.find("## Number formats"),
+                      bounds = page.find("## Error bounds");
+    EXPECT_GE(std::count(page.begin() + static_cast<std::ptrdiff_t>(formats),
+                         page.begin() + static_cast<std::ptrdiff_t>(bounds), '\n'),
+              6)
+        << page;
+    EXPECT_NE(page.find(design.sources() + " unit_tb.v"), std::string::npos);
   }
 }
 
 class PackageFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "blockdot_package_XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   // Standard output and error of a command in the folder.
   std::string run(const std::string& command) {
     const int status =
@@ -220,7 +290,8 @@ class PackageFiles : public ::testing::Test {
     EXPECT_EQ(status, 0) << log;
     return log;
   }
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(PackageFiles, ConstraintsUseKnownCommandsAndNameEveryPort) {
@@ -230,39 +301,44 @@ TEST_F(PackageFiles, ConstraintsUseKnownCommandsAndNameEveryPort) {
                            "set_max_delay", "set_units"})
     stubs += std::string("proc ") + name + " args {puts \"" + name + " $args\"}\n";
   stubs += "proc get_ports list {return $list}\n";
+  std::vector<Design> designs = others();
   for (bool combinational : {false, true})
-    for (UnitKind kind : {UnitKind::kDot, UnitKind::kBlockDot}) {
-      const auto spec = parse_dot_spec("a=mxfp8_e5m2 lanes=2");
-      Arch arch;
-      arch.combinational = combinational;
-      const Unit unit = generate(kind, spec, arch);
-      const auto files = make_package(unit, spec, 1);
-      for (const std::string name : {"unit.sdc", "unit.xdc"}) {
-        write_file_atomic(folder_ / "t.tcl", stubs + text_of(files, name));
-        const std::string calls = run("tclsh t.tcl");
-        for (const Port& port : unit.report.ports)
-          EXPECT_NE(calls.find(port.name), std::string::npos) << port.name << "\n" << calls;
-        const bool clocked = calls.find("create_clock -name clk_i") != std::string::npos;
-        EXPECT_EQ(clocked, unit.report.ports[0].name == "clk_i") << calls;
-        EXPECT_EQ(calls.find("set_max_delay") == std::string::npos, clocked) << calls;
-        EXPECT_EQ(calls.find("set_units") != std::string::npos, name == "unit.sdc");
-      }
+    for (UnitKind kind : {UnitKind::kDot, UnitKind::kBlockDot})
+      designs.push_back(make("a=mxfp8_e5m2 lanes=2", kind, combinational));
+  for (const Design& design : designs) {
+    const auto files = make_package(design, 1);
+    for (const std::string name : {"unit.sdc", "unit.xdc"}) {
+      write_file_atomic(folder_ / "t.tcl", stubs + text_of(files, name));
+      const std::string calls = run("tclsh t.tcl");
+      for (const Port& port : design.report.ports)
+        EXPECT_NE(calls.find(port.name), std::string::npos) << port.name << "\n" << calls;
+      const bool clocked = calls.find("create_clock -name clk_i") != std::string::npos;
+      EXPECT_EQ(clocked, design.report.ports[0].name == "clk_i") << calls;
+      EXPECT_EQ(calls.find("set_max_delay") == std::string::npos, clocked) << calls;
+      EXPECT_EQ(calls.find("set_units") != std::string::npos, name == "unit.sdc");
     }
+  }
 }
 
 TEST_F(PackageFiles, FusesocCoreIsYamlAndItsFilesAreInThePackage) {
-  const auto spec = parse_dot_spec("a=mxfp4 lanes=2");
-  const Unit unit = generate(UnitKind::kDot, spec, {}, "my_dot");
-  for (int results : {0, 10}) {
-    const auto files = make_package(unit, spec, results);
+  std::vector<std::pair<Design, int>> cases;
+  for (int results : {0, 10})
+    cases.emplace_back(make("a=mxfp4 lanes=2", UnitKind::kDot, false, "my_dot"), results);
+  for (const Design& design : others()) cases.emplace_back(design, 10);
+  for (const auto& [design, results] : cases) {
+    const auto files = make_package(design, results);
+    const std::string& top = design.report.top;
     write_file_atomic(folder_ / "unit.core", text_of(files, "unit.core"));
     // CAPI2: "CAPI=2:" is a key without a value.
     const json core =
         json::parse(run("/usr/bin/python3 -c 'import json, yaml; "
                         "print(json.dumps(yaml.safe_load(open(\"unit.core\"))))'"));
     EXPECT_TRUE(core.contains("CAPI=2"));
-    EXPECT_EQ(core["name"], "blockdot:units:my_dot:0.1.0");
-    std::vector<std::string> known = {"unit.v"};
+    EXPECT_EQ(core["name"], "blockdot:units:" + top + ":0.1.0");
+    std::vector<std::string> known;
+    for (const ModuleFile& file : design.files) known.push_back(design.file_of(file));
+    for (const std::string& source : known)
+      EXPECT_NE(text_of(files, "unit.core").find("- " + source + ":"), std::string::npos);
     if (results > 0) known.insert(known.end(), {"unit_tb.v", "vectors.hex"});
     for (const PackageFile& file : files) known.push_back(file.name);
     for (const json& fileset : core["filesets"])
@@ -272,7 +348,7 @@ TEST_F(PackageFiles, FusesocCoreIsYamlAndItsFilesAreInThePackage) {
       EXPECT_EQ(core["targets"].contains(target), results > 0 || std::string("sim") != target);
       if (!core["targets"].contains(target)) continue;
       const json& t = core["targets"][target];
-      EXPECT_EQ(t["toplevel"], std::string("sim") == target ? "unit_tb" : "my_dot");
+      EXPECT_EQ(t["toplevel"], std::string("sim") == target ? "unit_tb" : top);
       for (const std::string fileset : t["filesets"])
         EXPECT_TRUE(core["filesets"].contains(fileset)) << fileset;
       if (std::string("default") == target) continue;

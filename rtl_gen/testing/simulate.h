@@ -28,7 +28,7 @@ std::string lint(const std::string& verilog, const std::string& module_name,
 
 /// The same of a design of several files {name, text}, the first of them the top's.
 std::string lint(const std::vector<std::pair<std::string, std::string>>& files,
-                 const std::string& top);
+                 const std::string& top, bool with_yosys = true);
 
 /// Runs a yosys script beside files {name, text}; its output, and its exit code in `code`.
 std::string run_yosys(const std::vector<std::pair<std::string, std::string>>& files,

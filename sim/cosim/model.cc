@@ -19,6 +19,7 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "formats/text.h"
 #include "sim/cosim/tool.h"
 #include "sim/trace/sha256.h"
@@ -192,30 +193,16 @@ bool intact(const fs::path& path) {
 }
 
 /// A folder in the cache that goes away with its owner.
-class BuildFolder {
- public:
-  explicit BuildFolder(const fs::path& cache) {
-    std::error_code error;
-    fs::create_directories(cache, error);
-    std::string name = (cache / "build.XXXXXX").string();
-    if (error || ::mkdtemp(name.data()) == nullptr)
-      throw ConfigError(
-          "{}: the cache of compiled units cannot be written: {}; set BLOCKDOT_CACHE "
-          "to a folder you may write to",
-          cache.string(), error ? error.message() : std::strerror(errno));
-    path_ = name;
+TemporaryFolder build_folder(const fs::path& cache) {
+  try {
+    return TemporaryFolder(cache);
+  } catch (const ConfigError& error) {
+    throw ConfigError(
+        "the cache of compiled units cannot be written: {}; set BLOCKDOT_CACHE to a folder you may "
+        "write to",
+        error.what());
   }
-  ~BuildFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  BuildFolder(const BuildFolder&) = delete;
-  BuildFolder& operator=(const BuildFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+}
 
 void install(const fs::path& built, const fs::path& target) {
   std::string bytes = read_file(built);
@@ -266,7 +253,7 @@ fs::path runtime_object(const fs::path& cache) {
   fs::path target =
       cache / fmt::format("runtime-{}.o", sha256_hex(environment_text()).substr(0, 16));
   if (intact(target)) return target;
-  BuildFolder build(cache);
+  TemporaryFolder build = build_folder(cache);
   write_file_atomic(build.path() / "runtime.cc",
                     "#include \"verilated.cpp\"\n#include \"verilated_threads.cpp\"\n");
   require_tool(compiler({"-O2", "-c", "runtime.cc", "-o", "runtime.o"}), build.path());
@@ -277,7 +264,7 @@ fs::path runtime_object(const fs::path& cache) {
 void compile(const ModelSource& source, const std::string& shim, const fs::path& cache,
              const fs::path& target) {
   fs::path runtime = runtime_object(cache);
-  BuildFolder build(cache);
+  TemporaryFolder build = build_folder(cache);
   write_file_atomic(build.path() / "unit.v", source.verilog);
   std::vector<std::string> verilate = {"verilator"};
   verilate.insert(verilate.end(), kVerilatorFlags.begin(), kVerilatorFlags.end());

@@ -11,8 +11,8 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {

@@ -1,93 +1,27 @@
-// One line of vectors.hex is one cycle: the expected outputs but valid_o, then all inputs but clock
-// and reset, each in the order of the ports. The testbench looks at the outputs of cycle c and at
-// the vector of cycle c - LATENCY.
+// One line of vectors.hex is one cycle: whether outputs are due, the expected outputs but valid_o,
+// then all inputs but clock and reset, each in the order of the ports. The testbench looks at the
+// outputs of cycle c and at the vector of cycle c - LATENCY.
 #include "sim/cosim/testbench.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "formats/lfsr.h"
+#include "formats/quantize.h"
 #include "models/golden.h"
 #include "models/multi.h"
+#include "sim/cosim/handshake_testbench.h"
+#include "sim/cosim/vectors.h"
 
 namespace blockdot::sim {
 namespace {
-
-/// Bits from the most significant on, written as hexadecimal.
-class Bits {
- public:
-  void add(std::uint64_t value, int width) {
-    for (int i = width - 1; i >= 0; --i) bits_ += (value >> i & 1) != 0 ? '1' : '0';
-  }
-  /// The low `width` bits of a two's complement integer.
-  void add(models::Exact::Integer value, int width) {
-    models::Exact::Integer modulus = models::Exact::Integer(1) << static_cast<unsigned>(width);
-    if (value < 0) value += modulus;
-    for (int i = width - 1; i >= 0; --i)
-      bits_ += bit_test(value, static_cast<unsigned>(i)) ? '1' : '0';
-  }
-  void add(const Bits& other) { bits_ += other.bits_; }
-  std::string hex() const {
-    std::string padded = std::string((4 - bits_.size() % 4) % 4, '0') + bits_, text;
-    for (std::size_t i = 0; i < padded.size(); i += 4)
-      text += "0123456789abcdef"[std::stoi(padded.substr(i, 4), nullptr, 2)];
-    return text;
-  }
-
- private:
-  std::string bits_;
-};
-
-/// Random operands of one side.
-class SideSource {
- public:
-  SideSource(const formats::BlockFormat& format, int lanes) : format_(format), lanes_(lanes) {}
-
-  void fill(std::mt19937_64& random, std::vector<std::uint32_t>& codes, std::uint32_t& scale,
-            std::vector<std::uint8_t>& micros) const {
-    codes.resize(static_cast<std::size_t>(lanes_));
-    // Most beats hold finite numbers only, else nearly every wide beat would have a NaN.
-    bool any = random() % 8 == 0;
-    for (std::uint32_t& code : codes) do
-        code = static_cast<std::uint32_t>(random()) & ((1u << format_.element.width()) - 1);
-      while (!usable(code, any));
-    scale = random_scale(random);
-    micros.clear();
-    if (format_.micro.bits > 0)
-      for (int i = 0; i < lanes_ / format_.micro.block; ++i)
-        micros.push_back(static_cast<std::uint8_t>(random() % (1u << format_.micro.bits)));
-  }
-
- private:
-  bool usable(std::uint32_t code, bool any) const {
-    const formats::ElementFormat& e = format_.element;
-    // The most negative code of a symmetric integer never occurs.
-    if (e.kind == formats::ElementKind::kInteger && e.symmetric)
-      return code != 1u << (e.width() - 1);
-    return any || std::isfinite(formats::decode(e, code));
-  }
-
-  std::uint32_t random_scale(std::mt19937_64& random) const {
-    int width = format_.scale.width();
-    if (width == 0) return 0;
-    std::uint32_t mask = width == 32 ? ~0u : (1u << width) - 1;
-    auto code = static_cast<std::uint32_t>(random()) & mask;
-    if (format_.scale.kind == formats::ScaleKind::kE8M0)  // near 1, where sums of beats interact
-      return random() % 16 == 0 ? code
-                                : static_cast<std::uint32_t>(formats::kE8M0Bias) - 6 + code % 13;
-    while (random() % 16 != 0 && !std::isfinite(formats::decode(format_.scale, code)))
-      code = static_cast<std::uint32_t>(random()) & mask;
-    return code;
-  }
-
-  formats::BlockFormat format_;
-  int lanes_;
-};
 
 std::uint64_t control_value(const std::string& port, bool valid, const models::Beat& beat,
                             bool seed_load, std::uint64_t seed, bool& known) {
@@ -169,9 +103,9 @@ Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& 
   return bits;
 }
 
-std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int count) {
+std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int count,
+                           const std::string& sources = "unit.v") {
   int low = 0, out = 0;
-  std::string due = "(cycle >= LATENCY) && (cycle < CYCLES + LATENCY)";
   std::string clocking, slices, outputs;
   bool has_valid_o = false;
   int nan_bit = -1, sum_low = 0, sum_width = 0;
@@ -189,8 +123,6 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int coun
     text = fmt::format("    .{}({}[{}:{}]){}", it->name, it->is_input ? "now" : "result",
                        from + it->width - 1, from, comma) +
            text;
-    // Only cycles with valid_i count, and of a dot unit only last beats.
-    if (it->name == "valid_i" || it->name == "last_i") due += fmt::format(" && was[{}]", from);
     from += it->width;
   }
   for (const rtl_gen::Port& port : unit.ports) {
@@ -210,7 +142,7 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int coun
 //   spec  {spec}
 //
 // Prints "PASS {results}", or the mismatches and "FAIL". Icarus Verilog:
-//   iverilog -g2005 -o unit_tb unit.v unit_tb.v && vvp unit_tb
+//   iverilog -g2005 -o unit_tb {sources} unit_tb.v && vvp unit_tb
 //
 // Generated by blockdot. Do not edit.
 `default_nettype none
@@ -220,7 +152,7 @@ module unit_tb;
   localparam CYCLES = {cycles};
   localparam RESULTS = {results};
 
-  // A vector: [ expected outputs : {out} ][ inputs : {low} ].
+  // A vector: [ outputs are due : 1 ][ expected outputs : {out} ][ inputs : {low} ].
   reg [{top_bit}:0] vectors [0:CYCLES-1];
   reg [{top_bit}:0] now;  // drives the inputs
   reg [{top_bit}:0] was;  // of LATENCY cycles ago
@@ -248,7 +180,7 @@ module unit_tb;
       errors = errors + 1;
       if (errors <= 10)
         $display("cycle %0d: valid_o %b outputs %h, expected valid_o %b outputs %h", cycle, valid,
-                 result, due, was[{top_bit}:{low}]);
+                 result, due, was[{below_top}:{low}]);
     end
   endtask
 
@@ -267,7 +199,7 @@ module unit_tb;
       if (cycle < CYCLES) now = vectors[cycle];
       else now = {{{width}{{1'b0}}}};
       if (cycle >= LATENCY) was = vectors[cycle-LATENCY];
-      due = {due};
+      due = (cycle >= LATENCY) && (cycle < CYCLES + LATENCY) && was[{top_bit}];
       #1;  // settle
       if (valid !== due) mismatch;
       else if (due && {differ}) mismatch;
@@ -282,11 +214,12 @@ endmodule
 
 `default_nettype wire
 )",
-      fmt::arg("top", unit.top), fmt::arg("results", count), fmt::arg("spec", unit.spec_text),
-      fmt::arg("latency", unit.latency), fmt::arg("cycles", cycles), fmt::arg("out", out),
-      fmt::arg("low", low), fmt::arg("top_bit", low + out - 1), fmt::arg("width", low + out),
-      fmt::arg("result_bit", out - 1), fmt::arg("slices", slices), fmt::arg("outputs", outputs),
-      fmt::arg("clocking", clocking), fmt::arg("due", due), fmt::arg("differ", differ),
+      fmt::arg("top", unit.top), fmt::arg("results", count), fmt::arg("sources", sources),
+      fmt::arg("spec", unit.spec_text), fmt::arg("latency", unit.latency),
+      fmt::arg("cycles", cycles), fmt::arg("out", out), fmt::arg("low", low),
+      fmt::arg("top_bit", low + out), fmt::arg("below_top", low + out - 1),
+      fmt::arg("width", low + out + 1), fmt::arg("result_bit", out - 1), fmt::arg("slices", slices),
+      fmt::arg("outputs", outputs), fmt::arg("clocking", clocking), fmt::arg("differ", differ),
       fmt::arg("always_valid", has_valid_o ? "" : "  assign valid = due;  // no valid_o\n"));
 }
 
@@ -310,8 +243,9 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   auto add = [&](bool valid, bool first, bool last, bool seed_load, std::uint32_t expected) {
     models::Beat beat = buffer.beat(first, last);
     Bits outputs;
+    outputs.add(std::uint64_t{valid && last}, 1);  // every beat of a block dot is a last one
     if (block_dot)
-      outputs = block_dot_outputs(unit.report, spec, beat);
+      outputs.add(block_dot_outputs(unit.report, spec, beat));
     else
       outputs.add(std::uint64_t{expected}, spec.output.width());
     testbench.vectors += line(unit.report, spec, valid, beat, seed_load, lfsr_seed, outputs);
@@ -336,6 +270,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
       add(true, t == 0, t + 1 == beats, false, expected);
     }
   }
+  testbench.checks = count;
   testbench.verilog = testbench_text(unit.report, cycles, count);
   return testbench;
 }
@@ -360,6 +295,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     const std::vector<std::uint32_t> a = side(m.a), b = side(m.b);
     const auto c = static_cast<std::uint32_t>(random());
     Bits bits;
+    bits.add(std::uint64_t{1}, 1);
     for (const rtl_gen::Port& port : unit.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
       if (port.name == "result_o") {
@@ -401,8 +337,166 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     }
     testbench.vectors += bits.hex() + "\n";
   }
+  testbench.checks = count;
   testbench.verilog = testbench_text(unit.report, count, count);
   return testbench;
+}
+
+namespace {
+
+/// `count` blocks of floats of every size, now and then with ties, NaN or Inf; pauses, and blocks
+/// that break off, between them.
+Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uint64_t seed) {
+  const rtl_gen::QuantizerSpec& spec = design.spec.quantizer;
+  const formats::BlockFormat& f = spec.format;
+  const int size = f.block * f.tile_rows, lanes = lanes_of(spec), beats = beats_of(spec);
+  const bool narrow = spec.input.width() == 16;
+  std::mt19937_64 random(seed);
+  formats::QuantizeOptions options;
+  options.scale_rule = spec.rule;
+  options.rounding = spec.rounding;
+  options.seed = (random() & 0xFFFFFFFFu) | 1;
+  std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half; a block row after row
+  for (int b = 0; b < count; ++b) {
+    // Under an outer scale neighbours are of one size.
+    const auto centre = static_cast<std::uint32_t>(f.has_outer() ? 127 : 1 + random() % 254);
+    const auto kind = random() % 8;
+    for (int j = 0; j < size; ++j) {
+      auto bits = static_cast<std::uint32_t>(random());
+      // Most blocks hold one neighbourhood of exponents: elements of every size beside a scale.
+      if (kind < 6) {
+        const auto below = static_cast<std::uint32_t>(random() % 12);
+        bits = (bits & 0x807FFFFFu) | (centre > below ? centre - below : 0u) << 23;
+      }
+      if (kind == 1) bits &= ~0u << (15 + random() % 8);  // ties
+      if (kind == 7 && random() % 4 != 0) bits &= 0x80000000u;
+      if ((bits >> 23 & 0xFF) == 0xFF && random() % 16 != 0) bits &= 0xBFFFFFFFu;
+      codes.push_back(narrow ? bits & 0xFFFF0000u : bits);
+    }
+  }
+  // Blocks or tiles side by side along one matrix.
+  std::vector<float> values(codes.size());
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const std::size_t block = static_cast<std::size_t>(f.block);
+    const std::size_t group = i / static_cast<std::size_t>(size);
+    const std::size_t row = i % static_cast<std::size_t>(size) / block;
+    values[(row * static_cast<std::size_t>(count) + group) * block + i % block] =
+        std::bit_cast<float>(codes[i]);
+  }
+  const formats::QuantizedMatrix wanted = formats::quantize_by_definition(
+      f, formats::row_major(values.data(), f.tile_rows, std::int64_t{count} * f.block), options);
+
+  // What is to be seen for a beat of a block, in the order of the ports.
+  const auto expected = [&](int b, int beat) {
+    Bits bits;
+    const int place = beat * lanes;  // of the beat's first value in its block
+    const auto at = [&](int j) {
+      const int i = place + j;
+      return std::pair{std::int64_t{i / f.block}, std::int64_t{b} * f.block + i % f.block};
+    };
+    for (const rtl_gen::Port& port : design.report.ports) {
+      if (port.is_input || is_clocking(port)) continue;
+      if (port.name == "elements_o") {
+        for (int j = lanes; j-- > 0;)
+          bits.add(std::uint64_t{wanted.code(at(j).first, at(j).second)}, port.width / lanes);
+      } else if (port.name == "scale_o") {
+        bits.add(std::uint64_t{wanted.scale(at(0).first, at(0).second)}, port.width);
+      } else if (port.name == "micro_o") {
+        for (int g = lanes / f.micro.block; g-- > 0;) {
+          const auto [row, k] = at(g * f.micro.block);
+          bits.add(static_cast<std::uint64_t>(wanted.micro(row, k)), f.micro.bits);
+        }
+      } else if (port.name == "first_o") {
+        bits.add(std::uint64_t{beat == 0}, port.width);
+      } else if (port.name == "last_o") {
+        bits.add(std::uint64_t{beat + 1 == beats}, port.width);
+      } else {
+        throw ConfigError("unit: output {} is none that a testbench can check", port.name);
+      }
+    }
+    return bits;
+  };
+  // Inputs of every cycle, and the beats that are due `latency` cycles after one.
+  std::vector<Bits> inputs;
+  std::map<std::size_t, std::pair<int, int>> due;
+  const auto add = [&](bool valid, int b, int beat, bool seed_load) {  // b < 0: any values
+    Bits line;
+    for (const rtl_gen::Port& port : design.report.ports) {
+      if (!port.is_input || is_clocking(port)) continue;
+      if (port.name == "valid_i") {
+        line.add(std::uint64_t{valid}, port.width);
+      } else if (port.name == "first_i") {
+        line.add(valid ? std::uint64_t{beat == 0} : random(), port.width);
+      } else if (port.name == "outer_i") {
+        const bool read = b >= 0 && beat + 1 == beats;
+        line.add(read ? std::uint64_t{wanted.outer_scales[wanted.outer_index(
+                            0, std::int64_t{b} * f.block)]}
+                      : random(),
+                 port.width);
+      } else if (port.name == "seed_load_i") {
+        line.add(std::uint64_t{seed_load}, port.width);
+      } else if (port.name == "seed_i") {
+        line.add(options.seed, port.width);
+      } else if (port.name == "x_i") {
+        for (int j = lanes; j-- > 0;) {
+          const auto at = static_cast<std::size_t>(std::max(b, 0) * size + beat * lanes + j);
+          const std::uint32_t code = b >= 0 ? codes[at] : static_cast<std::uint32_t>(random());
+          line.add(std::uint64_t{narrow ? code >> 16 : code}, port.width / lanes);
+        }
+      } else {
+        throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
+      }
+    }
+    inputs.push_back(line);
+  };
+  const bool clocked = design.report.clock_ns > 0;
+  if (spec.rounding.stochastic()) add(false, -1, 0, true);
+  for (int b = 0; b < count; ++b) {
+    if (beats > 1 && random() % 8 == 0)
+      for (int beat = 0; beat < static_cast<int>(random() % static_cast<unsigned>(beats)); ++beat)
+        add(true, -1, beat, false);
+    for (int beat = 0; beat < beats; ++beat) {
+      while (clocked && random() % 4 == 0) add(false, -1, beat, false);
+      add(true, b, beat, false);
+    }
+    for (int beat = 0; beat < beats; ++beat)
+      due[inputs.size() - 1 + static_cast<std::size_t>(beat)] = {b, beat};
+  }
+  while (inputs.size() <= due.rbegin()->first) add(false, -1, 0, false);
+  Testbench testbench;
+  testbench.checks = count * beats;
+  for (std::size_t c = 0; c < inputs.size(); ++c) {
+    const auto found = due.find(c);
+    const bool is_due = found != due.end();
+    Bits line;
+    line.add(std::uint64_t{is_due}, 1);
+    line.add(is_due ? expected(found->second.first, found->second.second) : expected(0, 0));
+    line.add(inputs[c]);
+    testbench.vectors += line.hex() + "\n";
+  }
+  testbench.verilog = testbench_text(design.report, static_cast<int>(inputs.size()),
+                                     testbench.checks, design.sources());
+  return testbench;
+}
+
+}  // namespace
+
+Testbench make_testbench(const rtl_gen::Design& design, int count, std::uint64_t seed) {
+  if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
+  switch (design.report.kind) {
+    case rtl_gen::UnitKind::kDot:
+    case rtl_gen::UnitKind::kBlockDot:
+      return make_testbench(std::get<rtl_gen::Unit>(design.made), design.spec.dot, count, seed);
+    case rtl_gen::UnitKind::kMulti:
+    case rtl_gen::UnitKind::kFused:
+      return make_testbench(std::get<rtl_gen::Unit>(design.made), design.spec.multi, count, seed);
+    case rtl_gen::UnitKind::kQuantizer:
+      return quantizer_testbench(design, count, seed);
+    case rtl_gen::UnitKind::kStream:
+    case rtl_gen::UnitKind::kArray:
+      return handshake_testbench(design, count, seed);
+  }
+  return {};
 }
 
 void write_testbench(const std::filesystem::path& folder, const Testbench& testbench) {

@@ -7,13 +7,14 @@
 #include <string>
 
 #include "formats/dot_spec.h"
-#include "rtl_gen/generate.h"
+#include "rtl_gen/design.h"
 
 namespace blockdot::sim {
 
 struct Testbench {
   std::string verilog;  // unit_tb.v
   std::string vectors;  // vectors.hex
+  int checks = 0;       // that it makes: PASS CHECKS
 };
 
 /// A testbench for `unit`: expected values from the golden model, random codes and scales (NaN and
@@ -31,6 +32,12 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
 /// The same for a unit of several formats: `count` beats of random modes.
 Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& spec, int count,
                          std::uint64_t seed = 1);
+
+/// The same for a design of any kind. A quantizer gets `count` blocks, expected from `formats`. A
+/// stream gets `count` results and an array at least so many, in tiles of every size; both are run
+/// four times, without stalls, with stalls on either side, and on both, and without stalls the
+/// cycles are counted against what the design states.
+Testbench make_testbench(const rtl_gen::Design& design, int count, std::uint64_t seed = 1);
 
 /// Writes unit_tb.v and vectors.hex into `folder`.
 void write_testbench(const std::filesystem::path& folder, const Testbench& testbench);

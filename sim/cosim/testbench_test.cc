@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "formats/error.h"
 #include "formats/file_io.h"
+#include "formats/temporary_folder.h"
 #include "sim/cosim/faulty_unit.h"
 #include "sim/cosim/tool.h"
-#include "sim/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {
@@ -59,7 +61,144 @@ TEST_F(Testbench, ChecksABlockDotToo) {
   }
 }
 
+// ---- Designs of the other kinds ----
+
+struct Fault {
+  const char *from, *to;  // in the Verilog
+};
+struct Case {
+  const char* name;
+  rtl_gen::DesignText text;
+  std::vector<Fault> faults;  // each must turn the testbench red
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+rtl_gen::DesignText text(const char* unit, const char* a, const char* accumulator = "",
+                         const char* rounding = "", const char* dataflow = "") {
+  rtl_gen::DesignText t;
+  t.unit = unit;
+  if (t.unit == "multi" || t.unit == "fused") {
+    t.modes = a;
+    t.dot.lanes = "2";
+    return t;
+  }
+  t.dot.a = a;
+  t.dot.rounding = rounding;
+  if (t.unit == "quantizer") return t;
+  t.dot.lanes = "4";
+  t.dot.accumulator = accumulator;
+  t.dot.output = "bf16";
+  if (t.unit == "array") {
+    t.rows = "3";
+    t.cols = "2";
+    t.dataflow = dataflow;
+  }
+  return t;
+}
+
+// Faults of the borders beside those of the values: a place too many in the queue, a seed that is
+// not loaded, a tile that does not wait, columns beyond the tile, a mark that is lost.
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {"multi", text("multi", "e4m3,e5m2,e2m1"), {{"a_i[0]", "b_i[0]"}}},
+      {"fused", text("fused", "e4m3,e2m1"), {{"c_i[", "~c_i["}}},
+      {"quantizer", text("quantizer", "sm4@e8m0/8+u1/2"), {{"x_i[30:0]", "31'd5"}}},
+      {"random_quantizer", text("quantizer", "e2m1@e8m0/4", "", "sr:5"), {{"assign seed = {seed_i", "assign seed = {~seed_i"}}},
+      {"stream",
+       text("stream", "mxfp4", "kulisch[20:-10]"),
+       {{"first_q <= s_axis_tlast", "first_q <= 1'b0"},
+        {"assign s_axis_tready = ", "assign s_axis_tready = 1'b1 || "},
+        {"if (keep && !release_stored)", "if (keep)"}}},
+      {"random_stream", text("stream", "mx6", "bf16:sr:6", "sr:6"), {{"(seed_i)", "(32'd1)"}}},
+      {"array_os",
+       text("array", "mxfp4", "bf16", "", "os"),
+       {{"& {16{used[at]}}", ""},
+        {"in_ready_o = busy_q && !(last && ", "in_ready_o = busy_q && !(1'b0 && "},
+        {"first_q <= 1'b0", "first_q <= 1'b1"}}},
+      {"random_array_os",
+       text("array", "mxfp4", "bf16:sr:6", "sr:6", "os"),
+       {{"<< seed_cell_i", "<< 1'b0"}}},
+      {"array_ws",
+       text("array", "mx6", "bf16", "", "ws"),
+       {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}}};
+  return all;
+}
+
+class Kinds : public ::testing::TestWithParam<Case> {
+ protected:
+  Kinds() : design_(generate_design(resolve(GetParam().text), {})) {}
+  void write(const std::string& from = "", const std::string& to = "") {
+    bool replaced = from.empty();
+    for (const rtl_gen::ModuleFile& file : design_.files) {
+      std::string verilog = file.text;
+      if (const std::size_t at = verilog.find(from); !replaced && at != std::string::npos) {
+        verilog.replace(at, from.size(), to);
+        replaced = true;
+      }
+      write_file_atomic(folder_.path() / design_.file_of(file), verilog);
+    }
+    EXPECT_TRUE(replaced) << from;
+  }
+  std::string run(const std::vector<std::string>& options) {
+    std::vector<std::string> compile = {"iverilog", "-g2005", "-o", "unit_tb", "unit_tb.v"};
+    compile.insert(compile.end(), options.begin(), options.end());
+    for (const rtl_gen::ModuleFile& file : design_.files) compile.push_back(design_.file_of(file));
+    EXPECT_EQ(require_tool(compile, folder_.path()), "");
+    return require_tool({"vvp", "unit_tb"}, folder_.path());
+  }
+
+  rtl_gen::Design design_;
+  TemporaryFolder folder_;
+};
+INSTANTIATE_TEST_SUITE_P(Every, Kinds, ::testing::ValuesIn(cases()),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+TEST_P(Kinds, PassInIcarusAndFailWithAFaultInTheUnitOrInItsBorders) {
+  const sim::Testbench testbench = make_testbench(design_, 60, 5);
+  EXPECT_GE(testbench.checks, 60);
+  write_testbench(folder_.path(), testbench);
+  write();
+  EXPECT_EQ(run({"-Wall"}), "PASS " + std::to_string(testbench.checks) + "\n");
+  for (const Fault& fault : GetParam().faults) {
+    write(fault.from, fault.to);
+    const std::string output = run({});
+    EXPECT_NE(output.find("FAIL"), std::string::npos) << fault.from << "\n" << output;
+  }
+}
+
+// What a design states of its cycles is checked: here the statement is wrong.
+TEST_P(Kinds, FailWhereTheLatencyIsNotTheOneThatIsStated) {
+  rtl_gen::Design wrong = design_;
+  if (auto* unit = std::get_if<rtl_gen::Unit>(&wrong.made)) ++unit->report.latency;
+  if (auto* array = std::get_if<rtl_gen::Array>(&wrong.made)) {
+    ++array->timing.unit;
+    ++array->timing.term;
+  }
+  ++wrong.report.latency;
+  write_testbench(folder_.path(), make_testbench(wrong, 20, 5));
+  write();
+  EXPECT_NE(run({}).find("FAIL"), std::string::npos);
+}
+
 TEST_F(Testbench, RunsInVerilatorToo) {
+  for (const char* name : {"array_ws"}) {
+    const auto found = std::find_if(cases().begin(), cases().end(),
+                                    [&](const Case& c) { return c.name == std::string(name); });
+    const rtl_gen::Design design = generate_design(resolve(found->text), {});
+    std::vector<std::string> command = {"verilator",  "--binary",     "--timing",
+                                        "-Wno-fatal", "--top-module", "unit_tb",
+                                        "-CFLAGS",    "-O0",          "unit_tb.v"};
+    for (const rtl_gen::ModuleFile& file : design.files) {
+      write_file_atomic(folder_.path() / design.file_of(file), file.text);
+      command.push_back(design.file_of(file));
+    }
+    const auto testbench = make_testbench(design, 40, 3);
+    write_testbench(folder_.path(), testbench);
+    require_tool(command, folder_.path());
+    const std::string program = (folder_.path() / "obj_dir/Vunit_tb").string();
+    const std::string output = require_tool({"env", program}, folder_.path());
+    EXPECT_TRUE(output.starts_with("PASS " + std::to_string(testbench.checks) + "\n")) << output;
+  }
   auto spec = formats::parse_dot_spec("a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]");
   auto unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, {});
   write(unit.verilog);

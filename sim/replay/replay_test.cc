@@ -10,7 +10,7 @@
 #include "formats/error.h"
 #include "models/golden.h"
 #include "sim/cosim/faulty_unit.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 #include "sim/trace/npy.h"
 
 namespace blockdot::sim {

@@ -6,7 +6,7 @@
 
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "sim/temporary_folder.h"
+#include "formats/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {

@@ -1,0 +1,170 @@
+// Every design of the catalogue under every lint: each format in each kind of unit that takes it,
+// and each accumulator and rounding. Oracles: Verilator -Wall and Icarus -Wall, which must not say
+// a word, and no text that tells them to be silent.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "formats/error.h"
+#include "rtl_gen/design.h"
+#include "rtl_gen/testing/simulate.h"
+
+namespace blockdot::testbench {
+namespace {
+
+using rtl_gen::Design;
+using rtl_gen::DesignText;
+
+struct Wanted {
+  DesignText text;
+  rtl_gen::Arch arch;
+  std::string name() const {
+    return fmt::format("{} a={} {} {} {} {}", text.unit.empty() ? "dot" : text.unit,
+                       text.dot.a.empty() ? text.modes : text.dot.a, text.dot.accumulator,
+                       text.dot.rounding, text.dataflow, to_text(arch));
+  }
+};
+
+/// What the linters say of each design, by threads; "refused" where its generator takes no such.
+/// Counts the designs by kind.
+std::map<std::string, int> lint_all(const std::vector<Wanted>& all, int& refused) {
+  std::map<std::string, int> clean;
+  std::mutex mutex;
+  std::atomic<std::size_t> next = 0;
+  std::atomic<int> not_taken = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < all.size(); i = next++) {
+      const Wanted& wanted = all[i];
+      Design design;
+      try {
+        design = generate_design(resolve(wanted.text), wanted.arch);
+      } catch (const ConfigError& error) {
+        ++not_taken;
+        const std::lock_guard lock(mutex);
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+        continue;
+      }
+      std::vector<std::pair<std::string, std::string>> files;
+      std::string silencers;
+      for (const rtl_gen::ModuleFile& file : design.files) {
+        files.emplace_back(file.file(), file.text);
+        for (const char* word : {"lint_off", "verilator", "synopsys", "pragma"})
+          if (file.text.find(word) != std::string::npos) silencers += word;
+      }
+      const std::string said = rtl_gen::testing::lint(files, design.report.top, false);
+      const std::lock_guard lock(mutex);
+      EXPECT_EQ(said, "") << wanted.name();
+      EXPECT_EQ(silencers, "") << wanted.name();
+      ++clean[std::string(to_text(design.report.kind))];
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t)
+    threads.emplace_back(work);
+  for (std::thread& thread : threads) thread.join();
+  refused = not_taken;
+  return clean;
+}
+
+DesignText text_of(const char* unit, const std::string& a, const char* lanes) {
+  DesignText text;
+  text.unit = unit;
+  text.dot.a = a;
+  text.dot.lanes = lanes;
+  return text;
+}
+
+TEST(Lint, EveryFormatOfTheCatalogueInEveryKindOfUnitIsClean) {
+  std::vector<Wanted> all;
+  std::size_t formats = 0;
+  for (const formats::CatalogueEntry& entry : formats::catalogue()) {
+    ++formats;
+    const std::string a(entry.name);
+    for (const char* accumulator : {"kulisch", "bf16"}) {
+      DesignText dot = text_of("dot", a, "4");
+      dot.dot.accumulator = accumulator;
+      all.push_back({dot, {}});
+    }
+    for (rtl_gen::Technology technology :
+         {rtl_gen::Technology::kGeneric, rtl_gen::Technology::kOsu018,
+          rtl_gen::Technology::kXilinx}) {
+      rtl_gen::Arch arch;
+      arch.combinational = true;
+      arch.technology = technology;
+      all.push_back({text_of("block-dot", a, "4"), arch});
+    }
+    DesignText stream = text_of("stream", a, "4");
+    stream.dot.accumulator = "kulisch[20:-30]";
+    all.push_back({stream, {}});
+    for (const char* dataflow : {"os", "ws"}) {
+      DesignText array = text_of("array", a, "4");
+      array.dot.accumulator = array.dot.output = "bf16";
+      array.dataflow = dataflow;
+      array.rows = "2";
+      array.cols = "2";
+      (array.dataflow == "os" ? array.banks : array.depth) = "2";
+      all.push_back({array, {}});
+    }
+    DesignText quantizer = text_of("quantizer", a, "");
+    quantizer.input = "bf16";
+    all.push_back({quantizer, {}});
+  }
+  int refused = 0;
+  std::map<std::string, int> clean = lint_all(all, refused);
+  // Formats without a zero or with a scale of a whole row or tensor suit no unit; a bare block dot
+  // takes no scale that is no power of two.
+  EXPECT_GE(formats, 20u);
+  for (const auto& [kind, least] : {std::pair{"dot", 2.0 / 3 * 2},
+                                    {"block-dot", 1.0 / 2 * 3},
+                                    {"stream", 2.0 / 3},
+                                    {"array", 2.0 / 3 * 2},
+                                    {"quantizer", 1.0 / 2}})
+    EXPECT_GE(clean[kind], least * static_cast<double>(formats)) << kind << ", refused " << refused;
+}
+
+TEST(Lint, EveryAccumulatorAndRoundingIsClean) {
+  std::vector<Wanted> all;
+  for (const char* a : {"mxfp8_e5m2", "mxint8"})
+    for (const char* accumulator : {"kulisch", "kulisch[20:-30]", "kulisch[20:-30]:wrap", "fp32",
+                                    "bf16:rtz", "fp16:rna", "e5m2:sr:9"})
+      for (const char* rounding : {"rne", "rtz", "rna", "sr:8"})
+        for (const char* output : {"fp32", "e4m3"})
+          for (const char* unit : {"dot", "stream"}) {
+            DesignText text = text_of(unit, a, "2");
+            text.dot.accumulator = accumulator;
+            text.dot.rounding = rounding;
+            text.dot.output = output;
+            all.push_back({text, {}});
+          }
+  for (const char* rounding : {"rne", "rtz", "rna", "sr:8"})
+    for (const char* a : {"e4m3@e8m0/4", "sm4@e8m0/8+u1/2", "e2m1@e4m3/8"}) {
+      DesignText text = text_of("quantizer", a, "");
+      text.dot.rounding = rounding;
+      all.push_back({text, {}});
+    }
+  for (const char* unit : {"multi", "fused"})
+    for (const char* technology : {"generic", "osu018", "xilinx"})
+      for (bool combinational : {false, true}) {
+        DesignText text;
+        text.unit = unit;
+        text.modes = "e4m3,e5m2,e2m1,e3m2xe4m3";
+        text.dot.lanes = "2";
+        rtl_gen::Arch arch;
+        arch.combinational = combinational;
+        arch.technology = rtl_gen::parse_technology(technology);
+        all.push_back({text, arch});
+      }
+  int refused = 0;
+  std::map<std::string, int> clean = lint_all(all, refused);
+  // Two stochastic roundings at once are refused.
+  EXPECT_GE(clean["dot"] + clean["stream"], 180) << "refused " << refused;
+  EXPECT_EQ(clean["multi"] + clean["fused"], 12);
+  EXPECT_EQ(clean["quantizer"], 12);
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
