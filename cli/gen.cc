@@ -114,11 +114,20 @@ void run_quantizer(const GenArguments& arguments, const Context& context) {
 }
 
 // Why the structure is what it is: the candidates as the cost model sees them.
-void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
+void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
   constexpr size_t kShown = 12;
   const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
   std::FILE* to = stderr;
   fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  if (kind == rtl_gen::UnitKind::kDot) {
+    const rtl_gen::SegmentChoice accumulator =
+        rtl_gen::choose_segment(spec, arch.technology, choice.structure, arch.clock_ns);
+    if (!accumulator.reason.empty())
+      fmt::print(
+          to, "accumulator  {}\n  because  {}\n",
+          accumulator.segment > 0 ? fmt::format("segmented:{}", accumulator.segment) : "word",
+          accumulator.reason);
+  }
   if (choice.candidates.empty()) return;
   const rtl_gen::CostModel cost(arch.technology);
   fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");
@@ -169,7 +178,7 @@ void run(const GenArguments& arguments, const Context& context) {
       testbench = sim::make_testbench(unit, modes, arguments.vectors, arguments.seed);
   } else {
     unit = rtl_gen::generate(kind, spec, resolve(arguments.arch), top);
-    if (arguments.explain && !context.quiet) explain(spec, resolve(arguments.arch));
+    if (arguments.explain && !context.quiet) explain(kind, spec, resolve(arguments.arch));
     files = rtl_gen::make_package(unit, spec, arguments.vectors);
     if (arguments.vectors > 0)
       testbench = sim::make_testbench(unit, spec, arguments.vectors, arguments.seed);

@@ -1,6 +1,7 @@
 #include "formats/dot_spec.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "formats/error.h"
 #include "formats/text.h"
@@ -22,15 +23,39 @@ Accumulator parse_accumulator(std::string_view text) {
         parse_int("accumulator window msb", lower.substr(8, colon - 8), -2048, 2048));
     accumulator.window.lsb = static_cast<int>(parse_int(
         "accumulator window lsb", lower.substr(colon + 1, close - colon - 1), -2048, 2048));
+    bool border = false;
     std::string rest = lower.substr(close + 1);
-    if (rest == ":wrap") {
-      accumulator.window.saturate = false;
-    } else if (!rest.empty() && rest != ":saturate") {
-      throw ConfigError("accumulator = {}: after the window comes :saturate or :wrap", text);
+    std::vector<std::string> options = rest.empty() ? std::vector<std::string>{} : split(rest, ':');
+    for (size_t i = 0; i < options.size(); ++i) {
+      bool known = i == 0 ? options[i].empty() : true;
+      if (i > 0 && options[i] == "sticky" && !accumulator.window.sticky) {
+        accumulator.window.sticky = true;
+      } else if (i > 0 && (options[i] == "wrap" || options[i] == "saturate") && !border) {
+        accumulator.window.saturate = options[i] == "saturate";
+        border = true;
+      } else if (i > 0) {
+        known = false;
+      }
+      if (!known)
+        throw ConfigError(
+            "accumulator = {}: after the window come :saturate or :wrap, and :sticky, once", text);
     }
     return accumulator;
   }
   accumulator.kind = AccumulatorKind::kFloat;
+  if (lower.starts_with("aligned")) {
+    size_t close = lower.find("]:");
+    if (!lower.starts_with("aligned[") || close == std::string::npos)
+      throw ConfigError(
+          "accumulator = {}: an aligned accumulator is aligned[W]:FLOAT with W fraction bits kept, "
+          "as in aligned[13]:fp32",
+          text);
+    accumulator.kind = AccumulatorKind::kAligned;
+    accumulator.fraction_bits = static_cast<int>(
+        parse_int("accumulator fraction bits", lower.substr(8, close - 8), 0, kMaxAlignedBits));
+    accumulator.rounding.mode = RoundingMode::kRtz;
+    lower = lower.substr(close + 2);
+  }
   // The rounding is the part from the first ":r.." or ":sr" on; element options come before it.
   std::string element = lower;
   for (const char* mode : {":rne", ":rna", ":rtz", ":sr:"}) {
@@ -44,8 +69,8 @@ Accumulator parse_accumulator(std::string_view text) {
     accumulator.format = parse_element(element);
   } catch (const ConfigError&) {
     throw ConfigError(
-        "accumulator = {}: must be kulisch, kulisch[MSB:LSB] or a float such as fp32, bf16 or "
-        "fp32:rne{}",
+        "accumulator = {}: must be kulisch, kulisch[MSB:LSB], a float such as fp32, bf16 or "
+        "fp32:rne, or aligned[W]:FLOAT{}",
         text, did_you_mean(element, {"kulisch", "fp32", "bf16", "fp16"}));
   }
   return accumulator;
@@ -56,12 +81,21 @@ std::string to_text(const Accumulator& accumulator) {
     case AccumulatorKind::kKulisch:
       return "kulisch";
     case AccumulatorKind::kKulischWindow:
-      return fmt::format("kulisch[{}:{}]{}", accumulator.window.msb, accumulator.window.lsb,
-                         accumulator.window.saturate ? "" : ":wrap");
+      return fmt::format("kulisch[{}:{}]{}{}", accumulator.window.msb, accumulator.window.lsb,
+                         accumulator.window.saturate ? "" : ":wrap",
+                         accumulator.window.sticky ? ":sticky" : "");
     case AccumulatorKind::kFloat:
       return fmt::format("{}:{}", to_text(accumulator.format), to_text(accumulator.rounding));
+    case AccumulatorKind::kAligned:
+      return fmt::format("aligned[{}]:{}:{}", accumulator.fraction_bits,
+                         to_text(accumulator.format), to_text(accumulator.rounding));
   }
   BLOCKDOT_CHECK(false, "accumulator kind");
+}
+
+int exponent_of(const ElementFormat& format, double value) {
+  if (format.kind != ElementKind::kMinifloat) return max_exponent(format);
+  return std::max(std::ilogb(value), 1 - format.bias);
 }
 
 int segment_length(const DotSpec& spec) {
@@ -178,6 +212,11 @@ void validate(const DotSpec& spec) {
                           to_text(spec.accumulator));
       break;
     }
+    case AccumulatorKind::kAligned:
+      if (spec.accumulator.fraction_bits < 0 || spec.accumulator.fraction_bits > kMaxAlignedBits)
+        throw ConfigError("accumulator fraction bits = {}: must be in [0, {}]",
+                          spec.accumulator.fraction_bits, kMaxAlignedBits);
+      [[fallthrough]];
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);
       check_rounding("accumulator rounding", spec.accumulator.rounding);
@@ -222,11 +261,13 @@ DotSpec resolve(const DotSpecText& text) {
                       did_you_mean(text.output, {"fp32", "bf16", "fp16", "e4m3", "e5m2"}));
   }
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
-  if (spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output) {
+  if (spec.accumulator.is_float() && spec.accumulator.format == spec.output) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
                           to_lower(text.accumulator).find(":sr") != std::string::npos;
-    if (!names_rounding) spec.accumulator.rounding = spec.rounding;
-    if (names_rounding && text.rounding.empty()) spec.rounding = spec.accumulator.rounding;
+    if (text.rounding.empty())
+      spec.rounding = spec.accumulator.rounding;
+    else if (!names_rounding)
+      spec.accumulator.rounding = spec.rounding;
   }
   std::string specials = to_lower(text.specials);
   if (specials == "nan") {

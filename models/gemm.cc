@@ -94,7 +94,7 @@ struct Job {
   std::vector<std::uint32_t> random_state;  // [m][n] Lfsr state at the result's first draw
   GemmResult result;
 
-  bool float_accumulator() const { return spec.accumulator.kind == AccumulatorKind::kFloat; }
+  bool float_accumulator() const { return spec.accumulator.is_float(); }
   /// The accumulator's rounding is the last one.
   bool same_float() const { return float_accumulator() && spec.accumulator.format == spec.output; }
   std::uint32_t state(std::int64_t i, std::int64_t j) const {
@@ -190,6 +190,14 @@ Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide
   return sum >= half ? Wide(sum - half - half) : sum;
 }
 
+/// Whether t is no multiple of 2^bits.
+template <typename Wide>
+bool loses_bits(const Wide& t, int bits) {
+  if (bits <= 0) return false;
+  const Wide magnitude = t < 0 ? Wide(-t) : t;
+  return bits > kCapacity<Wide> ? t != 0 : Wide((magnitude >> bits) << bits) != magnitude;
+}
+
 template <typename Wide, typename Sum>
 std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, int scale_low) {
   const DotSpec& spec = job.spec;
@@ -197,6 +205,7 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
   const std::int64_t* y = job.b.units_of(j);
   Lfsr stream(job.state(i, j));
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
+  bool lost = false;    // below the window
   double floating = 0;  // float accumulator
   const Rounding& rounding = spec.accumulator.rounding;
   bool nearest_fp32 = has_nearest_fp32_accumulator(spec);
@@ -215,8 +224,11 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
         if (t != 0) fixed += t << (exponent - scale_low);
         break;
       case AccumulatorKind::kKulischWindow:
+        lost = lost || loses_bits(t, spec.accumulator.window.lsb - exponent);
         fixed = window_step(spec.accumulator.window, fixed, t, exponent);
         break;
+      case AccumulatorKind::kAligned:
+        break;  // not here: wide_result
       case AccumulatorKind::kFloat: {
         std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
         if (!std::isfinite(floating)) break;
@@ -236,9 +248,11 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
       value = odd_double(fixed, scale_low);
       break;
     case AccumulatorKind::kKulischWindow:
-      value = odd_double(fixed, spec.accumulator.window.lsb);
+      value = odd_double(Wide(fixed * 2 + (lost && spec.accumulator.window.sticky ? 1 : 0)),
+                         spec.accumulator.window.lsb - 1);
       break;
     case AccumulatorKind::kFloat:
+    case AccumulatorKind::kAligned:  // not here: wide_result
       value = floating;
       break;
   }
@@ -289,10 +303,12 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
              ceil_log2(static_cast<double>(job.a.chunks));
       break;
     case AccumulatorKind::kKulischWindow:
-      need = std::max(need, spec.accumulator.window.width() + 2);
+      need = std::max(need, spec.accumulator.window.width() + 3);
       fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
+    case AccumulatorKind::kAligned:
+      return golden_result(job, i, j);  // each product counts for itself
     case AccumulatorKind::kFloat:
       need += 30;
       fits &= spec.accumulator.format.width() <= 32 &&
@@ -507,11 +523,9 @@ void run_wide(Job& job, int threads) {
 /// Lfsr state before each result's first draw, in the order of results.
 std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t results,
                                          std::int64_t beats, std::uint64_t seed) {
-  bool same =
-      spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output;
+  bool same = spec.accumulator.is_float() && spec.accumulator.format == spec.output;
   std::int64_t steps = 0;
-  if (spec.accumulator.kind == AccumulatorKind::kFloat)
-    steps += beats * spec.accumulator.rounding.random_bits;
+  if (spec.accumulator.is_float()) steps += beats * spec.accumulator.rounding.random_bits;
   if (!same) steps += spec.rounding.random_bits;
   if (steps == 0) return {};
   formats::LfsrJump jump(static_cast<std::uint64_t>(steps));

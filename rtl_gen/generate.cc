@@ -127,10 +127,10 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
           spec.max_k, to_text(spec.output));
     case AccumulatorKind::kKulischWindow:
       return fmt::format(
-          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; "
-          "beats "
-          "are added exactly and {} at 2^{}; the result is rounded once to {}",
+          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}{}; "
+          "beats are added exactly and {} at 2^{}; the result is rounded once to {}",
           spec.lanes, spec.accumulator.window.lsb,
+          spec.accumulator.window.sticky ? " with a sticky bit" : "",
           spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
           to_text(spec.output));
     case AccumulatorKind::kFloat:
@@ -138,6 +138,11 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
           "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
           "each beat",
           spec.lanes, to_text(spec.accumulator.format));
+    case AccumulatorKind::kAligned:
+      return fmt::format(
+          "the {} products of a beat and the accumulator are each truncated {} bits below their "
+          "largest exponent, summed exactly and rounded once to {} each beat",
+          spec.lanes, spec.accumulator.fraction_bits, to_text(spec.accumulator.format));
   }
   return "";
 }
@@ -219,7 +224,7 @@ void note_facts(UnitReport& report, UnitKind kind, const UnitFacts& facts) {
 // enter as complements behind the shifter, whatever the technology.
 Structure multi_structure(const Structure& wanted, Technology technology) {
   if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
-      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
       (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
     throw ConfigError(
         "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
@@ -366,6 +371,12 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   UnitFacts facts;
   Arch arch = wanted;
   arch.structure = choose(spec, arch.technology, arch.structure).structure;
+  if (kind == UnitKind::kDot)
+    arch.structure.segment =
+        choose_segment(spec, arch.technology, arch.structure, arch.clock_ns).segment;
+  else if (arch.structure.segment > 0)
+    throw ConfigError("arch accumulator = segmented:{}: a bare block dot has no accumulator",
+                      arch.structure.segment);
   Graph graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.purpose = purpose(kind, spec);
