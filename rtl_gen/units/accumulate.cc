@@ -163,7 +163,10 @@ FixedTotal accumulate_segments(Graph& g, const Fx& addend, const Fx& start, int 
 SumRange kulisch_range(const DotSpec& spec, const BeatValue& term) {
   // `limit` is for one beat of `lanes` products.
   const Int beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
-  return {{term.limit.lo * beats, term.limit.hi * beats}, term.significand.lsb};
+  // What every term is shifted by at least (a minifloat scale has no exponent below 1) is no bit.
+  const int least = static_cast<int>(term.shift.lo);
+  return {{floor_shift(term.limit.lo * beats, least), floor_shift(term.limit.hi * beats, least)},
+          term.significand.lsb + least};
 }
 
 FixedTotal build_kulisch(Graph& g, const DotSpec& spec, const BeatValue& term,
@@ -171,7 +174,7 @@ FixedTotal build_kulisch(Graph& g, const DotSpec& spec, const BeatValue& term,
   const SumRange total = kulisch_range(spec, term);
   g.section("shift by the scales");
   // Codes of NaN scales may shift further than any number; what they lose is a NaN anyway.
-  Fx placed = scale(shl(scale(term.significand, -term.significand.lsb), term.shift), total.lsb);
+  Fx placed = shl(term.significand, term.shift);
   const int width = range_width(std::min(total.range.lo, Int(-1)), total.range.hi);
   if (placed.width() > width) placed = wrap_signed(placed, width);
   const Fx zero = constant(g, 0, total.lsb);
