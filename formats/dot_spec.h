@@ -88,6 +88,7 @@ struct FixedFormat {
   int lsb = 0;
   bool saturate = true;  // else wraps modulo 2^(msb+1)
   bool sticky = false;   // keeps in one bit whether anything was lost below lsb
+  bool exact = false;    // wraps, and is valid only where it never has to and loses no bit
 
   int width() const { return msb - lsb + 1; }
   bool operator==(const FixedFormat&) const = default;
@@ -98,9 +99,9 @@ enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat, kAligned };
 /// The most fraction bits of an aligned accumulator.
 inline constexpr int kMaxAlignedBits = 128;
 
-/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:wrap` and `:sticky`, a minifloat with an
-/// optional rounding: `fp32`, `bf16`, `fp32:sr:16`, and `aligned[W]:` before such a minifloat:
-/// `aligned[13]:fp32`, whose rounding is rtz where none is named.
+/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:wrap` or `:exact` and `:sticky`, a minifloat
+/// with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`, and `aligned[W]:` before such a
+/// minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
 struct Accumulator {
   AccumulatorKind kind = AccumulatorKind::kKulisch;
   FixedFormat window;     // kKulischWindow
@@ -136,7 +137,8 @@ std::string to_text(const Accumulator& accumulator);
 /// ConfigError naming field, value and range: lanes; blocks where neither divides the other; lanes
 /// beyond the shorter block; a micro block that divides not the lanes or not the shorter block;
 /// elements wider than 16 bits; output or accumulator that is no minifloat; window with msb <= lsb
-/// or wider than 4096 bits; fraction bits; two stochastic roundings at once.
+/// or wider than 4096 bits, or `:exact` and narrower than exact_window; fraction bits; two
+/// stochastic roundings at once.
 void validate(const DotSpec& spec);
 
 /// One line of key=value, every field: `a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch
@@ -158,6 +160,12 @@ DotSpec resolve(const DotSpecText& text);
 
 /// Exponent of a finite value that is not zero in the sense of the aligned accumulator.
 int exponent_of(const ElementFormat& format, double value);
+
+/// The narrowest window that holds every sum of max_k products (in whole beats) at any finite
+/// scales, and every bit of them: with N that number of products, [msb:lsb] such that
+/// N * (largest product) < 2^msb, N * (least product) >= -2^msb, and every product is a multiple of
+/// 2^lsb. A full Kulisch accumulator is this wide.
+FixedFormat exact_window(const DotSpec& spec);
 
 /// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
 int segment_length(const DotSpec& spec);

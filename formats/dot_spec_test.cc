@@ -72,9 +72,28 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
             std::string::npos);
   EXPECT_NE(message("a=mxint8 accumulator=aligned[200]:fp32").find("in [0, 128]"),
             std::string::npos);
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[18:-12]:exact max-k=4096")
+                .find("4096 products at any scales take bits 14 to -12; try kulisch"),
+            std::string::npos)
+      << message("a=int8 lanes=32 accumulator=kulisch[18:-12]:exact max-k=4096");
   EXPECT_NE(message("a=mxint8 lane=4").find("did you mean lanes"), std::string::npos);
   EXPECT_NE(message("a=mxint8 a=mxint8").find("given twice"), std::string::npos);
   EXPECT_NE(message("b=mxint8").find("a format is needed"), std::string::npos);
+}
+
+TEST(ExactWindow, IsTheLastThatIsAccepted) {
+  // By hand: 127/64 squared is 16129 x 2^-12; 4096 of them are 16129 = below 2^14.
+  DotSpec spec = parse_dot_spec("a=int8 lanes=32 accumulator=kulisch[14:-12]:exact max-k=4096");
+  EXPECT_EQ(spec.accumulator.window, exact_window(spec));
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[13:-12]:exact max-k=4096"), "accepted");
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[14:-11]:exact max-k=4096"), "accepted");
+  // (-2)^2 = 4 in :full; 1024 of them are 2^12, one step beyond the largest value of msb 12.
+  EXPECT_EQ(exact_window(parse_dot_spec("a=int8:full lanes=32 max-k=1024")).msb, 13);
+  EXPECT_EQ(exact_window(parse_dot_spec("a=int8:full lanes=1 max-k=1023")).msb, 12);
+  // 448^2 x 2^254 x 65536 = 1.53 x 2^287, 2^(-9 - 9 - 254).
+  FixedFormat mxfp8 = exact_window(parse_dot_spec("a=mxfp8_e4m3"));
+  EXPECT_EQ(mxfp8.msb, 288);
+  EXPECT_EQ(mxfp8.lsb, -272);
 }
 
 TEST(BeatRanges, NeverStraddleABlockAndCoverEveryElementOnce) {

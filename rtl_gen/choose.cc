@@ -165,7 +165,7 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
         "arch accumulator = segmented:{}: accumulator {} has no segments; kulisch and "
         "kulisch[MSB:LSB]:wrap have",
         structure.segment, to_text(accumulator));
-  if (structure.segment != kAutoSegment) return {structure.segment, "accumulator was given"};
+  if (structure.segment != kAutoSegment) return {structure.segment, 0, "accumulator was given"};
   if (!modular || clock_ns == 0) return {};
 
   // The accumulator and all after it do not depend on the lanes: a unit of few lanes, for as many
@@ -182,7 +182,7 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
         lower(build_dot_unit(small, nullptr, one, technology), sum_options(one, technology)), cost);
   };
   const double word = fastest(kOneWord);
-  if (word <= clock_ns) return {};
+  if (word <= clock_ns) return {kAutoSegment, word, ""};
   int best = kOneWord;
   double best_ns = word;
   for (int segment : {64, 48, 32, 24, 16, 12, 8, 6, 4}) {
@@ -193,10 +193,11 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
     }
     if (best_ns <= clock_ns) break;
   }
-  if (best == kOneWord) return {};
-  return {best, fmt::format("as one word it asks for a clock of {:.2f} ns; in segments of {} bits "
-                            "{:.2f} ns would do",
-                            word, best, best_ns)};
+  if (best == kOneWord) return {kAutoSegment, word, ""};
+  return {best, best_ns,
+          fmt::format("as one word it asks for a clock of {:.2f} ns; in segments of {} bits "
+                      "{:.2f} ns would do",
+                      word, best, best_ns)};
 }
 
 }  // namespace blockdot::rtl_gen

@@ -37,8 +37,9 @@ Choice choose(const formats::DotSpec& spec, Technology technology, const Structu
 
 /// How the accumulator of a dot unit is kept (Structure::segment), and why.
 struct SegmentChoice {
-  int segment = kAutoSegment;  // auto: one word, and nothing else was weighed
-  std::string reason;          // one sentence; empty: nothing was weighed
+  int segment = kAutoSegment;  // auto: one word will do
+  double clock_ns = 0;         // the fastest that it allows; 0: not weighed
+  std::string reason;          // one sentence, where it is not auto
 };
 
 /// `structure` has no open field but the accumulator. Where a Kulisch accumulator or a window that

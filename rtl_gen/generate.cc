@@ -242,6 +242,20 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   return s;
 }
 
+// What a clock that was refused can be had with: a Kulisch accumulator, in segments where it must.
+std::string faster(const DotSpec& spec, const Arch& arch) {
+  DotSpec exact = spec;
+  exact.accumulator = {};
+  Structure structure = arch.structure;
+  structure.segment = kAutoSegment;
+  const SegmentChoice choice = choose_segment(exact, arch.technology, structure, arch.clock_ns);
+  if (choice.clock_ns == 0 || choice.clock_ns > arch.clock_ns) return "";
+  std::string text = "; accumulator kulisch fits this one";
+  if (choice.segment > 0)
+    text += fmt::format(" with --arch accumulator=segmented:{}", choice.segment);
+  return text;
+}
+
 std::string purpose(UnitKind kind, const DotSpec& spec) {
   const std::string pairs =
       fmt::format("{} pairs {} x {}", spec.lanes, display_name(spec.a), display_name(spec.b));
@@ -384,7 +398,12 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   text.exact = exact_level(kind, spec);
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(kind, spec, built, top); };
-  Unit unit = build_unit(std::move(graph), arch, top, text);
+  Unit unit;
+  try {
+    unit = build_unit(std::move(graph), arch, top, text);
+  } catch (const ConfigError& error) {
+    throw ConfigError("{}{}", error.what(), kind == UnitKind::kDot ? faster(spec, arch) : "");
+  }
   note_facts(unit.report, kind, facts);
   return unit;
 }

@@ -241,6 +241,8 @@ TEST(FullKulisch, IsAsWideAsTheDecodeTablesAskAndNoWider) {
       EXPECT_EQ(facts.accumulator_width, bits_for(bound.low * terms, bound.high * terms, bound.lsb))
           << to_text(spec);
       EXPECT_EQ(facts.accumulator_lsb, bound.lsb) << to_text(spec);
+      EXPECT_EQ(facts.accumulator_width, exact_window(spec).width()) << to_text(spec);
+      EXPECT_EQ(facts.accumulator_lsb, exact_window(spec).lsb) << to_text(spec);
       ++checked;
     }
   }
