@@ -30,11 +30,20 @@ struct GenArguments {
 };
 
 // Why the structure is what it is: the candidates as the cost model sees them.
-void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
+void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
   constexpr size_t kShown = 12;
   const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
   std::FILE* to = stderr;
   fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  if (kind == rtl_gen::UnitKind::kDot) {
+    const rtl_gen::SegmentChoice accumulator =
+        rtl_gen::choose_segment(spec, arch.technology, choice.structure, arch.clock_ns);
+    if (!accumulator.reason.empty())
+      fmt::print(
+          to, "accumulator  {}\n  because  {}\n",
+          accumulator.segment > 0 ? fmt::format("segmented:{}", accumulator.segment) : "word",
+          accumulator.reason);
+  }
   if (choice.candidates.empty()) return;
   const rtl_gen::CostModel cost(arch.technology);
   fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");
@@ -59,7 +68,7 @@ void run(const GenArguments& arguments, const Context& context) {
         "unit {} has none to choose",
         to_text(spec.kind));
   const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top);
-  if (arguments.explain && !context.quiet) explain(*spec.contract(), arch);
+  if (arguments.explain && !context.quiet) explain(spec.kind, *spec.contract(), arch);
   sim::Testbench testbench;
   if (arguments.vectors > 0)
     testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);

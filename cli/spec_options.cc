@@ -12,8 +12,10 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
   command.add_option("--lanes", text.lanes, "Products a beat (default: 32 or the shorter block)")
       ->type_name("N");
   command
-      .add_option("--accumulator", text.accumulator,
-                  "kulisch (exact, default), kulisch[MSB:LSB][:wrap], or a float: fp32, bf16:rtz")
+      .add_option(
+          "--accumulator", text.accumulator,
+          "kulisch (exact, default), kulisch[MSB:LSB][:wrap|:exact][:sticky], a float: fp32, "
+          "bf16:rtz, or terms cut W bits below the largest: aligned[W]:fp32")
       ->type_name("ACC");
   command.add_option("--output", text.output, "Format of the result (default fp32)")
       ->type_name("FLOAT");
@@ -43,9 +45,11 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
                   "Where registers go: asap, min-register (default) or random")
       ->type_name("KIND");
   command
-      .add_option("--arch", arguments.structure,
-                  "How the parts are built, e.g. multiplier=booth,sum=timed; fields: multiplier, "
-                  "align, signs, sum, adder, cells (default: chosen by the cost model)")
+      .add_option(
+          "--arch", arguments.structure,
+          "How the parts are built, e.g. multiplier=booth,sum=timed; fields: multiplier, "
+          "align, signs, sum, adder, cells, and accumulator=segmented:BITS (default: chosen by the "
+          "cost model)")
       ->type_name("FIELD=CHOICE,...");
   command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
       ->type_name("SEED");

@@ -1,6 +1,7 @@
 #include "formats/dot_spec.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "formats/error.h"
 #include "formats/text.h"
@@ -22,15 +23,42 @@ Accumulator parse_accumulator(std::string_view text) {
         parse_int("accumulator window msb", lower.substr(8, colon - 8), -2048, 2048));
     accumulator.window.lsb = static_cast<int>(parse_int(
         "accumulator window lsb", lower.substr(colon + 1, close - colon - 1), -2048, 2048));
+    bool border = false;
     std::string rest = lower.substr(close + 1);
-    if (rest == ":wrap") {
-      accumulator.window.saturate = false;
-    } else if (!rest.empty() && rest != ":saturate") {
-      throw ConfigError("accumulator = {}: after the window comes :saturate or :wrap", text);
+    std::vector<std::string> options = rest.empty() ? std::vector<std::string>{} : split(rest, ':');
+    for (size_t i = 0; i < options.size(); ++i) {
+      bool known = i == 0 ? options[i].empty() : true;
+      if (i > 0 && options[i] == "sticky" && !accumulator.window.sticky) {
+        accumulator.window.sticky = true;
+      } else if (i > 0 && !border &&
+                 (options[i] == "wrap" || options[i] == "saturate" || options[i] == "exact")) {
+        accumulator.window.saturate = options[i] == "saturate";
+        accumulator.window.exact = options[i] == "exact";
+        border = true;
+      } else if (i > 0) {
+        known = false;
+      }
+      if (!known)
+        throw ConfigError(
+            "accumulator = {}: after the window come :saturate, :wrap or :exact, and :sticky, once",
+            text);
     }
     return accumulator;
   }
   accumulator.kind = AccumulatorKind::kFloat;
+  if (lower.starts_with("aligned")) {
+    size_t close = lower.find("]:");
+    if (!lower.starts_with("aligned[") || close == std::string::npos)
+      throw ConfigError(
+          "accumulator = {}: an aligned accumulator is aligned[W]:FLOAT with W fraction bits kept, "
+          "as in aligned[13]:fp32",
+          text);
+    accumulator.kind = AccumulatorKind::kAligned;
+    accumulator.fraction_bits = static_cast<int>(
+        parse_int("accumulator fraction bits", lower.substr(8, close - 8), 0, kMaxAlignedBits));
+    accumulator.rounding.mode = RoundingMode::kRtz;
+    lower = lower.substr(close + 2);
+  }
   // The rounding is the part from the first ":r.." or ":sr" on; element options come before it.
   std::string element = lower;
   for (const char* mode : {":rne", ":rna", ":rtz", ":sr:"}) {
@@ -44,8 +72,8 @@ Accumulator parse_accumulator(std::string_view text) {
     accumulator.format = parse_element(element);
   } catch (const ConfigError&) {
     throw ConfigError(
-        "accumulator = {}: must be kulisch, kulisch[MSB:LSB] or a float such as fp32, bf16 or "
-        "fp32:rne{}",
+        "accumulator = {}: must be kulisch, kulisch[MSB:LSB], a float such as fp32, bf16 or "
+        "fp32:rne, or aligned[W]:FLOAT{}",
         text, did_you_mean(element, {"kulisch", "fp32", "bf16", "fp16"}));
   }
   return accumulator;
@@ -56,12 +84,107 @@ std::string to_text(const Accumulator& accumulator) {
     case AccumulatorKind::kKulisch:
       return "kulisch";
     case AccumulatorKind::kKulischWindow:
-      return fmt::format("kulisch[{}:{}]{}", accumulator.window.msb, accumulator.window.lsb,
-                         accumulator.window.saturate ? "" : ":wrap");
+      return fmt::format("kulisch[{}:{}]{}{}", accumulator.window.msb, accumulator.window.lsb,
+                         accumulator.window.saturate ? ""
+                         : accumulator.window.exact  ? ":exact"
+                                                     : ":wrap",
+                         accumulator.window.sticky ? ":sticky" : "");
     case AccumulatorKind::kFloat:
       return fmt::format("{}:{}", to_text(accumulator.format), to_text(accumulator.rounding));
+    case AccumulatorKind::kAligned:
+      return fmt::format("aligned[{}]:{}:{}", accumulator.fraction_bits,
+                         to_text(accumulator.format), to_text(accumulator.rounding));
   }
   BLOCKDOT_CHECK(false, "accumulator kind");
+}
+
+int exponent_of(const ElementFormat& format, double value) {
+  if (format.kind != ElementKind::kMinifloat) return max_exponent(format);
+  return std::max(std::ilogb(value), 1 - format.bias);
+}
+
+namespace {
+
+__extension__ using Uint128 = unsigned __int128;
+
+// A double that is not negative as significand * 2^exponent.
+struct Dyadic {
+  std::uint64_t significand = 0;
+  int exponent = 0;
+};
+
+Dyadic dyadic(double value) {
+  int exponent = 0;
+  auto significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
+  exponent -= 53;
+  while (significand != 0 && significand % 2 == 0) {
+    significand /= 2;
+    ++exponent;
+  }
+  return {significand, exponent};
+}
+
+// Largest and, as a magnitude, least value.
+double highest(const ElementFormat& f) { return max_value(f); }
+double deepest(const ElementFormat& f) {
+  bool full = f.kind == ElementKind::kInteger && !f.symmetric;
+  return full ? std::ldexp(1, f.int_bits - 1 - f.frac_bits) : max_value(f);
+}
+
+double largest(const ScaleFormat& f) {
+  switch (f.kind) {
+    case ScaleKind::kNone:
+    case ScaleKind::kInteger:  // no unit takes these two
+    case ScaleKind::kCodeBook:
+      return 1;
+    case ScaleKind::kE8M0:
+      return 0x1p127;
+    case ScaleKind::kMinifloat:
+      return max_value(f.minifloat);
+  }
+  return 1;
+}
+
+int lowest_bit(const ScaleFormat& f) {
+  if (f.kind == ScaleKind::kE8M0) return -kE8M0Bias;
+  return f.kind == ScaleKind::kMinifloat ? lsb_exponent(f.minifloat) : 0;
+}
+
+int largest_tau(const BlockFormat& f) { return f.micro.bits > 0 ? (1 << f.micro.bits) - 1 : 0; }
+
+}  // namespace
+
+FixedFormat exact_window(const DotSpec& spec) {
+  const ElementFormat &a = spec.a.element, &b = spec.b.element;
+  FixedFormat window;
+  window.saturate = false;
+  window.exact = true;
+  window.lsb = lsb_exponent(a) + lsb_exponent(b) + lowest_bit(spec.a.scale) +
+               lowest_bit(spec.b.scale) - largest_tau(spec.a) - largest_tau(spec.b);
+  // Two elements have 32 bits, two scales 48, the number of products 33: exact in doubles and here.
+  const std::int64_t beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
+  // E8M0 scales go into the exponent: their product may leave a double's range.
+  int power = 0;
+  double scales = 1;
+  for (const ScaleFormat* scale : {&spec.a.scale, &spec.b.scale}) {
+    Dyadic x = dyadic(largest(*scale));
+    power += x.exponent;
+    scales *= static_cast<double>(x.significand);
+  }
+  const Uint128 factor = static_cast<Uint128>(beats * spec.lanes) * dyadic(scales).significand;
+  // The least msb with factor * product * 2^power < 2^msb, or <= for sums below zero.
+  const auto reach = [&](double product, bool negative) {
+    const Dyadic x = dyadic(product);
+    Uint128 units = factor * x.significand;
+    if (negative) units -= 1;
+    int bits = 0;
+    for (; units != 0; units >>= 1) ++bits;
+    return bits + x.exponent + power + dyadic(scales).exponent;
+  };
+  window.msb = std::max({reach(std::max(highest(a) * highest(b), deepest(a) * deepest(b)), false),
+                         reach(std::max(highest(a) * deepest(b), deepest(a) * highest(b)), true),
+                         window.lsb + 1});
+  return window;
 }
 
 int segment_length(const DotSpec& spec) {
@@ -86,6 +209,8 @@ std::int64_t beats_for(const DotSpec& spec, std::int64_t k) {
   if (segment == 0) return beats(k);
   return k / segment * beats(segment) + beats(k % segment);
 }
+
+constexpr std::int64_t kMostProducts = std::int64_t{1} << 32;  // max_k
 
 void validate(const DotSpec& spec) {
   validate(spec.a);
@@ -176,8 +301,24 @@ void validate(const DotSpec& spec) {
       if (window.msb <= window.lsb || window.width() > 4096)
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
+      if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
+        const FixedFormat needs = exact_window(spec);
+        if (window.msb < needs.msb || window.lsb > needs.lsb)
+          throw ConfigError(
+              "accumulator = {}: the sums of {} products at any scales take bits {} to {}; try "
+              "kulisch[{}:{}]:exact, a smaller max-k, or :saturate or :wrap for a window that "
+              "loses "
+              "some",
+              to_text(spec.accumulator), spec.max_k, needs.msb, needs.lsb,
+              std::max(window.msb, needs.msb), std::min(window.lsb, needs.lsb));
+      }
       break;
     }
+    case AccumulatorKind::kAligned:
+      if (spec.accumulator.fraction_bits < 0 || spec.accumulator.fraction_bits > kMaxAlignedBits)
+        throw ConfigError("accumulator fraction bits = {}: must be in [0, {}]",
+                          spec.accumulator.fraction_bits, kMaxAlignedBits);
+      [[fallthrough]];
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);
       check_rounding("accumulator rounding", spec.accumulator.rounding);
@@ -195,7 +336,7 @@ void validate(const DotSpec& spec) {
       }
       break;
   }
-  if (spec.max_k < 1 || spec.max_k > (std::int64_t{1} << 32))
+  if (spec.max_k < 1 || spec.max_k > kMostProducts)
     throw ConfigError("max-k = {}: must be in [1, 4294967296]", spec.max_k);
 }
 
@@ -222,11 +363,13 @@ DotSpec resolve(const DotSpecText& text) {
                       did_you_mean(text.output, {"fp32", "bf16", "fp16", "e4m3", "e5m2"}));
   }
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
-  if (spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output) {
+  if (spec.accumulator.is_float() && spec.accumulator.format == spec.output) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
                           to_lower(text.accumulator).find(":sr") != std::string::npos;
-    if (!names_rounding) spec.accumulator.rounding = spec.rounding;
-    if (names_rounding && text.rounding.empty()) spec.rounding = spec.accumulator.rounding;
+    if (text.rounding.empty())
+      spec.rounding = spec.accumulator.rounding;
+    else if (!names_rounding)
+      spec.accumulator.rounding = spec.rounding;
   }
   std::string specials = to_lower(text.specials);
   if (specials == "nan") {

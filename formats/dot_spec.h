@@ -16,10 +16,33 @@
 //   kulisch window   acc <- fit(acc + floor(T / 2^lsb) * 2^lsb), two's complement in [msb:lsb]: the
 //                    beat value is truncated towards minus infinity at entry; fit saturates or
 //                    wraps after every beat.
+//                    With `sticky` the result is rounded from acc + 2^(lsb-1) where some beat lost
+//                    a bit that is not zero: the sticky bit stands below the window's last.
 //   float F          acc <- round_F(acc + T): one rounding of the exact sum each beat, by
 //                    `accumulator.rounding`. Overflow goes to Inf, or to NaN where F has no Inf, or
 //                    saturates where it has neither (`encode` with kToSpecial).
+//   aligned F        acc <- round_F(sum of terms cut to W fraction bits), see below.
 // acc starts at +0 on a `first` beat.
+//
+// ## The aligned accumulator
+// What fused adders of several terms compute that align to the largest and cut the rest, as
+// measured on industrial tensor cores. The terms of a beat are its products
+// Xa * Xb * a_j * b_j * 2^-(tau_a(j) + tau_b(j)), each for itself, and acc: lanes + 1 of them, so
+// results depend on `lanes`. Each has an exponent that is read off the codes, before any product is
+// normalised:
+//
+//   minifloat value, element or scale or acc   max(E, 1) - bias: the place of the hidden bit, for a
+//                                              subnormal that of exponent 1 (`exponent_of`)
+//   integer, sign-magnitude, code book         floor(log2(largest value)), whatever the code
+//   e8m0 scale                                 c - 127; no scale: 0
+//   product                                    the sum of its two elements' and two scales' less
+//                                              its taus: |product| may reach 2^(exponent + 2) and
+//                                              more, and lie below 2^exponent
+//
+// e is the largest exponent of the terms that are not zero. Each term is truncated towards zero, on
+// its magnitude, to a multiple of 2^(e - W); the multiples are added exactly, and the sum is
+// rounded once to F by `accumulator.rounding` (subnormals included). A sum of zero is +0. Overflow
+// as with a float accumulator.
 //
 // ## Output
 // The accumulator's value after the `last` beat, rounded once to `output` by `rounding`. Where the
@@ -64,21 +87,32 @@ struct FixedFormat {
   int msb = 0;
   int lsb = 0;
   bool saturate = true;  // else wraps modulo 2^(msb+1)
+  bool sticky = false;   // keeps in one bit whether anything was lost below lsb
+  bool exact = false;    // wraps, and is valid only where it never has to and loses no bit
 
   int width() const { return msb - lsb + 1; }
   bool operator==(const FixedFormat&) const = default;
 };
 
-enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat };
+enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat, kAligned };
 
-/// Text forms: `kulisch`, `kulisch[MSB:LSB]`, `kulisch[MSB:LSB]:wrap`, and a minifloat with an
-/// optional rounding: `fp32`, `bf16`, `fp32:sr:16`.
+/// The most fraction bits of an aligned accumulator.
+inline constexpr int kMaxAlignedBits = 128;
+
+/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:wrap` or `:exact` and `:sticky`, a minifloat
+/// with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`, and `aligned[W]:` before such a
+/// minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
 struct Accumulator {
   AccumulatorKind kind = AccumulatorKind::kKulisch;
-  FixedFormat window;    // kKulischWindow
-  ElementFormat format;  // kFloat: a minifloat
-  Rounding rounding;     // kFloat: each beat
+  FixedFormat window;     // kKulischWindow
+  ElementFormat format;   // kFloat, kAligned: a minifloat
+  Rounding rounding;      // kFloat, kAligned: each beat
+  int fraction_bits = 0;  // kAligned: W, 0..kMaxAlignedBits
 
+  /// Holds a code of `format`, and rounds each beat.
+  bool is_float() const {
+    return kind == AccumulatorKind::kFloat || kind == AccumulatorKind::kAligned;
+  }
   bool operator==(const Accumulator&) const = default;
 };
 
@@ -103,7 +137,8 @@ std::string to_text(const Accumulator& accumulator);
 /// ConfigError naming field, value and range: lanes; blocks where neither divides the other; lanes
 /// beyond the shorter block; a micro block that divides not the lanes or not the shorter block;
 /// elements wider than 16 bits; output or accumulator that is no minifloat; window with msb <= lsb
-/// or wider than 4096 bits; two stochastic roundings at once.
+/// or wider than 4096 bits, or `:exact` and narrower than exact_window; fraction bits; two
+/// stochastic roundings at once.
 void validate(const DotSpec& spec);
 
 /// One line of key=value, every field: `a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch
@@ -111,8 +146,9 @@ void validate(const DotSpec& spec);
 std::string to_text(const DotSpec& spec);
 
 /// The same form; all but `a` may be left out (b = a, lanes = 32 or the shorter block, accumulator
-/// kulisch, output fp32, rounding rne). The rounding goes to the float accumulator too where that
-/// has the output's format and names none. Validated. Unknown keys are errors with suggestions.
+/// kulisch, output fp32, rounding rne). Where a float accumulator has the output's format there is
+/// one rounding: one that names none takes the output's, and the output's default is the
+/// accumulator's. Validated. Unknown keys are errors with suggestions.
 DotSpec parse_dot_spec(std::string_view text);
 
 /// Applies the defaults that depend on other fields, as parse_dot_spec does, to parts given as text
@@ -121,6 +157,15 @@ struct DotSpecText {
   std::string a, b, lanes, accumulator, output, rounding, specials, max_k;
 };
 DotSpec resolve(const DotSpecText& text);
+
+/// Exponent of a finite value that is not zero in the sense of the aligned accumulator.
+int exponent_of(const ElementFormat& format, double value);
+
+/// The narrowest window that holds every sum of max_k products (in whole beats) at any finite
+/// scales, and every bit of them: with N that number of products, [msb:lsb] such that
+/// N * (largest product) < 2^msb, N * (least product) >= -2^msb, and every product is a multiple of
+/// 2^lsb. A full Kulisch accumulator is this wide.
+FixedFormat exact_window(const DotSpec& spec);
 
 /// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
 int segment_length(const DotSpec& spec);

@@ -24,7 +24,9 @@ TEST(DotSpecText, FillsInTheDefaultsAndParsesBack) {
   for (const char* text :
        {"a=mx9 accumulator=fp32 rounding=sr:16", "a=bm8 lanes=16 accumulator=kulisch[40:-60]:wrap",
         "a=mxfp8_e5m2 b=mxfp4 specials=nan output=bf16 rounding=sr:8 accumulator=fp32",
-        "a=bf16 accumulator=bf16:rtz output=fp32", "a=e4m3:ieee@fp32/8 max-k=128"}) {
+        "a=mxint8 accumulator=kulisch[9:-3]:sticky:wrap", "a=mxint8 accumulator=aligned[13]:fp32",
+        "a=mxint8 accumulator=aligned[25]:e8m13:fn:rna", "a=bf16 accumulator=bf16:rtz output=fp32",
+        "a=e4m3:ieee@fp32/8 max-k=128"}) {
     DotSpec parsed = parse_dot_spec(text);
     EXPECT_EQ(parse_dot_spec(to_text(parsed)), parsed) << text;
   }
@@ -38,6 +40,14 @@ TEST(DotSpecText, GivesTheOneRoundingToAnAccumulatorOfTheOutputsFormat) {
   EXPECT_EQ(
       parse_dot_spec("a=mxint8 accumulator=fp32 output=bf16 rounding=sr:16").accumulator.rounding,
       Rounding{});
+  // An aligned one cuts its sum as it cuts its terms, unless a rounding is named.
+  EXPECT_EQ(to_text(parse_dot_spec("a=mxint8 accumulator=aligned[13]:fp32").rounding), "rtz");
+  EXPECT_EQ(to_text(parse_dot_spec("a=mxint8 accumulator=aligned[13]:fp32 output=bf16")),
+            "a=int8@e8m0/32 b=int8@e8m0/32 lanes=32 accumulator=aligned[13]:fp32:rtz output=bf16 "
+            "rounding=rne specials=ieee max-k=65536");
+  EXPECT_EQ(
+      to_text(parse_dot_spec("a=mxint8 accumulator=aligned[9]:fp32 rounding=rne").accumulator),
+      "aligned[9]:fp32:rne");
 }
 
 TEST(DotSpecValidation, NamesFieldValueAndRange) {
@@ -56,9 +66,34 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
             std::string::npos);
   EXPECT_NE(message("a=mxint8 accumulator=bf16:sr:4 rounding=sr:4").find("one random stream"),
             std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=kulisch[5:3]:stick").find(":sticky, once"),
+            std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=aligned:fp32").find("as in aligned[13]:fp32"),
+            std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=aligned[200]:fp32").find("in [0, 128]"),
+            std::string::npos);
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[18:-12]:exact max-k=4096")
+                .find("4096 products at any scales take bits 14 to -12; try kulisch"),
+            std::string::npos)
+      << message("a=int8 lanes=32 accumulator=kulisch[18:-12]:exact max-k=4096");
   EXPECT_NE(message("a=mxint8 lane=4").find("did you mean lanes"), std::string::npos);
   EXPECT_NE(message("a=mxint8 a=mxint8").find("given twice"), std::string::npos);
   EXPECT_NE(message("b=mxint8").find("a format is needed"), std::string::npos);
+}
+
+TEST(ExactWindow, IsTheLastThatIsAccepted) {
+  // By hand: 127/64 squared is 16129 x 2^-12; 4096 of them are 16129 = below 2^14.
+  DotSpec spec = parse_dot_spec("a=int8 lanes=32 accumulator=kulisch[14:-12]:exact max-k=4096");
+  EXPECT_EQ(spec.accumulator.window, exact_window(spec));
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[13:-12]:exact max-k=4096"), "accepted");
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[14:-11]:exact max-k=4096"), "accepted");
+  // (-2)^2 = 4 in :full; 1024 of them are 2^12, one step beyond the largest value of msb 12.
+  EXPECT_EQ(exact_window(parse_dot_spec("a=int8:full lanes=32 max-k=1024")).msb, 13);
+  EXPECT_EQ(exact_window(parse_dot_spec("a=int8:full lanes=1 max-k=1023")).msb, 12);
+  // 448^2 x 2^254 x 65536 = 1.53 x 2^287, 2^(-9 - 9 - 254).
+  FixedFormat mxfp8 = exact_window(parse_dot_spec("a=mxfp8_e4m3"));
+  EXPECT_EQ(mxfp8.msb, 288);
+  EXPECT_EQ(mxfp8.lsb, -272);
 }
 
 TEST(BeatRanges, NeverStraddleABlockAndCoverEveryElementOnce) {

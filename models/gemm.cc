@@ -14,7 +14,6 @@
 
 namespace blockdot::models {
 
-using formats::AccumulatorKind;
 using formats::DotSpec;
 using formats::QuantizedMatrix;
 
@@ -40,7 +39,7 @@ class ByteJump {
 
 /// Steps of the random stream that a result takes.
 std::int64_t steps_a_result(const DotSpec& spec, std::int64_t k) {
-  const bool floating = spec.accumulator.kind == AccumulatorKind::kFloat;
+  const bool floating = spec.accumulator.is_float();
   std::int64_t steps = 0;
   if (floating) steps += beats_for(spec, k) * spec.accumulator.rounding.random_bits;
   if (!(floating && spec.accumulator.format == spec.output)) steps += spec.rounding.random_bits;

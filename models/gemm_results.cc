@@ -59,6 +59,14 @@ Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide
   return sum >= half ? Wide(sum - half - half) : sum;
 }
 
+/// Whether t is no multiple of 2^bits.
+template <typename Wide>
+bool loses_bits(const Wide& t, int bits) {
+  if (bits <= 0) return false;
+  const Wide magnitude = t < 0 ? Wide(-t) : t;
+  return bits > kCapacity<Wide> ? t != 0 : Wide((magnitude >> bits) << bits) != magnitude;
+}
+
 }  // namespace
 
 ResultSolver::ResultSolver(const DotSpec& spec, const QuantizedMatrix& a, std::int64_t first_row,
@@ -83,8 +91,7 @@ ResultSolver::ResultSolver(const DotSpec& spec, const QuantizedMatrix& a, std::i
 }
 
 bool ResultSolver::same_float() const {
-  return spec_.accumulator.kind == AccumulatorKind::kFloat &&
-         spec_.accumulator.format == spec_.output;
+  return spec_.accumulator.is_float() && spec_.accumulator.format == spec_.output;
 }
 
 bool ResultSolver::plain(std::int64_t i, std::int64_t j) const {
@@ -151,6 +158,7 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
   const std::int64_t* y = b_.units_of(j);
   Lfsr stream(state);
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
+  bool lost = false;    // below the window
   double floating = 0;  // float accumulator
   const Rounding& rounding = spec.accumulator.rounding;
   bool nearest_fp32 = has_nearest_fp32_accumulator(spec);
@@ -169,8 +177,11 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
         if (t != 0) fixed += t << (exponent - scale_low);
         break;
       case AccumulatorKind::kKulischWindow:
+        lost = lost || loses_bits(t, spec.accumulator.window.lsb - exponent);
         fixed = window_step(spec.accumulator.window, fixed, t, exponent);
         break;
+      case AccumulatorKind::kAligned:
+        break;  // not here: code()
       case AccumulatorKind::kFloat: {
         std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
         if (!std::isfinite(floating)) break;
@@ -190,9 +201,11 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
       value = odd_double(fixed, scale_low);
       break;
     case AccumulatorKind::kKulischWindow:
-      value = odd_double(fixed, spec.accumulator.window.lsb);
+      value = odd_double(Wide(fixed * 2 + (lost && spec.accumulator.window.sticky ? 1 : 0)),
+                         spec.accumulator.window.lsb - 1);
       break;
     case AccumulatorKind::kFloat:
+    case AccumulatorKind::kAligned:
       value = floating;
       break;
   }
@@ -222,10 +235,12 @@ std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t s
       need = sum_bits + scale_high - scale_low + ceil_log2(static_cast<double>(a_.chunks));
       break;
     case AccumulatorKind::kKulischWindow:
-      need = std::max(need, spec.accumulator.window.width() + 2);
+      need = std::max(need, spec.accumulator.window.width() + 3);
       fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
+    case AccumulatorKind::kAligned:
+      return golden(i, j, state);  // each product counts for itself
     case AccumulatorKind::kFloat:
       need += 30;
       fits &= spec.accumulator.format.width() <= 32 &&

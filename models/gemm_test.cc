@@ -172,6 +172,10 @@ TEST_P(EqualsGolden, ForEveryAccumulatorAndRounding) {
       "accumulator=kulisch[4:-9]:wrap output=bf16",
       "accumulator=kulisch[2:-2] specials=nan",
       "accumulator=kulisch[150:-150]:wrap",
+      "accumulator=kulisch[4:-3]:sticky output=bf16",
+      "accumulator=kulisch[20:-9]:wrap:sticky output=e4m3 rounding=sr:5",
+      "accumulator=aligned[13]:fp32",
+      "accumulator=aligned[7]:bf16:sr:8",
   };
   unsigned seed = 1;
   for (const char* rest : rests) sweep(GetParam() + " " + rest, ++seed);

@@ -44,6 +44,7 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
   if (accumulator.kind == AccumulatorKind::kKulischWindow) {
     const formats::FixedFormat& window = accumulator.window;
     const int width = window.width();
+    if (window.sticky) return std::nullopt;
     // acc + entry, up to 2^(width + 2), stays exact.
     if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
     format.to_lowest = std::ldexp(1.0, -window.lsb);
@@ -52,6 +53,7 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
     format.from_span = std::ldexp(1.0, -width);
     return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
   }
+  if (accumulator.kind == AccumulatorKind::kAligned) return std::nullopt;
   const ElementFormat& f = accumulator.format;
   const Rounding& rounding = accumulator.rounding;
   format.to_units = std::ldexp(1.0, f.man_bits);

@@ -1,5 +1,6 @@
 #include "models/golden.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -103,7 +104,8 @@ struct Factor {
   Exact value;  // when finite
   bool nan = false;
   bool inf = false;
-  int sign = 0;  // of the value or the Inf: -1, 0, +1
+  int sign = 0;      // of the value or the Inf: -1, 0, +1
+  int exponent = 0;  // of the aligned accumulator's rule; means nothing for zero, NaN and Inf
 };
 
 Factor factor_of(double value) {
@@ -118,9 +120,23 @@ Factor factor_of(double value) {
 /// Element j of one side with its second-level scale.
 Factor element(const BlockFormat& format, std::span<const std::uint32_t> codes,
                std::span<const std::uint8_t> micro, int j) {
-  Factor factor = factor_of(decode(format.element, codes[static_cast<size_t>(j)]));
-  if (format.micro.bits > 0)
-    factor.value = ldexp(factor.value, -micro[static_cast<size_t>(j / format.micro.block)]);
+  double value = decode(format.element, codes[static_cast<size_t>(j)]);
+  Factor factor = factor_of(value);
+  if (factor.sign != 0 && !factor.inf) factor.exponent = exponent_of(format.element, value);
+  if (format.micro.bits > 0) {
+    int tau = micro[static_cast<size_t>(j / format.micro.block)];
+    factor.value = ldexp(factor.value, -tau);
+    factor.exponent -= tau;
+  }
+  return factor;
+}
+
+Factor scale_factor(const formats::ScaleFormat& format, std::uint32_t code) {
+  double value = decode(format, code);
+  Factor factor = factor_of(value);
+  if (factor.sign == 0 || factor.inf) return factor;
+  factor.exponent = format.kind == ScaleKind::kMinifloat ? exponent_of(format.minifloat, value)
+                                                         : std::ilogb(value);
   return factor;
 }
 
@@ -158,18 +174,18 @@ void GoldenDot::clear() {
   accumulator_ = Exact();
   accumulator_code_ = 0;
   held_ = Held::kFinite;
-  nan_ = plus_inf_ = minus_inf_ = false;
+  lost_ = nan_ = plus_inf_ = minus_inf_ = false;
 }
 
 std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
   check_beat(spec_, beat);
   if (beat.first) clear();
 
-  Factor xa = factor_of(decode(spec_.a.scale, beat.a_scale));
-  Factor xb = factor_of(decode(spec_.b.scale, beat.b_scale));
+  Factor xa = scale_factor(spec_.a.scale, beat.a_scale);
+  Factor xb = scale_factor(spec_.b.scale, beat.b_scale);
   if (xa.nan || xa.inf || xb.nan || xb.inf) nan_ = true;
 
-  Exact sum;
+  std::vector<Term> products;
   for (int j = 0; j < spec_.lanes; ++j) {
     Factor a = element(spec_.a, beat.a, beat.a_micro, j);
     Factor b = element(spec_.b, beat.b, beat.b_micro, j);
@@ -181,48 +197,75 @@ std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
       if (sign > 0) plus_inf_ = true;
       if (sign < 0) minus_inf_ = true;
     } else {
-      sum += a.value * b.value;
+      products.push_back({a.value * b.value, a.exponent + b.exponent});
     }
   }
-  accumulate(sum * xa.value * xb.value);
+  accumulate(products, {xa.value * xb.value, xa.exponent + xb.exponent});
   if (!beat.last) return std::nullopt;
   return result();
 }
 
-void GoldenDot::accumulate(const Exact& beat_value) {
+void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale) {
+  Exact sum;
+  for (const Term& product : products) sum += product.value;
+  const Exact beat_value = sum * scale.value;
   switch (spec_.accumulator.kind) {
     case AccumulatorKind::kKulisch:
       accumulator_ += beat_value;
       return;
     case AccumulatorKind::kKulischWindow: {
       const FixedFormat& window = spec_.accumulator.window;
-      accumulator_ = fit(accumulator_ + floor_to_multiple(beat_value, window.lsb), window);
+      Exact kept = floor_to_multiple(beat_value, window.lsb);
+      if (kept != beat_value) lost_ = true;
+      accumulator_ = fit(accumulator_ + kept, window);
       return;
     }
-    case AccumulatorKind::kFloat: {
-      const Rounding& rounding = spec_.accumulator.rounding;
-      std::uint32_t random = rounding.stochastic() ? random_.draw(rounding.random_bits) : 0;
-      if (held_ != Held::kFinite) return;
-      const ElementFormat& format = spec_.accumulator.format;
-      accumulator_code_ =
-          golden_round(format, accumulator_ + beat_value, rounding, random, Overflow::kToSpecial);
-      double value = decode(format, accumulator_code_);
-      if (std::isnan(value)) {
-        held_ = Held::kNan;
-      } else if (std::isinf(value)) {
-        held_ = value > 0 ? Held::kPlusInf : Held::kMinusInf;
-      } else {
-        accumulator_ = Exact(value);
-      }
-      return;
-    }
+    case AccumulatorKind::kFloat:
+      return round_into_accumulator(accumulator_ + beat_value);
+    case AccumulatorKind::kAligned:
+      return round_into_accumulator(aligned_sum(products, scale));
+  }
+}
+
+Exact GoldenDot::aligned_sum(const std::vector<Term>& products, const Term& scale) const {
+  std::vector<Term> terms;
+  for (const Term& product : products)
+    terms.push_back({product.value * scale.value, product.exponent + scale.exponent});
+  if (!accumulator_.is_zero())
+    terms.push_back(
+        {accumulator_, exponent_of(spec_.accumulator.format, accumulator_.to_double())});
+  std::erase_if(terms, [](const Term& term) { return term.value.is_zero(); });
+  if (terms.empty()) return {};
+  int top = std::max_element(terms.begin(), terms.end(), [](const Term& x, const Term& y) {
+              return x.exponent < y.exponent;
+            })->exponent;
+  Exact sum;
+  for (const Term& term : terms) {
+    Exact cut = floor_to_multiple(abs(term.value), top - spec_.accumulator.fraction_bits);
+    sum += term.value.sign() < 0 ? -cut : cut;
+  }
+  return sum;
+}
+
+void GoldenDot::round_into_accumulator(const Exact& sum) {
+  const Rounding& rounding = spec_.accumulator.rounding;
+  std::uint32_t random = rounding.stochastic() ? random_.draw(rounding.random_bits) : 0;
+  if (held_ != Held::kFinite) return;
+  const ElementFormat& format = spec_.accumulator.format;
+  accumulator_code_ = golden_round(format, sum, rounding, random, Overflow::kToSpecial);
+  double value = decode(format, accumulator_code_);
+  if (std::isnan(value)) {
+    held_ = Held::kNan;
+  } else if (std::isinf(value)) {
+    held_ = value > 0 ? Held::kPlusInf : Held::kMinusInf;
+  } else {
+    accumulator_ = Exact(value);
   }
 }
 
 std::uint32_t GoldenDot::result() {
   const ElementFormat& output = spec_.output;
-  bool same_float =
-      spec_.accumulator.kind == AccumulatorKind::kFloat && spec_.accumulator.format == output;
+  bool same_float = spec_.accumulator.is_float() && spec_.accumulator.format == output;
   std::uint32_t random = 0;
   if (!same_float && spec_.rounding.stochastic()) random = random_.draw(spec_.rounding.random_bits);
 
@@ -237,7 +280,9 @@ std::uint32_t GoldenDot::result() {
     return has_nan(output) ? nan_code(output) : max_finite_code(output) | sign;
   }
   if (same_float) return accumulator_code_;
-  return golden_round(output, accumulator_, spec_.rounding, random, Overflow::kToSpecial);
+  Exact total = accumulator_;
+  if (lost_ && spec_.accumulator.window.sticky) total += ldexp(1, spec_.accumulator.window.lsb - 1);
+  return golden_round(output, total, spec_.rounding, random, Overflow::kToSpecial);
 }
 
 BlockDot golden_block_dot(const DotSpec& spec, const Beat& beat) {

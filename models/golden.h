@@ -43,8 +43,18 @@ class GoldenDot {
  private:
   enum class Held { kFinite, kNan, kPlusInf, kMinusInf };  // what a float accumulator holds
 
+  /// A finite number and its exponent as the aligned accumulator reads it, which means nothing
+  /// where the number is zero.
+  struct Term {
+    Exact value;
+    int exponent = 0;
+  };
+
   void clear();
-  void accumulate(const Exact& beat_value);
+  /// The products of a beat without its scales, and the product of these.
+  void accumulate(const std::vector<Term>& products, const Term& scale);
+  Exact aligned_sum(const std::vector<Term>& products, const Term& scale) const;
+  void round_into_accumulator(const Exact& sum);
   std::uint32_t result();
 
   formats::DotSpec spec_;
@@ -52,6 +62,7 @@ class GoldenDot {
   Exact accumulator_;
   std::uint32_t accumulator_code_ = 0;  // float accumulator
   Held held_ = Held::kFinite;
+  bool lost_ = false;  // a window dropped a bit that is not zero
   bool nan_ = false, plus_inf_ = false, minus_inf_ = false;  // flags beside the accumulator
 };
 

@@ -6,6 +6,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/pipeline/schedule.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -76,7 +77,7 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
         for (S s : sums)
           for (Adder d : adders)
             for (Cells c : cells) {
-              const Structure one{m, a, g, s, d, c};
+              const Structure one{m, a, g, s, d, c, w.segment};
               const std::string fault_of_one = fault(one, spec, technology);
               if (fault_of_one.empty())
                 all.push_back(one);
@@ -150,6 +151,53 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
   choice.reason = fmt::format("least area^2 x delay of {} candidates, each estimated at {} lanes",
                               choice.candidates.size(), choice.lanes);
   return choice;
+}
+
+SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const Structure& structure,
+                             double clock_ns) {
+  using formats::AccumulatorKind;
+  const formats::Accumulator& accumulator = spec.accumulator;
+  const bool modular =
+      accumulator.kind == AccumulatorKind::kKulisch ||
+      (accumulator.kind == AccumulatorKind::kKulischWindow && !accumulator.window.saturate);
+  if (structure.segment > 0 && !modular)
+    throw ConfigError(
+        "arch accumulator = segmented:{}: accumulator {} has no segments; kulisch and "
+        "kulisch[MSB:LSB]:wrap have",
+        structure.segment, to_text(accumulator));
+  if (structure.segment != kAutoSegment) return {structure.segment, 0, "accumulator was given"};
+  if (!modular || clock_ns == 0) return {};
+
+  // The accumulator and all after it do not depend on the lanes: a unit of few lanes, for as many
+  // products, stands for the whole one.
+  DotSpec small = spec;
+  small.lanes = std::max({1, spec.a.micro.bits > 0 ? spec.a.micro.block : 1,
+                          spec.b.micro.bits > 0 ? spec.b.micro.block : 1});
+  small.max_k = (spec.max_k + spec.lanes - 1) / spec.lanes * spec.lanes;
+  const CostModel cost(technology);
+  const auto fastest = [&](int segment) {
+    Structure one = structure;
+    one.segment = segment;
+    return fastest_clock_ns(
+        lower(build_dot_unit(small, nullptr, one, technology), sum_options(one, technology)), cost);
+  };
+  const double word = fastest(kOneWord);
+  if (word <= clock_ns) return {kAutoSegment, word, ""};
+  int best = kOneWord;
+  double best_ns = word;
+  for (int segment : {64, 48, 32, 24, 16, 12, 8, 6, 4}) {
+    const double ns = fastest(segment);
+    if (ns < best_ns) {
+      best = segment;
+      best_ns = ns;
+    }
+    if (best_ns <= clock_ns) break;
+  }
+  if (best == kOneWord) return {kAutoSegment, word, ""};
+  return {best, best_ns,
+          fmt::format("as one word it asks for a clock of {:.2f} ns; in segments of {} bits "
+                      "{:.2f} ns would do",
+                      word, best, best_ns)};
 }
 
 }  // namespace blockdot::rtl_gen

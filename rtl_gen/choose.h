@@ -35,4 +35,18 @@ struct Choice {
 /// generic takes words and operators, for whatever synthesiser comes.
 Choice choose(const formats::DotSpec& spec, Technology technology, const Structure& wanted);
 
+/// How the accumulator of a dot unit is kept (Structure::segment), and why.
+struct SegmentChoice {
+  int segment = kAutoSegment;  // auto: one word will do
+  double clock_ns = 0;         // the fastest that it allows; 0: not weighed
+  std::string reason;          // one sentence, where it is not auto
+};
+
+/// `structure` has no open field but the accumulator. Where a Kulisch accumulator or a window that
+/// wraps cannot be one word at `clock_ns` (0: no clock is asked for), the widest segments that can;
+/// where none can, those that come closest. ConfigError where segments are asked for and the
+/// accumulator has none.
+SegmentChoice choose_segment(const formats::DotSpec& spec, Technology technology,
+                             const Structure& structure, double clock_ns);
+
 }  // namespace blockdot::rtl_gen

@@ -188,7 +188,7 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 // enter as complements behind the shifter, whatever the technology.
 Structure multi_structure(const Structure& wanted, Technology technology) {
   if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
-      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
       (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
     throw ConfigError(
         "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
@@ -204,6 +204,20 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   if (s.adder == Adder::kAuto) s.adder = plain.adder;
   if (s.cells == Cells::kAuto) s.cells = plain.cells;
   return s;
+}
+
+// What a clock that was refused can be had with: a Kulisch accumulator, in segments where it must.
+std::string faster(const DotSpec& spec, const Arch& arch) {
+  DotSpec exact = spec;
+  exact.accumulator = {};
+  Structure structure = arch.structure;
+  structure.segment = kAutoSegment;
+  const SegmentChoice choice = choose_segment(exact, arch.technology, structure, arch.clock_ns);
+  if (choice.clock_ns == 0 || choice.clock_ns > arch.clock_ns) return "";
+  std::string text = "; accumulator kulisch fits this one";
+  if (choice.segment > 0)
+    text += fmt::format(" with --arch accumulator=segmented:{}", choice.segment);
+  return text;
 }
 
 std::string purpose(UnitKind kind, const DotSpec& spec) {
@@ -227,10 +241,10 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
           spec.max_k, to_text(spec.output));
     case AccumulatorKind::kKulischWindow:
       return fmt::format(
-          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}; "
-          "beats "
-          "are added exactly and {} at 2^{}; the result is rounded once to {}",
+          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}{}; "
+          "beats are added exactly and {} at 2^{}; the result is rounded once to {}",
           spec.lanes, spec.accumulator.window.lsb,
+          spec.accumulator.window.sticky ? " with a sticky bit" : "",
           spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
           to_text(spec.output));
     case AccumulatorKind::kFloat:
@@ -238,6 +252,11 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
           "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
           "each beat",
           spec.lanes, to_text(spec.accumulator.format));
+    case AccumulatorKind::kAligned:
+      return fmt::format(
+          "the {} products of a beat and the accumulator are each truncated {} bits below their "
+          "largest exponent, summed exactly and rounded once to {} each beat",
+          spec.lanes, spec.accumulator.fraction_bits, to_text(spec.accumulator.format));
   }
   return "";
 }
@@ -383,6 +402,12 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   UnitFacts facts;
   Arch arch = wanted;
   arch.structure = choose(spec, arch.technology, arch.structure).structure;
+  if (kind == UnitKind::kDot)
+    arch.structure.segment =
+        choose_segment(spec, arch.technology, arch.structure, arch.clock_ns).segment;
+  else if (arch.structure.segment > 0)
+    throw ConfigError("arch accumulator = segmented:{}: a bare block dot has no accumulator",
+                      arch.structure.segment);
   Graph graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.purpose = purpose(kind, spec);
@@ -390,7 +415,12 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   text.exact = exact_level(kind, spec);
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(kind, spec, built, top); };
-  Unit unit = build_unit(std::move(graph), arch, top, text);
+  Unit unit;
+  try {
+    unit = build_unit(std::move(graph), arch, top, text);
+  } catch (const ConfigError& error) {
+    throw ConfigError("{}{}", error.what(), kind == UnitKind::kDot ? faster(spec, arch) : "");
+  }
   unit.report.kind = kind;
   note_facts(unit.report, facts);
   return unit;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "formats/error.h"
+#include "rtl_gen/choose.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -160,6 +161,75 @@ TEST(Structure, TextFormsAreReadBackAndWrongOnesAreRefusedByName) {
   refused("multiplier=boot", "did you mean booth");
   refused("multiplier", "FIELD=CHOICE");
   refused("sum=tree,sum=tree", "twice");
+  refused("accumulator=segmented:1", "in [2, 1024]");
+  refused("accumulator=segment:16", "did you mean segmented:16");
+  for (const char* text : {"accumulator=segmented:24", "accumulator=word"})
+    EXPECT_TRUE(to_text(parse_structure(text)).ends_with(text));
+}
+
+TEST(Accumulator, IsKeptInSegmentsOnlyWhereTheClockAsksForThem) {
+  const std::string spec = "a=mxfp8_e4m3 lanes=4";
+  const auto segment = [&](double clock) {
+    Structure structure = plain_structure(Technology::kOsu018);
+    return choose_segment(formats::parse_dot_spec(spec), Technology::kOsu018, structure, clock);
+  };
+  EXPECT_EQ(segment(0).segment, kAutoSegment);
+  EXPECT_EQ(segment(30).segment, kAutoSegment);
+  const SegmentChoice slow = segment(8), fast = segment(6);
+  EXPECT_GT(slow.segment, fast.segment) << "the widest that will do";
+  EXPECT_GT(fast.segment, 0);
+  EXPECT_LE(fast.clock_ns, 6);
+  EXPECT_GT(segment(30).clock_ns, 12) << "as one word";
+
+  const Unit word = make(UnitKind::kDot, spec, {.technology = Technology::kOsu018});
+  const Unit segments =
+      make(UnitKind::kDot, spec, {.clock_ns = 6, .technology = Technology::kOsu018});
+  EXPECT_GT(word.report.clock_ns, 12);
+  EXPECT_LE(segments.report.critical_path_ns.value, 6);
+  EXPECT_EQ(segments.report.interval, 1);
+  EXPECT_NE(segments.report.arch_text.find("accumulator=segmented:"), std::string::npos);
+}
+
+TEST(Accumulator, AClockBeyondItsLoopIsRefusedWithWhatFits) {
+  const auto refusal = [](const std::string& spec, const Arch& arch) {
+    try {
+      make(UnitKind::kDot, spec, arch);
+    } catch (const ConfigError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  for (const char* spec : {"a=mxfp8_e4m3 lanes=2 accumulator=fp32",
+                           "a=mxfp8_e4m3 lanes=2 accumulator=aligned[13]:fp32",
+                           "a=mxint8 lanes=2 accumulator=kulisch[120:-100]"}) {
+    Arch arch{.clock_ns = 5, .technology = Technology::kOsu018};
+    const std::string text = refusal(spec, arch);
+    EXPECT_EQ(text.find('\n'), std::string::npos);
+    EXPECT_NE(text.find("accumulator kulisch fits this one with --arch accumulator=segmented:"),
+              std::string::npos)
+        << text;
+    // The clock that it names is accepted, and a hundredth less is not.
+    const std::size_t at = text.find("a clock of ");
+    ASSERT_NE(at, std::string::npos) << text;
+    const double fits = std::stod(text.substr(at + 11));
+    arch.clock_ns = fits;
+    EXPECT_EQ(refusal(spec, arch), "accepted");
+    arch.clock_ns = fits - 0.02;
+    EXPECT_NE(refusal(spec, arch), "accepted");
+  }
+  // Segments have a floor too.
+  const std::string floor =
+      refusal("a=mxfp8_e4m3 lanes=2", {.clock_ns = 1, .technology = Technology::kOsu018});
+  EXPECT_NE(floor.find("fits"), std::string::npos) << floor;
+  EXPECT_EQ(floor.find("accumulator kulisch"), std::string::npos) << floor;
+
+  Arch arch;
+  arch.structure.segment = 16;
+  EXPECT_NE(
+      refusal("a=mxint8 accumulator=fp32", arch).find("kulisch and kulisch[MSB:LSB]:wrap have"),
+      std::string::npos);
+  EXPECT_NE(refusal("a=mxint8 accumulator=kulisch[9:-9]", arch).find("has no segments"),
+            std::string::npos);
 }
 
 TEST(Structure, ContradictionsAreOneLineErrors) {

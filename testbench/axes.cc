@@ -13,7 +13,7 @@ using formats::AccumulatorKind;
 using formats::DotSpec;
 
 const std::vector<std::string> kAccumulators = {"kulisch", "window_saturate", "window_wrap", "fp32",
-                                                "bf16"};
+                                                "bf16",    "aligned"};
 const std::vector<std::string> kRoundings = {"rne", "rna", "rtz", "sr:1", "sr:11", "sr:32"};
 const std::vector<std::string> kOutputs = {"fp32", "bf16", "e4m3", "e5m2", "e4m3:finite"};
 const std::vector<std::string> kSpecials = {"ieee", "nan"};
@@ -108,9 +108,19 @@ DotSpec spec_of(const Point& point) {
     spec.accumulator.kind = AccumulatorKind::kKulischWindow;
     spec.accumulator.window = window_of(spec);
     spec.accumulator.window.saturate = accumulator == "window_saturate";
+    spec.accumulator.window.sticky = at(point, Axis::kOperands) % 2 == 1;
   } else {
-    spec.accumulator = formats::parse_accumulator(accumulator);
-    if (spec.accumulator.kind == AccumulatorKind::kFloat) {
+    if (accumulator == "aligned") {
+      // More than any sum needs, fewer than a product has, and the widths of tensor cores.
+      const std::vector<std::string> kinds = {"aligned[13]:fp32", "aligned[4]:bf16",
+                                              "aligned[25]:fp32", "aligned[0]:e5m2",
+                                              "aligned[60]:bf16"};
+      spec.accumulator = formats::parse_accumulator(
+          kinds.at(static_cast<size_t>(at(point, Axis::kOperands)) % kinds.size()));
+    } else {
+      spec.accumulator = formats::parse_accumulator(accumulator);
+    }
+    if (spec.accumulator.is_float()) {
       spec.accumulator.rounding = spec.rounding;
       if (spec.accumulator.format != spec.output && spec.rounding.stochastic())
         (at(point, Axis::kOperands) % 2 == 0 ? spec.rounding : spec.accumulator.rounding) = {};

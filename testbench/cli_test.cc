@@ -403,6 +403,10 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --tech tsmc7 --out u", "tech");
   expect_refused("gen --a mxint8 --unit adder --out u", "unit");
   expect_refused("gen --a mxint8 --clock-ns 0.01 --out u", "clock");
+  expect_refused("gen --a mxint8 --accumulator fp32 --tech osu018 --clock-ns 5 --out u",
+                 "accumulator kulisch fits this one with --arch accumulator=segmented:");
+  expect_refused("gen --a int8 --accumulator kulisch[12:-12]:exact --max-k 4096 --out u",
+                 "try kulisch[14:-12]:exact");
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
   expect_refused("gen --lanes 4 --out u", "a = (nothing)");
   expect_refused("gen --unit quantizer --out u", "a = (nothing)");

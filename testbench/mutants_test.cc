@@ -31,6 +31,8 @@ constexpr const char* kInf = "a=mxfp8_e5m2 lanes=2 max-k=64";
 constexpr const char* kFloat = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=fp32";
 constexpr const char* kFloatSr = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16:sr:11";
 constexpr const char* kWindow = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]";
+constexpr const char* kSticky = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]:sticky";
+constexpr const char* kAligned = "a=mxfp8_e4m3 lanes=4 max-k=64 accumulator=aligned[7]:bf16";
 constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
 constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
 
@@ -70,6 +72,21 @@ const Mutant kMutants[] = {
     {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
     {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
      "a_micro_i[1]"},
+    {"lost_bits_are_forgotten", kSticky, "lost_d", "lost_q", "1'b0"},
+    // Aligned accumulator
+    {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
+    {"zero_products_lead", kAligned, "exp1", kAll, "shift1"},
+    {"cut_terms_go_away_from_zero", kAligned, "moved1", "\\^", "& ~"},
+    {"terms_of_a_bubble_count", kAligned, "any_term", "valid_i", "1'b1"},
+    // Segments
+    {"carry_between_segments_is_lost", kExact, "carry2_d", kAll, "1'b0", "generic",
+     "accumulator=segmented:16"},
+    {"carry_stays_beyond_its_result", kExact, "sum3", "start", "1'b0", "generic",
+     "accumulator=segmented:16"},
+    {"carry_stops_at_a_full_segment", kExact, "carry_through", kAll, "carry_out", "generic",
+     "accumulator=segmented:16"},
+    {"magnitude_stops_at_a_zero_segment", kExact, "mag1", "out_neg", "1'b0", "generic",
+     "accumulator=segmented:16"},
     // Structures
     {"booth_digits_of_two_are_missed", kWindow, "row1_2_two", kAll, "1'b0", "osu018",
      "multiplier=booth"},

@@ -114,7 +114,7 @@ class Maker {
     if (accumulator.kind == AccumulatorKind::kKulischWindow) {
       borders_.push_back(accumulator.window.msb);
       borders_.push_back(accumulator.window.lsb);
-    } else if (accumulator.kind == AccumulatorKind::kFloat) {
+    } else if (accumulator.is_float()) {
       precision_ = std::min(precision_, accumulator.format.man_bits + 1);
       borders_.push_back(lsb_exponent(accumulator.format));
       borders_.push_back(max_exponent(accumulator.format) + 1);

@@ -28,7 +28,7 @@ void check_size(const char* field, int value, int most) {
 }
 
 bool draws(const DotSpec& spec) {
-  const bool is_float = spec.accumulator.kind == formats::AccumulatorKind::kFloat;
+  const bool is_float = spec.accumulator.is_float();
   const bool same = is_float && spec.accumulator.format == spec.output;
   return (is_float && spec.accumulator.rounding.stochastic()) ||
          (!same && spec.rounding.stochastic());
@@ -694,6 +694,8 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   const std::string delay_name = top + "_delay";
   Arch arch = wanted;
   arch.structure = choose(spec.unit, arch.technology, arch.structure).structure;
+  arch.structure.segment =
+      choose_segment(spec.unit, arch.technology, arch.structure, arch.clock_ns).segment;
   UnitFacts facts;
   const OpenedUnit opened =
       open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology));

@@ -272,6 +272,12 @@ Fx mux(const Fx& select, const Fx& if_one, const Fx& if_zero) {
   return make(g, ops::mux(g, select.node, field(a, width), field(b, width)), lo, hi, a.lsb);
 }
 
+Fx at_most(const Fx& a, const Int& most) {
+  if (a.hi <= most) return a;
+  const Fx bound = constant(*a.graph, most);
+  return assume(mux(less(bound, a), bound, a), a.lo < most ? a.lo : most, most);
+}
+
 Fx not_(const Fx& a) { return unsigned_bits(*a.graph, ops::bit_not(*a.graph, a.node)); }
 Fx and_(const Fx& a, const Fx& b) {
   return unsigned_bits(*a.graph, ops::bit_and(*a.graph, a.node, b.node));

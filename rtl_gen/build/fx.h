@@ -80,6 +80,8 @@ Fx is_zero(const Fx& a);
 /// 1 where a < 0.
 Fx sign(const Fx& a);
 Fx mux(const Fx& select, const Fx& if_one, const Fx& if_zero);
+/// min(a, most) of an unsigned a.
+Fx at_most(const Fx& a, const Int& most);
 Fx not_(const Fx& a);
 Fx and_(const Fx& a, const Fx& b);
 Fx or_(const Fx& a, const Fx& b);

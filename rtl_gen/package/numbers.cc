@@ -215,9 +215,30 @@ std::string window_bounds(const UnitReport& report, const DotSpec& spec) {
     }
     text += "\n";
   }
+  if (w.sticky && !exact)
+    text += fmt::format(
+        "A sticky bit of weight 2^{} says that something was dropped: it decides ties.\n",
+        w.lsb - 1);
   text += fmt::format("Beyond [-2^{0}, 2^{0} - 2^{1}] the accumulator {2} after the beat.\n", w.msb,
                       w.lsb, w.saturate ? "saturates" : "wraps");
   return text + one_rounding(spec.output, spec.rounding);
+}
+
+std::string aligned_bounds(const DotSpec& spec) {
+  const ElementFormat& f = spec.accumulator.format;
+  const int kept = spec.accumulator.fraction_bits;
+  std::string text = fmt::format(
+      "With e the largest exponent of a beat's {} products and the accumulator (of those that are "
+      "not zero), each of these terms loses less than 2^(e - {}), towards zero:\n\n"
+      "    |beat's exact sum - sum of the cut terms| < {} x 2^(e - {})\n\n"
+      "and the sum is rounded to {}: another u = {} of it at most.\n",
+      spec.lanes, kept, spec.lanes + 1, kept, to_text(f),
+      number(unit_roundoff(f, spec.accumulator.rounding)));
+  if (f == spec.output)
+    text += "The output has the accumulator's format: no further rounding.\n";
+  else
+    text += "The output adds one rounding. " + one_rounding(spec.output, spec.rounding);
+  return text;
 }
 
 }  // namespace
@@ -247,7 +268,7 @@ std::string format_rows(const Design& design) {
     std::string text = beat(suffix);
     if (report.sum_width > 0)
       text += fixed_row("sum of a beat, before scales", report.sum_width, report.sum_lsb);
-    if (spec.accumulator.kind == AccumulatorKind::kFloat)
+    if (spec.accumulator.is_float())
       text += element_row("accumulator", spec.accumulator.format);
     else if (report.accumulator_width > 0)
       text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
@@ -305,6 +326,9 @@ std::string dot_bounds(const UnitReport& report, const DotSpec& spec) {
       break;
     case AccumulatorKind::kFloat:
       text = float_bounds(spec);
+      break;
+    case AccumulatorKind::kAligned:
+      text = aligned_bounds(spec);
       break;
   }
   return text + overflow(spec.output, spec.rounding);

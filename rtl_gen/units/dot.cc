@@ -111,6 +111,88 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
   return out;
 }
 
+std::string label(const char* what, int j) { return fmt::format("{}{}", what, j); }
+
+struct Lanes {
+  std::vector<Element> x, y;
+  std::vector<Fx> sign;  // of the product
+};
+
+Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b) {
+  g.section("decode");
+  Lanes lanes;
+  for (int j = 0; j < spec.lanes; ++j) {
+    lanes.x.push_back(
+        decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
+    lanes.y.push_back(
+        decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
+  }
+  for (int j = 0; j < spec.lanes; ++j) {
+    const auto i = static_cast<std::size_t>(j);
+    lanes.sign.push_back(name(xor_(lanes.x[i].sign, lanes.y[i].sign), label("neg", j)));
+  }
+  return lanes;
+}
+
+// The sum of a lane's exponents, `parts`, and of its micro shifts.
+Fx lane_shift(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b, int lane,
+              std::vector<Fx> parts, Technology technology) {
+  if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, lane));
+  if (spec.b.micro.bits > 0) parts.push_back(micro_shift(spec.b, b, lane));
+  const bool gates = technology == Technology::kXilinx &&
+                     exponent_bits(spec.a) + exponent_bits(spec.b) <= kLutInputs;
+  return name(add_shifts(g, parts, gates), label("shift", lane));
+}
+
+void note_specials(Graph& g, const DotSpec& spec, const Lanes& lanes, const OperandPorts& a,
+                   const OperandPorts& b, BlockDot& out) {
+  g.section("NaN and Inf");
+  std::vector<Fx> nans, plus, minus, special;
+  const bool inf_is_nan = spec.specials == formats::SpecialsPolicy::kNan;
+  for (int j = 0; j < spec.lanes; ++j) {
+    const auto i = static_cast<std::size_t>(j);
+    const Element& x = lanes.x[i];
+    const Element& y = lanes.y[i];
+    const bool x_inf = formats::has_inf(spec.a.element), y_inf = formats::has_inf(spec.b.element);
+    nans.push_back(x.nan);
+    nans.push_back(y.nan);
+    for (const Fx& f : {x.nan, x.inf, y.nan, y.inf}) special.push_back(f);
+    if (inf_is_nan) {
+      nans.push_back(x.inf);
+      nans.push_back(y.inf);
+      continue;
+    }
+    if (!x_inf && !y_inf) continue;
+    // A zero is an element whose code has no bit below the sign, or the book's code of zero.
+    const auto zero = [&](const BlockFormat& f, const OperandPorts& p) {
+      const Fx code = element_code(f, p, j);
+      if (f.element.kind == ElementKind::kCodeBook)
+        return equal(code, constant(g, formats::zero_code(f.element)));
+      const int low = f.element.kind == ElementKind::kInteger ? code.width() : code.width() - 1;
+      return is_zero(bits(code, 0, low));
+    };
+    if (x_inf) nans.push_back(and_(x.inf, zero(spec.b, b)));
+    if (y_inf) nans.push_back(and_(y.inf, zero(spec.a, a)));
+    const Fx inf = name(or_(x.inf, y.inf), label("inf", j));
+    plus.push_back(and_(inf, not_(lanes.sign[i])));
+    minus.push_back(and_(inf, lanes.sign[i]));
+  }
+  out.nan = name(any_of(g, nans), "beat_nan");
+  out.plus_inf = name(any_of(g, plus), "beat_plus_inf");
+  out.minus_inf = name(any_of(g, minus), "beat_minus_inf");
+  out.any_special = name(any_of(g, special), "any_special");
+}
+
+Flags beat_flags(Graph& g, const BlockDot& dot, const Scale& x, const Scale& y) {
+  Flags flags;
+  flags.nan = name(any_of(g, {dot.nan, x.not_finite, y.not_finite,
+                              and_(or_(x.zero, y.zero), or_(dot.plus_inf, dot.minus_inf))}),
+                   "term_nan");
+  flags.plus_inf = dot.plus_inf;
+  flags.minus_inf = dot.minus_inf;
+  return flags;
+}
+
 }  // namespace
 
 OperandPorts declare_operand(Graph& g, const BlockFormat& f, int lanes, std::string_view side) {
@@ -140,25 +222,17 @@ SumRange block_dot_range(const DotSpec& spec) {
 
 BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
                          const OperandPorts& b, const Structure& structure, Technology technology) {
-  const int lanes = spec.lanes;
   const SumRange total = block_dot_range(spec);
   const int micro = micro_most(spec.a) + micro_most(spec.b);
   if (is_integer_pair(spec) && micro == 0) return integer_dot(g, spec, a, b, structure);
   BlockDot out;
-  const auto label = [](const char* what, int j) { return fmt::format("{}{}", what, j); };
 
-  g.section("decode");
-  std::vector<Element> xs, ys;
-  for (int j = 0; j < lanes; ++j) {
-    xs.push_back(
-        decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
-    ys.push_back(
-        decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
-  }
+  const Lanes lanes = decode_lanes(g, spec, a, b);
+  const std::vector<Element>&xs = lanes.x, &ys = lanes.y;
 
   g.section("multiply");
-  std::vector<Fx> products, signs, shifts;
-  for (int j = 0; j < lanes; ++j) {
+  std::vector<Fx> products, shifts;
+  for (int j = 0; j < spec.lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
     Fx x = xs[i].significand, y = ys[i].significand;
     std::vector<Fx> parts;
@@ -173,29 +247,25 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
         multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
         x.lsb + y.lsb);
     products.push_back(product);
-    signs.push_back(name(xor_(xs[i].sign, ys[i].sign), label("neg", j)));
-    if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, j));
-    if (spec.b.micro.bits > 0) parts.push_back(micro_shift(spec.b, b, j));
-    const bool gates = technology == Technology::kXilinx &&
-                       exponent_bits(spec.a) + exponent_bits(spec.b) <= kLutInputs;
-    shifts.push_back(name(add_shifts(g, parts, gates), label("shift", j)));
+    shifts.push_back(lane_shift(g, spec, a, b, j, std::move(parts), technology));
   }
 
   g.section("align");
-  const Int most = total.range.hi / lanes;
+  const Int most = total.range.hi / spec.lanes;
   const int width = range_width(0, most);
   std::vector<Fx> terms;
   std::vector<SignedWord> words;
-  for (int j = 0; j < lanes; ++j) {
+  for (int j = 0; j < spec.lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
     const int weight = xs[i].weight + ys[i].weight - micro - total.lsb;
     const int drop = -(products[i].lsb + weight);  // bits that are zero for every shift
     const Fx product = scale(products[i], -products[i].lsb);
     if (structure.signs == Signs::kBefore) {
-      const Fx turned = name(xor_(product, repeat(signs[i], product.width())), label("turned", j));
+      const Fx turned =
+          name(xor_(product, repeat(lanes.sign[i], product.width())), label("turned", j));
       BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
       terms.push_back(
-          name(shift_filled(turned, signs[i], shifts[i], drop, width, label("aligned", j)),
+          name(shift_filled(turned, lanes.sign[i], shifts[i], drop, width, label("aligned", j)),
                label("term", j)));
       continue;
     }
@@ -211,9 +281,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     }
     aligned = name(aligned, label("aligned", j));
     if (structure.signs == Signs::kRelative)
-      words.push_back({aligned, signs[i]});
+      words.push_back({aligned, lanes.sign[i]});
     else
-      terms.push_back(xor_(aligned, repeat(signs[i], width)));
+      terms.push_back(xor_(aligned, repeat(lanes.sign[i], width)));
   }
 
   g.section("sum");
@@ -222,7 +292,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
         sum_relative(g, words, structure.sum == Summation::kChain ? kChainLanes : 1, "sum");
     out.sum = assume(signed_sum, total.range.lo, total.range.hi);
   } else {
-    const Fx negatives = name(sum(g, signs), "negatives");
+    const Fx negatives = name(sum(g, lanes.sign), "negatives");
     terms.push_back(negatives);
     // -N = ~N - (2^n - 1).
     terms.push_back(scale(not_(negatives), width));
@@ -231,41 +301,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
   }
   out.sum = name(scale(out.sum, total.lsb), "sum");
 
-  g.section("NaN and Inf");
-  std::vector<Fx> nans, plus, minus, special;
-  const bool inf_is_nan = spec.specials == formats::SpecialsPolicy::kNan;
-  for (int j = 0; j < lanes; ++j) {
-    const auto i = static_cast<std::size_t>(j);
-    const Element& x = xs[i];
-    const Element& y = ys[i];
-    const bool x_inf = formats::has_inf(spec.a.element), y_inf = formats::has_inf(spec.b.element);
-    nans.push_back(x.nan);
-    nans.push_back(y.nan);
-    for (const Fx& f : {x.nan, x.inf, y.nan, y.inf}) special.push_back(f);
-    if (inf_is_nan) {
-      nans.push_back(x.inf);
-      nans.push_back(y.inf);
-      continue;
-    }
-    if (!x_inf && !y_inf) continue;
-    // A zero is an element whose code has no bit below the sign, or the book's code of zero.
-    const auto zero = [&](const BlockFormat& f, const OperandPorts& p) {
-      const Fx code = element_code(f, p, j);
-      if (f.element.kind == ElementKind::kCodeBook)
-        return equal(code, constant(g, formats::zero_code(f.element)));
-      const int low = f.element.kind == ElementKind::kInteger ? code.width() : code.width() - 1;
-      return is_zero(bits(code, 0, low));
-    };
-    if (x_inf) nans.push_back(and_(x.inf, zero(spec.b, b)));
-    if (y_inf) nans.push_back(and_(y.inf, zero(spec.a, a)));
-    const Fx inf = name(or_(x.inf, y.inf), label("inf", j));
-    plus.push_back(and_(inf, not_(signs[i])));
-    minus.push_back(and_(inf, signs[i]));
-  }
-  out.nan = name(any_of(g, nans), "beat_nan");
-  out.plus_inf = name(any_of(g, plus), "beat_plus_inf");
-  out.minus_inf = name(any_of(g, minus), "beat_minus_inf");
-  out.any_special = name(any_of(g, special), "any_special");
+  note_specials(g, spec, lanes, a, b, out);
   return out;
 }
 
@@ -300,11 +336,47 @@ BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
   const SumRange total = block_dot_range(spec);
   out.limit = {total.range.lo * scales, total.range.hi * scales};
 
-  out.nan = name(any_of(g, {dot.nan, x.not_finite, y.not_finite,
-                            and_(or_(x.zero, y.zero), or_(dot.plus_inf, dot.minus_inf))}),
-                 "term_nan");
-  out.plus_inf = dot.plus_inf;
-  out.minus_inf = dot.minus_inf;
+  out.flags = beat_flags(g, dot, x, y);
+  return out;
+}
+
+BeatTerms build_beat_terms(Graph& g, const DotSpec& spec, const OperandPorts& a,
+                           const OperandPorts& b, const Structure& structure,
+                           Technology technology) {
+  const Lanes lanes = decode_lanes(g, spec, a, b);
+  g.section("scale");
+  const Fx none = constant(g, 0);
+  const Scale xs = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
+  const Scale ys = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
+  const Fx factor = name(mul(xs.significand, ys.significand), "scale_sig");
+
+  BeatTerms out;
+  out.exponent = name(add(xs.shift, ys.shift), "scale_shift");
+  // Bits of a significand below its exponent's place, and the exponent where the shift is zero.
+  const auto element_fraction = [](const formats::ElementFormat& f) {
+    return f.kind == ElementKind::kMinifloat ? f.man_bits : max_exponent(f) - lsb_exponent(f);
+  };
+  const auto scale_fraction = [](const formats::ScaleFormat& f) {
+    return f.kind == formats::ScaleKind::kMinifloat ? f.minifloat.man_bits : 0;
+  };
+  out.fraction = element_fraction(spec.a.element) + element_fraction(spec.b.element) +
+                 scale_fraction(spec.a.scale) + scale_fraction(spec.b.scale);
+  out.weight = lanes.x[0].weight + lanes.y[0].weight + xs.weight + ys.weight - micro_most(spec.a) -
+               micro_most(spec.b) + out.fraction;
+
+  g.section("multiply");
+  for (int j = 0; j < spec.lanes; ++j) {
+    const auto i = static_cast<std::size_t>(j);
+    const Element &x = lanes.x[i], &y = lanes.y[i];
+    const Fx product =
+        multiply(g, scale(x.significand, -x.significand.lsb),
+                 scale(y.significand, -y.significand.lsb), structure, technology, label("prod", j));
+    const Fx shift = lane_shift(g, spec, a, b, j, {x.shift, y.shift}, technology);
+    out.lanes.push_back({lanes.sign[i], name(mul(product, factor), label("scaled", j)), shift});
+  }
+  BlockDot specials;
+  note_specials(g, spec, lanes, a, b, specials);
+  out.flags = beat_flags(g, specials, xs, ys);
   return out;
 }
 

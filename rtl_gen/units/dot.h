@@ -38,15 +38,38 @@ struct SumRange {
 };
 SumRange block_dot_range(const formats::DotSpec& spec);
 
+/// NaN and Inf among the products of one beat, its scales included; or of all beats of a result.
+struct Flags {
+  Fx nan, plus_inf, minus_inf;
+};
+
 /// The beat value: significand * 2^shift, before any rounding. This is the one form that all
 /// accumulators take, whatever the scales.
 struct BeatValue {
   Fx significand;  // signed: the sum times the scales' significands
   Fx shift;        // unsigned: both scales' exponents
-  Fx nan, plus_inf, minus_inf;
+  Flags flags;
   Range limit;  // of significand * 2^shift in units of 2^significand.lsb, for finite scales
 };
 BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
+                           const OperandPorts& b, const Structure& structure = kPlain,
+                           Technology technology = Technology::kGeneric);
+
+/// The products of a beat one by one, each a magnitude m_j of no more than `fraction` bits below
+/// its exponent's place: sign_j * m_j * 2^(shift_j - fraction) * 2^(exponent + weight).
+struct BeatTerms {
+  struct Term {
+    Fx sign;
+    Fx magnitude;  // unsigned, with the significands of both scales; zero for products with Inf
+    Fx shift;      // unsigned: exponents of its elements, less its taus
+  };
+  std::vector<Term> lanes;
+  Fx exponent;  // unsigned: both scales' exponents
+  int fraction = 0;
+  int weight = 0;
+  Flags flags;
+};
+BeatTerms build_beat_terms(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
                            const OperandPorts& b, const Structure& structure = kPlain,
                            Technology technology = Technology::kGeneric);
 

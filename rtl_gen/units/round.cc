@@ -32,6 +32,26 @@ int tail_bits(const Rounding& rounding) {
   return 0;
 }
 
+Magnitude raise_to_normal(const ElementFormat& f, const Rounding& rounding, const Magnitude& x,
+                          std::string_view prefix) {
+  if (x.above.lo >= 0) return x;
+  Graph& g = *x.magnitude.graph;
+  const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
+  // Beyond `reach` all of it lies under the last bit that the rounding reads, where only being
+  // nonzero counts.
+  const int reach = f.man_bits + 1 + tail_bits(rounding) + 1;
+  const Fx below = name(neg(x.above), label("below"));
+  const Fx is_below = sign(x.above);
+  const Fx distance = mux(is_below, assume(below, 0, -x.above.lo), constant(g, 0));
+  const Fx shift = at_most(distance, reach);
+  const Fx moved =
+      name(shr_floor(scale(extend_lsb(x.magnitude, -reach), reach), name(shift, label("shift"))),
+           label("shifted"));
+  return {widen(moved, 0, pow2(x.magnitude.width() + reach) - 1),
+          mux(is_below, constant(g, 0), assume(x.above, 0, std::max(Int(0), x.above.hi))),
+          x.sticky};
+}
+
 Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magnitude& x,
                     const Fx& random, std::string_view prefix) {
   Graph& g = *x.magnitude.graph;
@@ -102,11 +122,10 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
   return out;
 }
 
-Rounded build_round_fixed(const ElementFormat& f, const Rounding& rounding, const Fx& x,
+Rounded build_round_fixed(const ElementFormat& f, const Rounding& rounding, const Fx& whole,
                           const Fx& random, std::string_view prefix) {
-  Graph& g = *x.graph;
+  Graph& g = *whole.graph;
   const auto label = [&](const char* what) { return fmt::format("{}_{}", prefix, what); };
-  const Fx whole = name(magnitude(x), label("mag"));
   // Bits of interest: from the last tail bit of a subnormal up to one above the largest exponent.
   const int lowest = formats::lsb_exponent(f) - tail_bits(rounding);
   const int highest = std::max(formats::max_exponent(f) + 1, smallest_normal(f));

@@ -13,7 +13,8 @@ namespace blockdot::rtl_gen {
 /// bit that is not zero exactly where `sticky` is set.
 struct Magnitude {
   Fx magnitude;
-  Fx above;   // unsigned: the top bit's exponent over the format's smallest normal one
+  Fx above;   // unsigned but for raise_to_normal: the top bit's exponent over the format's smallest
+              // normal one
   Fx sticky;  // 1 bit
 };
 
@@ -28,14 +29,19 @@ int tail_bits(const formats::Rounding& rounding);
 /// Smallest normal exponent, 1 - bias.
 int smallest_normal(const formats::ElementFormat& format);
 
+/// The same value with its top bit at or above the smallest normal exponent, whatever x.above is:
+/// a magnitude below moves right, as far as the rounding can see it.
+Magnitude raise_to_normal(const formats::ElementFormat& format, const formats::Rounding& rounding,
+                          const Magnitude& x, std::string_view prefix);
+
 /// `random`: rounding.random_bits bits when stochastic, else not read.
 Rounded build_round(const formats::ElementFormat& format, const formats::Rounding& rounding,
                     const Magnitude& x, const Fx& random, std::string_view prefix);
 
-/// The same for a fixed-point signed value: takes the magnitude, keeps the bits that the rounding
-/// can read, ORs the others into the sticky bit and into the overflow.
+/// The same for a fixed-point magnitude: keeps the bits that the rounding can read, ORs the others
+/// into the sticky bit and into the overflow.
 Rounded build_round_fixed(const formats::ElementFormat& format, const formats::Rounding& rounding,
-                          const Fx& x, const Fx& random, std::string_view prefix);
+                          const Fx& magnitude, const Fx& random, std::string_view prefix);
 
 /// Code with sign: NaN where `nan`, Inf where `inf`, else the rounded code. Overflow and Inf become
 /// Inf, or NaN where the format has no Inf, or the largest finite value where it has neither; under

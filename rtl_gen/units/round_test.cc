@@ -24,7 +24,7 @@ int check_fixed(const ElementFormat& f, const Rounding& rounding, int width, int
   const int r = rounding.random_bits;
   const Fx random = r > 0 ? input(g, "random_i", r) : constant(g, 0);
   const Fx none = constant(g, 0);
-  const Rounded rounded = build_round_fixed(f, rounding, x, random, "out");
+  const Rounded rounded = build_round_fixed(f, rounding, magnitude(x), random, "out");
   output("code_o", build_encode(f, rounding, sign(x), rounded, none, none, none, "out"));
   UnitInterpreter unit(g);
   int checked = 0;

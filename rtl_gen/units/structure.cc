@@ -64,6 +64,18 @@ std::size_t find(const std::vector<std::string>& names, std::string_view name) {
   return i;
 }
 
+int parse_segment(std::string_view value) {
+  constexpr std::string_view kSegmented = "segmented:";
+  if (value == "auto") return kAutoSegment;
+  if (value == "word") return kOneWord;
+  if (!value.starts_with(kSegmented))
+    throw ConfigError("arch accumulator = {}: must be auto, word or segmented:BITS{}",
+                      formats::shown(value),
+                      formats::did_you_mean(value, {"auto", "word", "segmented:16"}));
+  return static_cast<int>(formats::parse_int(
+      "arch accumulator segmented", value.substr(kSegmented.size()), kLeastSegment, kMostSegment));
+}
+
 }  // namespace
 
 std::string to_text(const Structure& structure) {
@@ -71,6 +83,8 @@ std::string to_text(const Structure& structure) {
   for (std::size_t i = 0; i < fields().size(); ++i)
     text += fmt::format("{}{}={}", i ? "," : "", fields()[i].name,
                         fields()[i].choices[static_cast<std::size_t>(get(structure, i))]);
+  if (structure.segment == kOneWord) text += ",accumulator=word";
+  if (structure.segment > 0) text += fmt::format(",accumulator=segmented:{}", structure.segment);
   return text;
 }
 
@@ -78,7 +92,8 @@ Structure parse_structure(std::string_view text) {
   Structure out;
   std::vector<std::string> names;
   for (const Field& f : fields()) names.push_back(f.name);
-  std::vector<bool> seen(fields().size(), false);
+  names.push_back("accumulator");
+  std::vector<bool> seen(names.size(), false);
   while (!text.empty()) {
     const std::size_t end = std::min(text.find(','), text.size());
     const std::string_view item = text.substr(0, end);
@@ -93,6 +108,10 @@ Structure parse_structure(std::string_view text) {
     if (seen[field]) throw ConfigError("arch = {}: {} is given twice", formats::shown(item), name);
     seen[field] = true;
     const std::string_view value = item.substr(equals + 1);
+    if (field == fields().size()) {
+      out.segment = parse_segment(value);
+      continue;
+    }
     const std::vector<std::string>& choices = fields()[field].choices;
     const std::size_t choice = find(choices, value);
     if (choice == choices.size())

@@ -1,8 +1,8 @@
 // Structure: how the parts of a block dot are built; never what they compute. Every field may be
 // left to the cost model, which builds the candidates of a few lanes and compares.
 //
-// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library`,
-// any of the fields in any order; a field that is left out is `auto`.
+// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library,
+// accumulator=segmented:16`, any of the fields in any order; a field that is left out is `auto`.
 #pragma once
 
 #include <string>
@@ -51,6 +51,14 @@ enum class Cells {
   kLibrary,  // full adders by name: technology osu018 only
 };
 
+/// How a fixed-point accumulator that does not saturate is kept: as one word, or as segments of so
+/// many bits, each with a pending carry into the next, which the finish resolves. Auto: one word,
+/// unless the clock that is asked for needs segments.
+inline constexpr int kAutoSegment = -1;
+inline constexpr int kOneWord = 0;
+inline constexpr int kLeastSegment = 2;
+inline constexpr int kMostSegment = 1024;
+
 struct Structure {
   Multiplier multiplier = Multiplier::kAuto;
   Align align = Align::kAuto;
@@ -58,6 +66,7 @@ struct Structure {
   Summation sum = Summation::kAuto;
   Adder adder = Adder::kAuto;
   Cells cells = Cells::kAuto;
+  int segment = kAutoSegment;
 
   bool operator==(const Structure&) const = default;
 };
@@ -66,7 +75,7 @@ struct Structure {
 inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift, Signs::kAfter,
                                   Summation::kCompress, Adder::kPlus,  Cells::kNone};
 
-/// Every field, in the order above.
+/// Every field, in the order above; the accumulator where it is not auto.
 std::string to_text(const Structure& structure);
 /// ConfigError names the field, the value and the choices, with suggestions.
 Structure parse_structure(std::string_view text);

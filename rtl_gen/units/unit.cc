@@ -32,27 +32,10 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
   }
   // Exponent of the significand's top bit over the output's smallest normal one.
   const int offset = smallest_normal(from) - 1 - smallest_normal(to);
-  Fx above = name(add(field, constant(g, offset)), "acc_above");
-  Fx magnitude = significand;
-  if (above.lo < 0) {
-    // Below the output's smallest normal exponent the significand moves right; beyond `reach` all
-    // of it lies under the last bit that the rounding reads, where only being nonzero counts.
-    const int reach = to.man_bits + 1 + tail_bits(rounding) + 1;
-    const Fx below = name(neg(above), "acc_below");
-    const Fx is_below = sign(above);
-    const Fx distance = mux(is_below, assume(below, 0, -above.lo), constant(g, 0));
-    const Fx shift =
-        -above.lo <= reach
-            ? distance
-            : assume(mux(less(constant(g, reach), distance), constant(g, reach), distance), 0,
-                     reach);
-    const Fx moved =
-        name(shr_floor(scale(extend_lsb(significand, -reach), reach), name(shift, "acc_shift")),
-             "acc_shifted");
-    magnitude = widen(moved, 0, pow2(significand.width() + reach) - 1);
-    above = mux(is_below, constant(g, 0), assume(above, 0, std::max(Int(0), above.hi)));
-  }
-  return build_round(to, rounding, {magnitude, above, constant(g, 0)}, random, "out");
+  const Fx above = name(add(field, constant(g, offset)), "acc_above");
+  return build_round(to, rounding,
+                     raise_to_normal(to, rounding, {significand, above, constant(g, 0)}, "acc"),
+                     random, "out");
 }
 
 }  // namespace
@@ -65,7 +48,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
   const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
   const Fx done = control(name(and_(framing.valid, framing.last), "done"));
-  const bool is_float = spec.accumulator.kind == AccumulatorKind::kFloat;
+  const bool is_float = spec.accumulator.is_float();
   const bool same_format = is_float && spec.accumulator.format == spec.output;
 
   Fx random = constant(g, 0);
@@ -74,7 +57,6 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   else if (!same_format && spec.rounding.stochastic())
     random = build_lfsr(g, spec.rounding.random_bits, done);
 
-  const BeatValue term = build_beat_value(g, spec, a, b, structure, technology);
   const SumRange sum = block_dot_range(spec);
   UnitFacts found;
   found.sum_width = range_width(sum.range.lo, sum.range.hi);
@@ -83,36 +65,49 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   Flags flags;
   Rounded rounded;
   Fx sign_bit;
-  const auto fixed = [&](const Fx& value) {
-    found.accumulator_width = value.width();
-    found.accumulator_lsb = value.lsb;
-    flags = build_flags(g, term, framing);
+  const auto fixed = [&](const FixedTotal& total, const Flags& beat) {
+    found.accumulator_width = total.width;
+    found.accumulator_lsb = total.lsb;
+    flags = build_flags(g, beat, framing);
     g.section("normalise and round");
-    sign_bit = sign(value);
-    rounded = build_round_fixed(spec.output, spec.rounding, value, random, "out");
+    sign_bit = total.sign;
+    rounded = build_round_fixed(spec.output, spec.rounding, total.magnitude, random, "out");
   };
+  const auto floating = [&](const FloatTotal& total, const Flags& beat) {
+    found.accumulator_width = spec.accumulator.format.width();
+    flags = build_flags(g, beat, framing);
+    if (formats::has_inf(spec.accumulator.format)) {
+      flags.plus_inf = or_(flags.plus_inf, and_(total.held, not_(total.sign)));
+      flags.minus_inf = or_(flags.minus_inf, and_(total.held, total.sign));
+    } else {
+      flags.nan = or_(flags.nan, total.held);
+    }
+    // The accumulator's -0 is an exact zero, and that is +0 in another format.
+    sign_bit = same_format ? total.sign : name(and_(total.sign, nonzero(total.code)), "out_sign");
+    rounded = same_format ? Rounded{total.code, constant(g, 0)}
+                          : convert(g, spec.accumulator.format, total.code, spec.output,
+                                    spec.rounding, random);
+  };
+  const auto beat_value = [&] { return build_beat_value(g, spec, a, b, structure, technology); };
   switch (spec.accumulator.kind) {
-    case AccumulatorKind::kKulisch:
-      fixed(build_kulisch(g, spec, term, framing).value);
+    case AccumulatorKind::kKulisch: {
+      const BeatValue term = beat_value();
+      fixed(build_kulisch(g, spec, term, framing, structure), term.flags);
       break;
-    case AccumulatorKind::kKulischWindow:
-      fixed(build_kulisch_window(g, spec, term, framing).value);
+    }
+    case AccumulatorKind::kKulischWindow: {
+      const BeatValue term = beat_value();
+      fixed(build_kulisch_window(g, spec, term, framing, structure), term.flags);
       break;
+    }
     case AccumulatorKind::kFloat: {
-      const FloatTotal total = build_float_accumulator(g, spec, term, framing, random);
-      found.accumulator_width = spec.accumulator.format.width();
-      flags = build_flags(g, term, framing);
-      if (formats::has_inf(spec.accumulator.format)) {
-        flags.plus_inf = or_(flags.plus_inf, and_(total.held, not_(total.sign)));
-        flags.minus_inf = or_(flags.minus_inf, and_(total.held, total.sign));
-      } else {
-        flags.nan = or_(flags.nan, total.held);
-      }
-      // The accumulator's -0 is an exact zero, and that is +0 in another format.
-      sign_bit = same_format ? total.sign : name(and_(total.sign, nonzero(total.code)), "out_sign");
-      rounded = same_format ? Rounded{total.code, constant(g, 0)}
-                            : convert(g, spec.accumulator.format, total.code, spec.output,
-                                      spec.rounding, random);
+      const BeatValue term = beat_value();
+      floating(build_float_accumulator(g, spec, term, framing, random), term.flags);
+      break;
+    }
+    case AccumulatorKind::kAligned: {
+      const BeatTerms terms = build_beat_terms(g, spec, a, b, structure, technology);
+      floating(build_aligned_accumulator(g, spec, terms, framing, random), terms.flags);
       break;
     }
   }

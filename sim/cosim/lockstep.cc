@@ -110,7 +110,7 @@ std::string code_text(const formats::ElementFormat& format, std::uint32_t code) 
 std::uint64_t random_state(const formats::DotSpec& spec, std::uint64_t seed, std::int64_t result,
                            std::int64_t beats) {
   formats::Lfsr lfsr(seed);
-  bool is_float = spec.accumulator.kind == formats::AccumulatorKind::kFloat;
+  bool is_float = spec.accumulator.is_float();
   bool converts = !is_float || spec.accumulator.format != spec.output;
   std::int64_t steps = 0;
   if (is_float && spec.accumulator.rounding.stochastic())
