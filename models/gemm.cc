@@ -91,13 +91,13 @@ struct Job {
   std::vector<BeatRange> beats;
   std::vector<BeatRange> chunks;            // beats, or longer where the order does not matter
   int max_count = 0;                        // longest chunk
-  std::vector<std::uint32_t> random_state;  // [m][n] Lfsr state at the result's first draw
+  std::vector<std::uint64_t> random_state;  // [m][n] Lfsr state at the result's first draw
   GemmResult result;
 
   bool float_accumulator() const { return spec.accumulator.kind == AccumulatorKind::kFloat; }
   /// The accumulator's rounding is the last one.
   bool same_float() const { return float_accumulator() && spec.accumulator.format == spec.output; }
-  std::uint32_t state(std::int64_t i, std::int64_t j) const {
+  std::uint64_t state(std::int64_t i, std::int64_t j) const {
     return random_state.empty() ? 1 : random_state[static_cast<size_t>(i * result.n + j)];
   }
   bool plain(std::int64_t i, std::int64_t j) const {
@@ -195,7 +195,7 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
   const DotSpec& spec = job.spec;
   const std::int64_t* x = job.a.units_of(i);
   const std::int64_t* y = job.b.units_of(j);
-  Lfsr stream(job.state(i, j));
+  Lfsr stream(job.state(i, j), spec.lfsr);
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
   double floating = 0;  // float accumulator
   const Rounding& rounding = spec.accumulator.rounding;
@@ -248,7 +248,8 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
 
 /// A rounding sees no difference between a value and its double rounded to odd.
 bool odd_suffices(const ElementFormat& format, const Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 2 <= 53;
+  const int tail = rounding.random_bits + (rounding.variant != formats::SrVariant::kSrff);
+  return format.man_bits + 1 + tail + 2 <= 53;
 }
 
 struct Bounds {
@@ -474,8 +475,9 @@ class TileRunner {
         if (nearest_fp32 && job_.plain(i, j))
           code = std::bit_cast<std::uint32_t>(static_cast<float>(value));
         else
-          code = finish(job_, i, j, value,
-                        draws ? Lfsr(job_.state(i, j)).draw(rounding.random_bits) : 0);
+          code =
+              finish(job_, i, j, value,
+                     draws ? Lfsr(job_.state(i, j), job_.spec.lfsr).draw(rounding.random_bits) : 0);
       }
     }
   }
@@ -505,7 +507,7 @@ void run_wide(Job& job, int threads) {
 }
 
 /// Lfsr state before each result's first draw, in the order of results.
-std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t results,
+std::vector<std::uint64_t> random_states(const DotSpec& spec, std::int64_t results,
                                          std::int64_t beats, std::uint64_t seed) {
   bool same =
       spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output;
@@ -514,10 +516,10 @@ std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t resul
     steps += beats * spec.accumulator.rounding.random_bits;
   if (!same) steps += spec.rounding.random_bits;
   if (steps == 0) return {};
-  formats::LfsrJump jump(static_cast<std::uint64_t>(steps));
-  std::vector<std::uint32_t> states(static_cast<size_t>(results));
-  auto state = static_cast<std::uint32_t>(Lfsr(seed).state());
-  for (std::uint32_t& at : states) {
+  formats::LfsrJump jump(static_cast<std::uint64_t>(steps), spec.lfsr);
+  std::vector<std::uint64_t> states(static_cast<size_t>(results));
+  std::uint64_t state = Lfsr(seed, spec.lfsr).state();
+  for (std::uint64_t& at : states) {
     at = state;
     state = jump(state);
   }
@@ -536,8 +538,9 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
     quick.way = way;
     return std::move(quick);
   };
+  const std::uint64_t seed = options.seed.value_or(spec.lfsr.seed);
   if (gemm_by_integers(spec, a, b, options.threads, quick)) return taken("integers");
-  if (gemm_by_macs(spec, a, b, options.seed, options.threads, quick)) return taken("macs");
+  if (gemm_by_macs(spec, a, b, seed, options.threads, quick)) return taken("macs");
   if (gemm_by_doubles(spec, a, b, options.threads, quick)) return taken("doubles");
   Job job{spec,
           a,
@@ -549,8 +552,8 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
           0,
           {},
           std::move(quick)};
-  job.random_state = random_states(spec, a.rows * b.rows,
-                                   static_cast<std::int64_t>(job.beats.size()), options.seed);
+  job.random_state =
+      random_states(spec, a.rows * b.rows, static_cast<std::int64_t>(job.beats.size()), seed);
 
   // The most products whose sum a float or a double holds.
   double product = 1;

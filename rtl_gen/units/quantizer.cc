@@ -14,7 +14,7 @@
 #include <algorithm>
 
 #include "formats/error.h"
-#include "formats/lfsr_jump.h"
+#include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen {
@@ -139,43 +139,6 @@ Fx rule_step(const QuantizerSpec& spec, const Logarithm& amax, const Fx& base) {
   BLOCKDOT_CHECK(false, "validate refuses the rule");
 }
 
-// r random bits for each of `lanes` draws in order; the stream moves on past all of them where
-// `draw` is set.
-std::vector<Fx> build_draws(Graph& g, int lanes, int r, const Fx& draw) {
-  constexpr int kWidth = formats::kLfsrWidth;
-  g.section("random bits");
-  const Fx load = control(input(g, "seed_load_i", 1));
-  const Fx seed = input(g, "seed_i", kWidth);
-  const Fx state = rtl_gen::state(g, "lfsr", 0, pow2(kWidth) - 1, 0, Int(1));
-  // Bit `to` of the state that many steps on, as the XOR of the bits it comes from.
-  const auto moved = [&](const formats::LfsrJump& jump, int to) {
-    std::vector<Fx> parts;
-    for (int from = 0; from < kWidth; ++from)
-      if ((jump(std::uint32_t{1} << from) >> to) & 1) parts.push_back(bit(state, from));
-    while (parts.size() > 1) {
-      std::vector<Fx> halves;
-      for (std::size_t i = 0; i + 1 < parts.size(); i += 2)
-        halves.push_back(xor_(parts[i], parts[i + 1]));
-      if (parts.size() % 2) halves.push_back(parts.back());
-      parts = std::move(halves);
-    }
-    return parts.front();
-  };
-  std::vector<Fx> draws;
-  for (int lane = 0; lane < lanes; ++lane) {
-    const formats::LfsrJump jump(static_cast<std::uint64_t>(lane) * static_cast<std::uint64_t>(r));
-    std::vector<Fx> out;
-    for (int i = r - 1; i >= 0; --i) out.push_back(moved(jump, i));
-    draws.push_back(name(cat(out), fmt::format("random{}", lane)));
-  }
-  const formats::LfsrJump beat(static_cast<std::uint64_t>(lanes) * static_cast<std::uint64_t>(r));
-  std::vector<Fx> next;
-  for (int i = kWidth - 1; i >= 0; --i) next.push_back(moved(beat, i));
-  const Fx fresh = name(cat({bits(seed, 1, kWidth - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");
-  set_next(state, mux(load, fresh, mux(draw, name(cat(next), "lfsr_moved"), state)));
-  return draws;
-}
-
 // x / 2^exponent rounded to the element.
 Fx encode(const QuantizerSpec& spec, const Value& v, const Fx& exponent, const Fx& random,
           int lane) {
@@ -281,14 +244,16 @@ void validate(const QuantizerSpec& spec) {
   const Rounding& r = spec.rounding;
   if (r.stochastic() && (r.random_bits < 1 || r.random_bits > 32))
     throw ConfigError("rounding = {}: random bits must be in [1, 32]", to_text(r));
-  if (r.variant != formats::SrVariant::kSrff)
-    throw ConfigError("rounding = {}: a unit rounds stochastically by sr:R (SRFF) only",
-                      to_text(r));
+  formats::validate(spec.lfsr);
+  if (r.stochastic() && r.random_bits > spec.lfsr.width)
+    throw ConfigError("rounding = {}: draws more bits than lfsr = {} has", to_text(r),
+                      to_text(spec.lfsr));
 }
 
 std::string to_text(const QuantizerSpec& spec) {
-  return fmt::format("format={} input={} scale-rule={} rounding={}", to_text(spec.format),
-                     to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
+  return fmt::format("format={} input={} scale-rule={} rounding={}{}", to_text(spec.format),
+                     to_text(spec.input), to_text(spec.rule), to_text(spec.rounding),
+                     spec.lfsr == formats::LfsrSpec{} ? "" : " lfsr=" + to_text(spec.lfsr));
 }
 
 Graph build_quantizer(const QuantizerSpec& spec) {
@@ -325,7 +290,7 @@ Graph build_quantizer(const QuantizerSpec& spec) {
 
   std::vector<Fx> random(static_cast<std::size_t>(lanes), constant(g, 0));
   if (spec.rounding.stochastic())
-    random = build_draws(g, lanes, spec.rounding.random_bits, and_(valid, finite));
+    random = build_draws(g, spec.lfsr, lanes, spec.rounding.random_bits, and_(valid, finite));
 
   g.section("elements");
   std::vector<Fx> elements, micros;
@@ -394,6 +359,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
     std::string line = fmt::format(
         "blockdot gen --unit quantizer --a '{}' --input {} --scale-rule {} --rounding {}",
         to_text(f), to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
+    if (spec.lfsr != formats::LfsrSpec{}) line += " --lfsr " + to_text(spec.lfsr);
     line += a.combinational ? " --combinational" : fmt::format(" --clock-ns {}", a.clock_ns);
     line += fmt::format(" --tech {}", to_text(a.technology));
     if (!a.combinational && a.schedule != ScheduleKind::kMinRegister)

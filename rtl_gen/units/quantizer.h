@@ -21,11 +21,12 @@ struct QuantizerSpec {
   formats::ElementFormat input = formats::minifloat(8, 23);  // fp32 or bf16
   formats::ScaleRule rule = formats::ScaleRule::kFloor;
   formats::Rounding rounding;
+  formats::LfsrSpec lfsr;  // with SR
 };
 
 /// ConfigError naming field, value and choices: scales other than e8m0, tiles, code books, blocks
 /// beyond 1024, inputs other than fp32 and bf16, rules that need a search or a division
-/// (three-quarters, optimal, shift, rceil-reciprocal), SR other than SRFF.
+/// (three-quarters, optimal, shift, rceil-reciprocal), more random bits than the lfsr has.
 void validate(const QuantizerSpec& spec);
 /// "format=e4m3@e8m0/32 input=fp32 scale-rule=floor rounding=rne".
 std::string to_text(const QuantizerSpec& spec);

@@ -297,7 +297,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
   bool block_dot = unit.report.kind == rtl_gen::UnitKind::kBlockDot;
   std::mt19937_64 random(seed);
-  std::uint64_t lfsr_seed = random() & 0xFFFFFFFFu;
+  std::uint64_t lfsr_seed = random() & spec.lfsr.mask();
   models::GoldenDot golden(spec, lfsr_seed);
   SideSource a(spec.a, spec.lanes), b(spec.b, spec.lanes);
   models::BeatBuffer buffer;
