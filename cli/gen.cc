@@ -42,7 +42,8 @@ formats::MultiSpec multi_spec(const GenArguments& arguments, rtl_gen::UnitKind k
                                      {"output", text.output},
                                      {"rounding", text.rounding},
                                      {"specials", text.specials},
-                                     {"max-k", text.max_k}})
+                                     {"max-k", text.max_k},
+                                     {"lfsr", text.lfsr}})
     if (!value.empty())
       throw ConfigError("{} = {}: unit {} takes --modes, --lanes and --addend only", field, value,
                         arguments.unit);
@@ -101,13 +102,15 @@ void run_quantizer(const GenArguments& arguments, const Context& context) {
         std::pair{"output", &text.output}, std::pair{"specials", &text.specials},
         std::pair{"lanes", &text.lanes}, std::pair{"max-k", &text.max_k}})
     if (!value->empty())
-      throw ConfigError("{} = {}: a quantizer takes --a, --input, --scale-rule and --rounding",
-                        option, *value);
+      throw ConfigError(
+          "{} = {}: a quantizer takes --a, --input, --scale-rule, --rounding and --lfsr", option,
+          *value);
   rtl_gen::QuantizerSpec spec;
   spec.format = formats::parse_block_format(text.a);
   spec.input = formats::parse_element(arguments.input);
   spec.rule = formats::parse_scale_rule(arguments.scale_rule);
   if (!text.rounding.empty()) spec.rounding = formats::parse_rounding(text.rounding);
+  if (!text.lfsr.empty()) spec.lfsr = formats::parse_lfsr(text.lfsr);
   const rtl_gen::Unit unit = generate_quantizer(
       spec, resolve(arguments.arch), arguments.top.empty() ? "quantizer" : arguments.top);
   write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit), context);

@@ -33,6 +33,7 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"rounding", ValueType::kText},
                          {"specials", ValueType::kText},
                          {"max-k", ValueType::kWhole},
+                         {"lfsr", ValueType::kText},
                          {"scale-rule", ValueType::kText},
                          {"quantize", ValueType::kText},
                          {"seed", ValueType::kWhole},
@@ -164,6 +165,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
   read("accumulator", formats::parse_accumulator);
   read("rounding", formats::parse_rounding);
+  read("lfsr", formats::parse_lfsr);
   read("scale-rule", [&](const std::string& value) {
     point.quantize.scale_rule = formats::parse_operand_scale_rule(value);
   });
@@ -186,7 +188,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     rtl_gen::validate(point.arch);
     point.spec =
         formats::resolve({text("a"), text("b"), text("lanes"), text("accumulator"), text("output"),
-                          text("rounding"), text("specials"), text("max-k")});
+                          text("rounding"), text("specials"), text("max-k"), text("lfsr")});
     return point;
   } catch (const ConfigError& error) {
     // Messages begin with the field's name; the field's own place says more than the table's.

@@ -482,7 +482,7 @@ TEST(GoldenRound, VariantsOfStochasticRoundingGoUpOnTheDrawsOfTheirDefinition) {
 // Bernoulli variable, 1/(2 sqrt N) at most: beyond it by chance in 7 of 10^6 such tests, and the
 // seeds are fixed.
 TEST(GoldenRound, TheMeanOfStochasticRoundingIsTheExactValue) {
-  constexpr int kCount = 40000;
+  constexpr int kCount = 10000;
   const ElementFormat e2m1 = formats::parse_element("e2m1");  // 2 and 3 are neighbours
   for (const char* register_text : {"galois:32", "fibonacci:32", "galois:16", "fibonacci:61"})
     for (const char* text : {"sr:8", "srf:8", "src:8", "sr:16"}) {
