@@ -200,14 +200,15 @@ bool gemm_by_macs(const DotSpec& spec, const QuantizedMatrix& a, const Quantized
   if (spec.rounding.stochastic() && spec.output != accumulator.format) return false;
   const Units x = units_of(spec.a, 40), y = units_of(spec.b, 40);
   if (!x.known || !y.known) return false;
+  result.codes.resize(static_cast<size_t>(a.rows * b.rows));
+  result.way = "macs";
   MacGemm gemm(spec, a, b, x, y, threads);
   const formats::Rounding& rounding = accumulator.rounding;
   if (rounding.mode == RoundingMode::kRne) return x.bits + y.bits <= 8 && gemm.nearest(result);
-  // The kernel's draws are those of galois:32, and the carry of truncated tails.
+  // The kernel draws as galois:32 does (gemm.cc sees to that) and adds to truncated tails.
   return rounding.mode == RoundingMode::kStochastic && rounding.random_bits <= 16 &&
-         rounding.variant == formats::SrVariant::kSrff &&
-         spec.lfsr.kind == formats::LfsrKind::kGalois && spec.lfsr.width == 32 &&
-         x.bits + y.bits <= 24 && has_stochastic_macs() && gemm.stochastic(seed, result);
+         rounding.variant == formats::SrVariant::kSrff && x.bits + y.bits <= 24 &&
+         has_stochastic_macs() && gemm.stochastic(seed, result);
 }
 
 }  // namespace blockdot::models
