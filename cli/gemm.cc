@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <optional>
 #include <thread>
 
 #include "cli/command.h"
@@ -18,7 +19,7 @@ struct GemmArguments {
   std::string a, b, c, spec, scale_rule = "floor", element_rounding = "rne";
   std::string a_tensor, b_tensor;
   std::int64_t a_columns = 0, b_columns = 0;
-  std::uint64_t seed = 1;
+  std::optional<std::uint64_t> seed;
   int threads = 0;
 };
 
@@ -28,11 +29,11 @@ void run(const GemmArguments& arguments, const Context& context) {
   bool bare = arguments.spec.find('=') == std::string::npos ||
               arguments.spec.find('=') > arguments.spec.find(':');
   DotSpec spec = parse_dot_spec(bare ? "a=" + arguments.spec : arguments.spec);
-  check_seed(arguments.seed);
+  if (arguments.seed) check_seed(*arguments.seed);
   QuantizeOptions options;
   options.scale_rule = parse_operand_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.element_rounding);
-  options.seed = arguments.seed;
+  options.seed = arguments.seed.value_or(options.seed);
   sim::Matrix a = sim::read_matrix(arguments.a, {arguments.a_tensor, arguments.a_columns});
   sim::Matrix b = sim::read_matrix(arguments.b, {arguments.b_tensor, arguments.b_columns});
   if (a.columns != b.rows)

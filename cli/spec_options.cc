@@ -19,7 +19,7 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
       ->type_name("ACC");
   command.add_option("--output", text.output, "Format of the result (default fp32)")
       ->type_name("FLOAT");
-  command.add_option("--rounding", text.rounding, "rne (default), rna, rtz or sr:R")
+  command.add_option("--rounding", text.rounding, "rne (default), rna, rtz or sr:R (srf:R, src:R)")
       ->type_name("MODE");
   command
       .add_option("--specials", text.specials,
@@ -29,6 +29,12 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
       .add_option("--max-k", text.max_k,
                   "Longest reduction that a full Kulisch accumulator must hold (default 65536)")
       ->type_name("K");
+  command
+      .add_option(
+          "--lfsr", text.lfsr,
+          "Register of stochastic rounding: galois:N or fibonacci:N, N in [4, 64], and :SEED "
+          "(default galois:32)")
+      ->type_name("LFSR");
 }
 
 void add_arch_options(CLI::App& command, ArchArguments& arguments) {

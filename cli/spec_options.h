@@ -12,7 +12,7 @@ namespace blockdot::cli {
 struct SpecArguments {
   formats::DotSpecText text;
 };
-/// --a --b --lanes --accumulator --output --rounding --specials --max-k
+/// --a --b --lanes --accumulator --output --rounding --specials --max-k --lfsr
 void add_spec_options(CLI::App& command, SpecArguments& arguments);
 
 struct ArchArguments {

@@ -42,6 +42,7 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"rounding", ValueType::kText},
                          {"specials", ValueType::kText},
                          {"max-k", ValueType::kWhole},
+                         {"lfsr", ValueType::kText},
                          {"scale-rule", ValueType::kText},
                          {"quantize", ValueType::kText},
                          {"seed", ValueType::kWhole},
@@ -174,6 +175,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
   read("accumulator", formats::parse_accumulator);
   read("rounding", formats::parse_rounding);
+  read("lfsr", formats::parse_lfsr);
   // The rule of the operands; of a quantizer, its own.
   const bool quantizer = text("unit") == to_text(rtl_gen::UnitKind::kQuantizer);
   if (!quantizer)
@@ -201,7 +203,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     rtl_gen::DesignText design;
     design.unit = text("unit");
     design.dot = {text("a"),      text("b"),        text("lanes"),    text("accumulator"),
-                  text("output"), text("rounding"), text("specials"), text("max-k")};
+                  text("output"), text("rounding"), text("specials"), text("max-k"),      text("lfsr")};
     design.modes = text("modes");
     design.addend = text("addend");
     design.input = text("input");

@@ -61,7 +61,7 @@ Accumulator parse_accumulator(std::string_view text) {
   }
   // The rounding is the part from the first ":r.." or ":sr" on; element options come before it.
   std::string element = lower;
-  for (const char* mode : {":rne", ":rna", ":rtz", ":sr:"}) {
+  for (const char* mode : {":rne", ":rna", ":rtz", ":sr:", ":srf:", ":src:"}) {
     size_t at = lower.find(mode);
     if (at != std::string::npos) {
       element = lower.substr(0, at);
@@ -187,6 +187,14 @@ FixedFormat exact_window(const DotSpec& spec) {
   return window;
 }
 
+Rounding drawn_rounding(const DotSpec& spec) {
+  return draws_each_beat(spec) ? spec.accumulator.rounding : spec.rounding;
+}
+
+bool draws_each_beat(const DotSpec& spec) {
+  return spec.accumulator.is_float() && spec.accumulator.rounding.stochastic();
+}
+
 int segment_length(const DotSpec& spec) {
   if (spec.a.block == 0 || spec.b.block == 0) return std::max(spec.a.block, spec.b.block);
   return std::min(spec.a.block, spec.b.block);
@@ -282,16 +290,19 @@ void validate(const DotSpec& spec) {
                         to_text(format));
   };
   check_float("output", spec.output);
-  auto check_rounding = [](const char* field, const Rounding& rounding) {
+  auto check_rounding = [&](const char* field, const Rounding& rounding) {
     bool right = rounding.stochastic() ? rounding.random_bits >= 1 && rounding.random_bits <= 32
                                        : rounding.random_bits == 0;
     if (!right)
       throw ConfigError("{} random bits = {}: must be in [1, 32] for sr, 0 else", field,
                         rounding.random_bits);
-    if (rounding.variant != SrVariant::kSrff)
-      throw ConfigError("{} = {}: a unit rounds stochastically by sr:R (SRFF) only", field,
-                        to_text(rounding));
+    if (rounding.random_bits > spec.lfsr.width)
+      throw ConfigError("{} = {}: draws more bits than lfsr = {} has; take lfsr = {}:{} or wider",
+                        field, to_text(rounding), to_text(spec.lfsr),
+                        spec.lfsr.kind == LfsrKind::kGalois ? "galois" : "fibonacci",
+                        rounding.random_bits);
   };
+  validate(spec.lfsr);
   check_rounding("rounding", spec.rounding);
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
@@ -341,10 +352,11 @@ void validate(const DotSpec& spec) {
 }
 
 std::string to_text(const DotSpec& spec) {
-  return fmt::format("a={} b={} lanes={} accumulator={} output={} rounding={} specials={} max-k={}",
-                     to_text(spec.a), to_text(spec.b), spec.lanes, to_text(spec.accumulator),
-                     to_text(spec.output), to_text(spec.rounding),
-                     spec.specials == SpecialsPolicy::kIeee ? "ieee" : "nan", spec.max_k);
+  return fmt::format(
+      "a={} b={} lanes={} accumulator={} output={} rounding={} specials={} max-k={}{}",
+      to_text(spec.a), to_text(spec.b), spec.lanes, to_text(spec.accumulator), to_text(spec.output),
+      to_text(spec.rounding), spec.specials == SpecialsPolicy::kIeee ? "ieee" : "nan", spec.max_k,
+      spec.lfsr == LfsrSpec{} ? "" : " lfsr=" + to_text(spec.lfsr));
 }
 
 DotSpec resolve(const DotSpecText& text) {
@@ -365,7 +377,7 @@ DotSpec resolve(const DotSpecText& text) {
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
   if (spec.accumulator.is_float() && spec.accumulator.format == spec.output) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
-                          to_lower(text.accumulator).find(":sr") != std::string::npos;
+                          to_lower(text.accumulator).find(":sr") != std::string::npos;  // srf, src
     if (text.rounding.empty())
       spec.rounding = spec.accumulator.rounding;
     else if (!names_rounding)
@@ -378,6 +390,7 @@ DotSpec resolve(const DotSpecText& text) {
     throw ConfigError("specials = {}: must be ieee or nan", text.specials);
   }
   if (!text.max_k.empty()) spec.max_k = parse_int("max-k", text.max_k, 1, std::int64_t{1} << 32);
+  if (!text.lfsr.empty()) spec.lfsr = parse_lfsr(text.lfsr);
   validate(spec);
   return spec;
 }
@@ -392,7 +405,8 @@ DotSpec parse_dot_spec(std::string_view text) {
       {"output", &parts.output},
       {"rounding", &parts.rounding},
       {"specials", &parts.specials},
-      {"max-k", &parts.max_k}};
+      {"max-k", &parts.max_k},
+      {"lfsr", &parts.lfsr}};
   for (const std::string& word : split(text, ' ')) {
     if (word.empty()) continue;
     size_t equals = word.find('=');

@@ -66,9 +66,10 @@
 // `first` beat; its Inf counts among the Infs of the result. A zero scale times an Inf is NaN.
 //
 // ## Random bits
-// Stochastic rounding draws from one Lfsr(seed, 32) (formats/lfsr.h), one draw of r bits for each
-// rounding that is issued and only then: each result for a Kulisch accumulator, each beat for a
-// float one. It draws also where the rounding turns out exact, NaN or Inf.
+// Stochastic rounding draws from one Lfsr (formats/lfsr.h) of the kind, width and seed of `lfsr`,
+// one draw of r bits for each rounding that is issued and only then: each result for a Kulisch
+// accumulator, each beat for a float one. It draws also where the rounding turns out exact, NaN or
+// Inf. r is at most the register's width: a wider draw would repeat what its own first bits say.
 #pragma once
 
 #include <cstdint>
@@ -77,6 +78,7 @@
 #include <vector>
 
 #include "formats/block_format.h"
+#include "formats/lfsr.h"
 #include "formats/rounding.h"
 
 namespace blockdot::formats {
@@ -127,6 +129,7 @@ struct DotSpec {
   Rounding rounding;     // to the output
   SpecialsPolicy specials = SpecialsPolicy::kIeee;
   std::int64_t max_k = 65536;  // longest reduction, in products with padding; 1..2^32
+  LfsrSpec lfsr;               // where a rounding is stochastic
 
   bool operator==(const DotSpec&) const = default;
 };
@@ -138,11 +141,11 @@ std::string to_text(const Accumulator& accumulator);
 /// beyond the shorter block; a micro block that divides not the lanes or not the shorter block;
 /// elements wider than 16 bits; output or accumulator that is no minifloat; window with msb <= lsb
 /// or wider than 4096 bits, or `:exact` and narrower than exact_window; fraction bits; two
-/// stochastic roundings at once.
+/// stochastic roundings at once; more random bits than the lfsr has.
 void validate(const DotSpec& spec);
 
-/// One line of key=value, every field: `a=e4m3@e8m0/32 b=e4m3@e8m0/32 lanes=32 accumulator=kulisch
-/// output=fp32 rounding=rne specials=ieee max-k=65536`.
+/// One line of key=value, every field, the lfsr only where it is not galois:32: `a=e4m3@e8m0/32
+/// b=e4m3@e8m0/32 lanes=32 accumulator=kulisch output=fp32 rounding=rne specials=ieee max-k=65536`.
 std::string to_text(const DotSpec& spec);
 
 /// The same form; all but `a` may be left out (b = a, lanes = 32 or the shorter block, accumulator
@@ -154,7 +157,7 @@ DotSpec parse_dot_spec(std::string_view text);
 /// Applies the defaults that depend on other fields, as parse_dot_spec does, to parts given as text
 /// (empty: left out), and validates. Used by the command line and the design files.
 struct DotSpecText {
-  std::string a, b, lanes, accumulator, output, rounding, specials, max_k;
+  std::string a, b, lanes, accumulator, output, rounding, specials, max_k, lfsr;
 };
 DotSpec resolve(const DotSpecText& text);
 
@@ -166,6 +169,11 @@ int exponent_of(const ElementFormat& format, double value);
 /// N * (largest product) < 2^msb, N * (least product) >= -2^msb, and every product is a multiple of
 /// 2^lsb. A full Kulisch accumulator is this wide.
 FixedFormat exact_window(const DotSpec& spec);
+
+/// The rounding that draws random bits: the accumulator's or the output's; neither: not stochastic.
+Rounding drawn_rounding(const DotSpec& spec);
+/// Where it draws: every beat, else every result.
+bool draws_each_beat(const DotSpec& spec);
 
 /// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
 int segment_length(const DotSpec& spec);

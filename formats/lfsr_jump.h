@@ -1,4 +1,5 @@
-// Jumps along the random stream, so that results can be computed in any order.
+// Jumps along the random stream, so that results can be computed in any order and streams can start
+// far apart.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +13,43 @@ namespace blockdot::formats {
 /// kept as the images of the unit vectors.
 class LfsrJump {
  public:
-  explicit LfsrJump(std::uint64_t steps) : images_(identity()) {
-    std::vector<std::uint32_t> power = identity();  // of one step, then squared again and again
-    for (std::uint32_t& image : power) {
-      Lfsr stream(image);
+  explicit LfsrJump(std::uint64_t steps, const LfsrSpec& spec = {})
+      : images_(static_cast<size_t>(spec.width)) {
+    for (size_t i = 0; i < images_.size(); ++i) images_[i] = std::uint64_t{1} << i;
+    std::vector<std::uint64_t> power = images_;  // of one step, then squared again and again
+    for (std::uint64_t& image : power) {
+      Lfsr stream(image, spec);
       stream.step();
-      image = static_cast<std::uint32_t>(stream.state());
+      image = stream.state();
     }
     for (; steps != 0; steps >>= 1) {
       if (steps & 1)
-        for (std::uint32_t& image : images_) image = apply(power, image);
-      std::vector<std::uint32_t> square = power;
-      for (std::uint32_t& image : square) image = apply(power, image);
+        for (std::uint64_t& image : images_) image = apply(power, image);
+      std::vector<std::uint64_t> square = power;
+      for (std::uint64_t& image : square) image = apply(power, image);
       power = std::move(square);
     }
   }
 
-  std::uint32_t operator()(std::uint32_t state) const { return apply(images_, state); }
+  std::uint64_t operator()(std::uint64_t state) const { return apply(images_, state); }
 
  private:
-  static_assert(kLfsrWidth == 32);
-
-  static std::vector<std::uint32_t> identity() {
-    std::vector<std::uint32_t> images(32);
-    for (size_t i = 0; i < images.size(); ++i) images[i] = std::uint32_t{1} << i;
-    return images;
-  }
-
-  static std::uint32_t apply(const std::vector<std::uint32_t>& images, std::uint32_t state) {
-    std::uint32_t result = 0;
+  static std::uint64_t apply(const std::vector<std::uint64_t>& images, std::uint64_t state) {
+    std::uint64_t result = 0;
     for (size_t i = 0; i < images.size(); ++i) result ^= images[i] & (0u - ((state >> i) & 1));
     return result;
   }
 
-  std::vector<std::uint32_t> images_;
+  std::vector<std::uint64_t> images_;
 };
+
+/// Where each of `count` streams starts so that none enters another's within `distance` steps:
+/// stream i at the spec's seed, `distance` * i steps on, with distance = floor(period / count).
+struct LfsrStreams {
+  std::uint64_t distance = 0;
+  std::vector<std::uint64_t> states;
+};
+/// ConfigError where the register has fewer than `count` states.
+LfsrStreams lfsr_streams(const LfsrSpec& spec, std::uint64_t count);
 
 }  // namespace blockdot::formats

@@ -149,13 +149,17 @@ class Quantizer {
         x_(x),
         options_(options),
         q_(q),
-        stream_(options.seed),
+        stream_(options.seed, options.lfsr),
         max_(max_value(format.element)),
         zero_code_(zero_code(format.element)) {
     overflow_ =
         options.overflow.value_or(format.has_scale() ? Overflow::kSaturate : Overflow::kToSpecial);
     by_stored_ = options.divide_by_stored.value_or(!format.outer.mean);
     prescale_ = options.scale_rule == ScaleRule::kThreeQuarters ? 0.75 : 1.0;
+    validate(options.lfsr);
+    if (options.rounding.random_bits > options.lfsr.width)
+      throw ConfigError("rounding = {}: draws more bits than lfsr = {} has",
+                        to_text(options.rounding), to_text(options.lfsr));
     if (!by_definition) kernel_ = choose_kernel();
   }
 

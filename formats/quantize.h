@@ -55,6 +55,7 @@ struct QuantizeOptions {
   ScaleRule scale_rule = ScaleRule::kFloor;
   Rounding rounding;       // of the elements
   std::uint64_t seed = 1;  // of the stream when stochastic: one draw an element
+  LfsrSpec lfsr;           // its register; the seed is the one above
   /// Unset: saturate under a scale, to the format's Inf or NaN without one.
   std::optional<Overflow> overflow;
   bool flush_subnormals = false;        // elements that round below min_normal become zero

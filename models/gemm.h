@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
@@ -10,8 +11,8 @@
 namespace blockdot::models {
 
 struct GemmOptions {
-  std::uint64_t seed = 1;  // of the random stream where the spec rounds stochastically
-  int threads = 1;         // results do not depend on it
+  std::optional<std::uint64_t> seed = {};  // of the random stream; else the spec's
+  int threads = 1;                         // results do not depend on it
 };
 
 /// gemm_golden(spec, a, b, options.seed), bit for bit, for every spec. The result's `way` says how:

@@ -116,7 +116,7 @@ class MacGemm {
     auto state = static_cast<std::uint32_t>(formats::Lfsr(seed).state());
     for (std::uint32_t& at : states) {
       at = state;
-      state = row_jump(state);
+      state = static_cast<std::uint32_t>(row_jump(state));
     }
     parallel_ranges(
         a_.rows, threads_,
@@ -128,7 +128,8 @@ class MacGemm {
               const std::int64_t i = std::min(p * kStreamRows + row, a_.rows - 1);
               std::uint32_t lane[kStreamLanes];
               lane[0] = states[static_cast<size_t>(i)];
-              for (int l = 1; l < kStreamLanes; ++l) lane[l] = lane_jump(lane[l - 1]);
+              for (int l = 1; l < kStreamLanes; ++l)
+                lane[l] = static_cast<std::uint32_t>(lane_jump(lane[l - 1]));
               start_streams(lane, streams[static_cast<size_t>(row)]);
             }
             for (std::int64_t d = 0; d < depth; ++d) {
@@ -204,8 +205,10 @@ bool gemm_by_macs(const DotSpec& spec, const QuantizedMatrix& a, const Quantized
   MacGemm gemm(spec, a, b, x, y, threads);
   const formats::Rounding& rounding = accumulator.rounding;
   if (rounding.mode == RoundingMode::kRne) return x.bits + y.bits <= 8 && gemm.nearest(result);
+  // The kernel draws as galois:32 does (gemm.cc sees to that) and adds to truncated tails.
   return rounding.mode == RoundingMode::kStochastic && rounding.random_bits <= 16 &&
-         x.bits + y.bits <= 24 && has_stochastic_macs() && gemm.stochastic(seed, result);
+         rounding.variant == formats::SrVariant::kSrff && x.bits + y.bits <= 24 &&
+         has_stochastic_macs() && gemm.stochastic(seed, result);
 }
 
 }  // namespace blockdot::models

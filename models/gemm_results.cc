@@ -156,7 +156,7 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
   const DotSpec& spec = spec_;
   const std::int64_t* x = a_.units_of(i);
   const std::int64_t* y = b_.units_of(j);
-  Lfsr stream(state);
+  Lfsr stream(state, spec.lfsr);
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
   bool lost = false;    // below the window
   double floating = 0;  // float accumulator

@@ -14,7 +14,6 @@
 
 #include "formats/error.h"
 #include "formats/lanes.h"
-#include "formats/lfsr_jump.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -284,6 +283,38 @@ TEST(Gemm, EqualsGoldenProductByProductInABf16Accumulator) {
   EXPECT_GT(checked, 50'000);
 }
 
+// The kernel of the MACs draws as galois:32 does, and rounds by SRFF.
+TEST(Gemm, EqualsGoldenWithEveryRegisterAndVariantOfStochasticRounding) {
+  const std::string mac = "a=mxfp8_e4m3 lanes=1 accumulator=bf16:";
+  unsigned seed = 700;
+  for (const char* rest : {"sr:8 lfsr=fibonacci:32", "sr:8 lfsr=galois:31", "sr:4 lfsr=galois:4",
+                           "sr:16 lfsr=galois:64", "sr:12 lfsr=fibonacci:17", "srf:8", "src:8",
+                           "src:16 lfsr=fibonacci:64"}) {
+    for (Data data : kAllData) expect_equal(mac + rest, 5, 19, 40, data, ++seed, 2);
+    const DotSpec spec = parse_dot_spec(mac + rest);
+    std::mt19937 random(seed);
+    const QuantizedMatrix a = operand(random, spec.a, 4, 40, Data::kNormal, 1);
+    EXPECT_NE(gemm(spec, a, a).way, "macs") << rest;
+  }
+  for (const char* text :
+       {"a=mxfp8_e4m3 rounding=sr:8 output=bf16 lfsr=fibonacci:24",
+        "a=mxfp4_e2m1 rounding=srf:5 output=e4m3 lfsr=galois:64",
+        "a=mxint8 rounding=src:7 output=fp16",
+        "a=mxfp8_e5m2 lanes=8 accumulator=fp32:srf:27 lfsr=galois:29",
+        "a=mxfp8_e5m2 lanes=8 accumulator=fp32:src:32 output=bf16",
+        "a=mxfp6_e3m2 accumulator=kulisch[20:-20] rounding=src:3 output=e5m2 lfsr=fibonacci:5"})
+    for (Data data : kAllData) expect_equal(text, 3, 7, 96, data, ++seed, 2);
+}
+
+TEST(Gemm, StartsAtTheSeedOfTheSpecWhereNoneIsGiven) {
+  const DotSpec spec = parse_dot_spec("a=mxfp8_e4m3 rounding=sr:8 output=bf16 lfsr=galois:32:77");
+  std::mt19937 random(1);
+  const QuantizedMatrix a = operand(random, spec.a, 9, 64, Data::kNormal, 1);
+  EXPECT_EQ(gemm(spec, a, a).codes, gemm_golden(spec, a, a).codes);
+  EXPECT_EQ(gemm(spec, a, a).codes, gemm(spec, a, a, {.seed = 77}).codes);
+  EXPECT_NE(gemm(spec, a, a).codes, gemm(spec, a, a, {.seed = 1}).codes);
+}
+
 TEST(Gemm, GivesTheSameBitsOnEveryTargetOfTheProcessor) {
   for (const std::string& target : formats::lanes_targets()) {
     SCOPED_TRACE(target);
@@ -504,16 +535,6 @@ TEST(Gemm, RefusesWhatGoldenRefuses) {
 }
 
 // ---- Its parts ----
-
-TEST(LfsrJump, IsThatManySteps) {
-  for (std::uint64_t steps : {0ull, 1ull, 2ull, 31ull, 1000ull, 12345ull}) {
-    formats::Lfsr stream(0xDEADBEEF);
-    for (std::uint64_t i = 0; i < steps; ++i) stream.step();
-    EXPECT_EQ(formats::LfsrJump(steps)(0xDEADBEEF), stream.state()) << steps;
-  }
-  EXPECT_EQ(formats::LfsrJump(0xFFFFFFFFu)(42), 42u)
-      << "the period of a primitive polynomial of degree 32";
-}
 
 template <typename Wide>
 void expect_odd_sums_round_as_exact_ones(unsigned seed) {

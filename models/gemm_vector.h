@@ -12,7 +12,7 @@
 namespace blockdot::models {
 
 /// Fills `result` (m, n and output set, codes sized) and its `way`; false, and nothing written, for
-/// a spec that this way does not take. `states`: of the random stream at each result's first draw,
+/// a spec that this way does not take. `states`: of galois:32 at each result's first draw,
 /// [m][n], or empty where nothing is drawn.
 ///
 ///   sums       S of a beat: int32 from bytes (elements within +-128, on a processor that

@@ -20,6 +20,7 @@ using formats::Rounding;
 using formats::RoundingMode;
 using formats::ScaleKind;
 using formats::SpecialsPolicy;
+using formats::SrVariant;
 
 namespace {
 
@@ -66,10 +67,27 @@ std::uint32_t golden_round(const ElementFormat& format, const Exact& x, const Ro
       case RoundingMode::kRtz:
         break;
       case RoundingMode::kStochastic: {
-        // t + random >= 2^r with t = floor(f * 2^r), f = down / (down + up): since 2^r - random is
-        // whole, the same as f * 2^r >= 2^r - random.
-        Exact all = ldexp(1, rounding.random_bits);
-        round_up = down * all >= (down + up) * (all - Exact(static_cast<double>(random)));
+        // f = down / (down + up), in the variants' terms (formats/rounding.h):
+        //   SRFF   floor(f 2^r) + random >= 2^r; since 2^r - random is whole, f 2^r >= 2^r - random
+        //   SRF    floor(f 2^(r+1)) + 2 random + 1 >= 2^(r+1): f 2^(r+1) >= 2^(r+1) - 2 random - 1
+        //   SRC    nearest(f 2^r) >= 2^r - random = n: f 2^r at n - 1/2 rounds to the even of n - 1
+        //          and n, so it takes n only where n is even
+        const Exact all = ldexp(1, rounding.random_bits);
+        const Exact whole = down + up;
+        const Exact least = all - Exact(static_cast<double>(random));  // n
+        const Exact half = ldexp(1, -1);
+        switch (rounding.variant) {
+          case SrVariant::kSrff:
+            round_up = down * all >= whole * least;
+            break;
+          case SrVariant::kSrf:
+            round_up = down * all >= whole * (least - half);
+            break;
+          case SrVariant::kSrc:
+            round_up = random % 2 == 0 ? down * all >= whole * (least - half)
+                                       : down * all > whole * (least - half);
+            break;
+        }
         break;
       }
     }
@@ -161,12 +179,13 @@ Exact fit(const Exact& x, const FixedFormat& window) {
 
 }  // namespace
 
-GoldenDot::GoldenDot(const DotSpec& spec, std::uint64_t seed) : spec_(spec), random_(seed) {
+GoldenDot::GoldenDot(const DotSpec& spec, std::optional<std::uint64_t> seed)
+    : spec_(spec), random_(seed.value_or(spec.lfsr.seed), spec.lfsr) {
   validate(spec);
 }
 
-void GoldenDot::reset(std::uint64_t seed) {
-  random_ = formats::Lfsr(seed);
+void GoldenDot::reset(std::optional<std::uint64_t> seed) {
+  random_ = formats::Lfsr(seed.value_or(spec_.lfsr.seed), spec_.lfsr);
   clear();
 }
 
@@ -325,7 +344,7 @@ std::vector<float> GemmResult::values() const {
 }
 
 GemmResult gemm_golden(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                       std::uint64_t seed) {
+                       std::optional<std::uint64_t> seed) {
   check_operands(spec, a, b);
   GemmResult result{a.rows, b.rows, spec.output, {}};
   result.codes.reserve(static_cast<size_t>(a.rows * b.rows));

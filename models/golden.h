@@ -27,14 +27,14 @@ std::uint32_t golden_round(const formats::ElementFormat& format, const Exact& x,
 /// A unit that computes the spec, beat by beat.
 class GoldenDot {
  public:
-  /// ConfigError where the spec is not valid. `seed`: of the Lfsr of the roundings.
-  explicit GoldenDot(const formats::DotSpec& spec, std::uint64_t seed = 1);
+  /// ConfigError where the spec is not valid. `seed`: of the random stream, else the spec's.
+  explicit GoldenDot(const formats::DotSpec& spec, std::optional<std::uint64_t> seed = {});
 
   /// Takes one beat; gives the result's code in `spec.output` on a `last` beat.
   std::optional<std::uint32_t> step(const Beat& beat);
 
-  /// As new, with this seed.
-  void reset(std::uint64_t seed);
+  /// As new, with this seed, else the spec's.
+  void reset(std::optional<std::uint64_t> seed = {});
 
   const formats::DotSpec& spec() const { return spec_; }
   /// State of the random stream: the seed with which another unit would go on.
@@ -94,9 +94,10 @@ struct GemmResult {
 
 /// The product of `a` [M rows along K] and `b` [N rows along K]: result (i, j) is the dot product
 /// of row i of `a` and row j of `b` by a unit that takes the results in the order (0, 0), (0, 1),
-/// ..., each with its beats in order, and draws from one Lfsr(seed). ConfigError by check_operands.
-/// Some million products a second: `gemm` gives the same bits faster.
+/// ..., each with its beats in order, and draws from one stream of this seed, else the spec's.
+/// ConfigError by check_operands. Some million products a second: `gemm` gives the same bits
+/// faster.
 GemmResult gemm_golden(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
-                       const formats::QuantizedMatrix& b, std::uint64_t seed = 1);
+                       const formats::QuantizedMatrix& b, std::optional<std::uint64_t> seed = {});
 
 }  // namespace blockdot::models

@@ -591,6 +591,46 @@ TEST(GoldenDot, DrawsOnceForEachRoundingAndOnlyThen) {
   EXPECT_EQ(state_after("a=bf16 lanes=2", 5, 3), stepped(0));
 }
 
+// Oracle: the count of formats::round_tail's own derivation, over every draw.
+TEST(GoldenRound, VariantsOfStochasticRoundingGoUpOnTheDrawsOfTheirDefinition) {
+  const ElementFormat grid = formats::parse_element("int16");  // whole steps of 2^-14
+  int checked = 0;
+  for (const char* text : {"sr:3", "srf:3", "src:3", "srf:1", "src:1", "src:5"}) {
+    const Rounding rounding = formats::parse_rounding(text);
+    for (int tail = 0; tail < 256; ++tail)
+      for (std::uint32_t random = 0; random < 1u << rounding.random_bits; ++random) {
+        const Exact x = Exact(std::ldexp(256.0 * 7 + tail, -14 - 8));
+        EXPECT_EQ(golden_round(grid, x, rounding, random, Overflow::kSaturate),
+                  formats::round_tail(7, static_cast<std::uint64_t>(tail), 8, rounding, random))
+            << text << " " << tail << " " << random;
+        ++checked;
+      }
+  }
+  EXPECT_GT(checked, 10'000);
+}
+
+// The mean of N roundings of x lies within the variant's bias of x, and 4.5 standard errors of a
+// Bernoulli variable, 1/(2 sqrt N) at most: beyond it by chance in 7 of 10^6 such tests, and the
+// seeds are fixed.
+TEST(GoldenRound, TheMeanOfStochasticRoundingIsTheExactValue) {
+  constexpr int kCount = 10000;
+  const ElementFormat e2m1 = formats::parse_element("e2m1");  // 2 and 3 are neighbours
+  for (const char* register_text : {"galois:32", "fibonacci:32", "galois:16", "fibonacci:61"})
+    for (const char* text : {"sr:8", "srf:8", "src:8", "sr:16"}) {
+      const Rounding rounding = formats::parse_rounding(text);
+      formats::Lfsr stream(12345, formats::parse_lfsr(register_text));
+      for (double f : {0.0, 0.0625, 0.3, 0.5, 0.77, 0.999}) {
+        double sum = 0;
+        for (int i = 0; i < kCount; ++i)
+          sum += decode(e2m1, golden_round(e2m1, Exact(2 + f), rounding,
+                                           stream.draw(rounding.random_bits), Overflow::kSaturate));
+        const double bias = std::ldexp(1.0, -rounding.random_bits);  // of a truncated tail
+        EXPECT_NEAR(sum / kCount, 2 + f, bias + 4.5 * std::sqrt(f * (1 - f) / kCount))
+            << register_text << " " << text;
+      }
+    }
+}
+
 TEST(GoldenDot, ResetGivesTheSameResultsAgain) {
   DotSpec spec = parse_dot_spec("a=bf16 lanes=1 output=e2m1 rounding=sr:4");
   GoldenDot unit(spec, 5);

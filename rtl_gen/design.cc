@@ -30,6 +30,7 @@ std::vector<Field> fields_of(const DesignText& text) {
           {"rounding", text.dot.rounding, {kDot, kStream, kArray, kQuantizer}},
           {"specials", text.dot.specials, contract},
           {"max-k", text.dot.max_k, contract},
+          {"lfsr", text.dot.lfsr, {kDot, kStream, kArray, kQuantizer}},
           {"input", text.input, {kQuantizer}},
           {"scale-rule", text.scale_rule, {kQuantizer}},
           {"rows", text.rows, {kArray}},
@@ -169,6 +170,7 @@ DesignSpec resolve(const DesignText& text) {
       if (!text.input.empty()) q.input = formats::parse_element(text.input);
       if (!text.scale_rule.empty()) q.rule = formats::parse_scale_rule(text.scale_rule);
       if (!text.dot.rounding.empty()) q.rounding = formats::parse_rounding(text.dot.rounding);
+      if (!text.dot.lfsr.empty()) q.lfsr = formats::parse_lfsr(text.dot.lfsr);
       if (!text.dot.lanes.empty())
         q.lanes = static_cast<int>(formats::parse_int("lanes", text.dot.lanes, 1, 1024));
       validate(q);

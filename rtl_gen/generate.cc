@@ -146,6 +146,7 @@ std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
                         shell_argument(to_text(spec.output)), to_text(spec.rounding));
     if (spec.specials == formats::SpecialsPolicy::kNan) text += " --specials nan";
     text += fmt::format(" --max-k {}", spec.max_k);
+    if (spec.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(spec.lfsr);
   }
   return text + arch_options(arch, top);
 }

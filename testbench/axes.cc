@@ -14,7 +14,11 @@ using formats::DotSpec;
 
 const std::vector<std::string> kAccumulators = {"kulisch", "window_saturate", "window_wrap", "fp32",
                                                 "bf16",    "aligned"};
-const std::vector<std::string> kRoundings = {"rne", "rna", "rtz", "sr:1", "sr:11", "sr:32"};
+const std::vector<std::string> kRoundings = {"rne",   "rna",   "rtz",   "sr:1",
+                                             "sr:11", "sr:32", "srf:7", "src:9"};
+// A point has the one of its operands' number: they meet every accumulator and rounding.
+const std::vector<std::string> kRegisters = {"galois:32",    "fibonacci:32", "galois:64:77",
+                                             "fibonacci:37", "galois:33",    "fibonacci:64"};
 const std::vector<std::string> kOutputs = {"fp32", "bf16", "e4m3", "e5m2", "e4m3:finite"};
 const std::vector<std::string> kSpecials = {"ieee", "nan"};
 const std::vector<std::string> kSchedules = {"asap", "min-register", "random"};
@@ -100,6 +104,8 @@ DotSpec spec_of(const Point& point) {
   spec.output = formats::parse_element(kOutputs.at(static_cast<size_t>(at(point, Axis::kOutput))));
   spec.rounding =
       formats::parse_rounding(kRoundings.at(static_cast<size_t>(at(point, Axis::kRounding))));
+  spec.lfsr = formats::parse_lfsr(
+      kRegisters.at(static_cast<size_t>(at(point, Axis::kOperands)) % kRegisters.size()));
   spec.specials = at(point, Axis::kSpecials) == 0 ? formats::SpecialsPolicy::kIeee
                                                   : formats::SpecialsPolicy::kNan;
   const std::string& accumulator =

@@ -211,7 +211,7 @@ TEST_F(Pipeline, AValidThatReadsNoResetIsCaught) {
 }
 
 TEST_F(Pipeline, AnLfsrWithoutResetIsCaught) {
-  expect_caught("if \\(!rst_ni\\) lfsr_q <= 32'd1;", "if (!rst_ni) lfsr_q <= lfsr_d;");
+  expect_caught("if \\(!rst_ni\\) lfsr_q <= SEED_STATE;", "if (!rst_ni) lfsr_q <= lfsr_d;");
 }
 
 }  // namespace

@@ -29,12 +29,14 @@ struct Planned {
 struct Plan {
   std::vector<Planned> cycles;
   std::uint64_t seed = 0;
+  int seed_bits = 0;
   size_t reset = 0;  // the cycle of the reset
 };
 
 Plan make_plan(const DotSpec& spec, const Exercise& exercise, bool with_reset) {
   Plan plan;
-  plan.seed = exercise.seed;
+  plan.seed = exercise.seed & spec.lfsr.mask();
+  plan.seed_bits = spec.lfsr.width;
   auto add = [&](const Planned& planned) { plan.cycles.push_back(planned); };
   if (with_reset) {
     // The last beats of `second` are frames of their own: results are under way in every stage.
@@ -187,7 +189,7 @@ Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Exer
     if (planned.cycle != nullptr) put_beat(spec, *planned.cycle, put);
     if (planned.seed_load) {
       put("seed_load_i", 0, 1, 1);
-      put("seed_i", 0, 32, plan.seed);
+      put("seed_i", 0, plan.seed_bits, plan.seed);
     }
     for (const Port& port : ports) unit.set_input(port.index, port.limbs);
     unit.step();
@@ -230,7 +232,7 @@ Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& rep
     if (planned.cycle != nullptr) put_beat(spec, *planned.cycle, put);
     if (planned.seed_load) {
       put("seed_load_i", 0, 1, 1);
-      put("seed_i", 0, 32, plan.seed);
+      put("seed_i", 0, plan.seed_bits, plan.seed);
     }
   }
   unit.run(static_cast<std::int64_t>(cycles), inputs.data(), outputs.data());

@@ -27,12 +27,7 @@ void check_size(const char* field, int value, int most) {
     throw ConfigError("{} = {}: must be in [1, {}]", field, value, most);
 }
 
-bool draws(const DotSpec& spec) {
-  const bool is_float = spec.accumulator.is_float();
-  const bool same = is_float && spec.accumulator.format == spec.output;
-  return (is_float && spec.accumulator.rounding.stochastic()) ||
-         (!same && spec.rounding.stochastic());
-}
+bool draws(const DotSpec& spec) { return formats::drawn_rounding(spec).stochastic(); }
 
 // One side's operands as they travel: elements lowest, then scale, then micro exponents.
 struct Side {
@@ -107,6 +102,7 @@ std::string command_line(const ArraySpec& s, const Arch& arch, std::string_view 
       to_text(s.unit.rounding), s.unit.specials == formats::SpecialsPolicy::kNan ? "nan" : "ieee",
       s.unit.max_k);
   text += fmt::format(" --clock-ns {} --tech {}", arch.clock_ns, to_text(arch.technology));
+  if (s.unit.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(s.unit.lfsr);
   if (arch.schedule != ScheduleKind::kMinRegister)
     text += fmt::format(" --schedule {}", to_text(arch.schedule));
   if (arch.schedule == ScheduleKind::kRandom)
@@ -223,7 +219,7 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   if (seeded) {
     ports.push_back({"seed_load_i", true, 1, "load a unit's random stream"});
     ports.push_back({"seed_cell_i", true, cell_bits, fmt::format("of unit row * {} + column", C)});
-    ports.push_back({"seed_i", true, 32, "its state; 0 is read as 1"});
+    ports.push_back({"seed_i", true, spec.unit.lfsr.width, "its state; 0 is read as 1"});
   }
   ports.push_back({"in_valid_i", true, 1, "a beat is offered"});
   ports.push_back({"in_ready_o", false, 1, "it is taken"});
@@ -283,23 +279,23 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   if (seeded) {
     // Streams that start far apart: each unit may take that many steps before it meets another's
     // first draw.
-    array.seed_distance = 0xFFFFFFFFu / static_cast<std::uint64_t>(R * C);
-    const formats::LfsrJump jump(array.seed_distance);
-    std::uint32_t state = 1;
+    const formats::LfsrStreams streams =
+        formats::lfsr_streams(spec.unit.lfsr, static_cast<std::uint64_t>(R * C));
+    array.seed_distance = streams.distance;
+    array.seeds = streams.states;
     std::string literal;
-    for (int i = 0; i < R * C; ++i, state = jump(state)) {
-      array.seeds.push_back(state);
-      literal = sized(32, state) + (literal.empty() ? "" : ", ") + literal;
-    }
+    for (std::uint64_t state : streams.states)
+      literal = sized(spec.unit.lfsr.width, state) + (literal.empty() ? "" : ", ") + literal;
     seeding = fill(R"(
   // ---- Random streams: after reset those of SEEDS, @DISTANCE@ steps apart ----
-  localparam [@CELLS@*32-1:0] SEEDS = {@SEEDS@};
+  localparam [@CELLS@*@WIDTH@-1:0] SEEDS = {@SEEDS@};
   reg seeding_q;
   always @(posedge clk_i) seeding_q <= !rst_ni;
   wire [@CELLS1@:0] seed_here;
   assign seed_here = {@CELLS@{seed_load_i}} & (@ONE@ << seed_cell_i);
 )",
                    {{"DISTANCE", std::to_string(array.seed_distance)},
+                    {"WIDTH", std::to_string(spec.unit.lfsr.width)},
                     {"CELLS", std::to_string(R * C)},
                     {"CELLS1", last_of(R * C)},
                     {"ONE", sized(R * C, 1)},
@@ -394,10 +390,12 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
        {"MOVE_B", delay(delay_name, "u_b", std::to_string(b.width), "1", false,
                         fmt::format("b_at[(AT-{1})*{0} +: {0}]", b.width, C),
                         fmt::format("b_at[AT*{0} +: {0}]", b.width))},
-       {"CONNECTIONS", connect(a, "a") + connect(b, "b") +
-                           (seeded ? ",\n          .seed_load_i(seeding_q || seed_here[AT]),\n"
-                                     "          .seed_i(seeding_q ? SEEDS[AT*32 +: 32] : seed_i)"
-                                   : "")},
+       {"CONNECTIONS",
+        connect(a, "a") + connect(b, "b") +
+            (seeded ? fmt::format(",\n          .seed_load_i(seeding_q || seed_here[AT]),\n"
+                                  "          .seed_i(seeding_q ? SEEDS[AT*{0} +: {0}] : seed_i)",
+                                  spec.unit.lfsr.width)
+                    : "")},
        {"COMPLETED", delay(delay_name, "u_completed", "1", std::to_string(R + C - 2 + unit.latency),
                            true, "close", "completed")}});
   if (seeded && R * C == 1)

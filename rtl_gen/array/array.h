@@ -80,7 +80,7 @@ struct Array {
   int sum_width = 0;             // ws: bits of a partial sum
   Figure area;                   // the units' and the shell's registers, without memories
   /// os with stochastic rounding: state of each unit's random stream after reset, row by row.
-  std::vector<std::uint32_t> seeds;
+  std::vector<std::uint64_t> seeds;
   std::uint64_t seed_distance = 0;  // steps from one unit's stream to the next's
 
   std::string verilog() const;  // all files one after the other

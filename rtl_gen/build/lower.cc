@@ -65,6 +65,7 @@ Graph lower(const Graph& from, const SumOptions& options) {
     } else if (n.op == Op::kState) {
       map[i] = to.state(n.name, n.width,
                         n.value.width > 0 ? std::optional<Bits>(n.value) : std::nullopt);
+      to.set_parameter(map[i], n.parameter);
     } else if (n.op == Op::kSum) {
       BitHeap heap(to, n.width, name);
       for (NodeId a : args) heap.add(a);

@@ -371,10 +371,16 @@ void Emitter::state_registers(int stage) {
     const Node& n = node(s.node);
     if (n.value.width > 0) {
       reset_used_ = true;
+      std::string reset = verilog_literal(n.value);
+      if (!n.parameter.empty()) {
+        reset = n.parameter + "_STATE";
+        out_ += fmt::format("  localparam {0}{1} = ({2} == {3}'d0) ? {3}'d1 : {2};\n",
+                            range_of(n.width), reset, n.parameter, n.width);
+      }
       out_ += fmt::format(
           "  always @(posedge clk_i) begin\n    if (!rst_ni) {0} <= {1};\n    else {0} <= {2};\n"
           "  end\n",
-          name, verilog_literal(n.value), next);
+          name, reset, next);
     } else {
       out_ += fmt::format("  always @(posedge clk_i) begin\n    {} <= {};\n  end\n", name, next);
     }
@@ -452,7 +458,15 @@ std::string Emitter::run() {
   const bool clocked = std::any_of(r_.ports.begin(), r_.ports.end(),
                                    [](const Port& p) { return p.name == "clk_i"; });
   for (const std::string& line : r_.header) out_ += line.empty() ? "//\n" : "// " + line + "\n";
-  out_ += "`default_nettype none\n\nmodule " + r_.module_name + " (\n";
+  out_ += "`default_nettype none\n\nmodule " + r_.module_name + " ";
+  std::string parameters;
+  for (const Graph::State& s : g_.states()) {
+    const Node& n = node(s.node);
+    if (live_[index(s.node)] && !n.parameter.empty())
+      parameters += fmt::format("{}  parameter {}{} = {}", parameters.empty() ? "" : ",\n",
+                                range_of(n.width), n.parameter, verilog_literal(n.value));
+  }
+  out_ += parameters.empty() ? "(\n" : "#(\n" + parameters + "\n) (\n";
   for (std::size_t i = 0; i < r_.ports.size(); ++i) {
     const Port& p = r_.ports[i];
     const std::string text =

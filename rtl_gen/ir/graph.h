@@ -52,11 +52,12 @@ struct Node {
   int width = 0;
   int lo = 0;  // kSlice: lowest bit taken
   std::vector<NodeId> args;
-  Bits value;            // kConst: the literal; kState: its reset value, width 0 when not reset
-  bool control = false;  // its pipeline registers are reset to zero
-  std::string name;      // empty: the emitter finds one
-  std::string note;      // range, for the reader of the Verilog
-  std::string section;   // what part of the data path it belongs to: "decode", "multiply"...
+  Bits value;             // kConst: the literal; kState: its reset value, width 0 when not reset
+  bool control = false;   // its pipeline registers are reset to zero
+  std::string parameter;  // kState: the Verilog parameter that replaces the reset value
+  std::string name;       // empty: the emitter finds one
+  std::string note;       // range, for the reader of the Verilog
+  std::string section;    // what part of the data path it belongs to: "decode", "multiply"...
 };
 
 class Graph {
@@ -98,6 +99,9 @@ class Graph {
   void set_name(NodeId id, std::string_view name);
   void set_note(NodeId id, std::string_view note);
   void set_control(NodeId id) { nodes_[index(id)].control = true; }
+  /// The module takes the reset value of `state` as a parameter of this name, by default the one
+  /// given here; a zero is read as 1.
+  void set_parameter(NodeId state, std::string_view name) { nodes_[index(state)].parameter = name; }
   /// Nodes made from now on belong to this part of the data path.
   void section(std::string_view title) { section_ = title; }
 

@@ -30,7 +30,7 @@ Stream generate_stream(const formats::DotSpec& spec, const Arch& arch, std::stri
   s.depth = r.latency + 2;
 
   std::string connections = "    .clk_i(clk_i),\n    .rst_ni(rst_ni)";
-  bool seeded = false;
+  int seed_bits = 0;  // 0: no random stream
   int result_width = 0;
   for (const Port& p : r.ports) {
     std::string from;
@@ -45,7 +45,7 @@ Stream generate_stream(const formats::DotSpec& spec, const Arch& arch, std::stri
     }
     if (p.name == "seed_load_i" || p.name == "seed_i") {
       from = p.name;
-      seeded = true;
+      if (p.name == "seed_i") seed_bits = p.width;
     }
     if (from.empty()) {
       s.beat.push_back({stem(p.name), s.beat_bits, p.width});
@@ -62,9 +62,9 @@ Stream generate_stream(const formats::DotSpec& spec, const Arch& arch, std::stri
 
   s.ports = {{"clk_i", true, 1, "clock, rising edge"},
              {"rst_ni", true, 1, "synchronous reset, active low"}};
-  if (seeded) {
+  if (seed_bits > 0) {
     s.ports.push_back({"seed_load_i", true, 1, "load seed_i for the roundings after this cycle's"});
-    s.ports.push_back({"seed_i", true, 32, "state of the random stream; 0 is read as 1"});
+    s.ports.push_back({"seed_i", true, seed_bits, "state of the random stream; 0 is read as 1"});
   }
   s.ports.insert(s.ports.end(), {{"s_axis_tvalid", true, 1, "a beat is offered"},
                                  {"s_axis_tready", false, 1, "it is taken; from a register"},

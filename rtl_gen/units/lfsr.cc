@@ -1,44 +1,63 @@
-// Moving on by r steps is linear over GF(2): each next bit is the XOR of some state bits. Which
-// ones is read off by stepping every single-bit state.
+// Moving on by some steps is linear over GF(2): each bit of the state then is the XOR of some bits
+// of the state now. Which ones is read off by stepping every single-bit state.
 #include "rtl_gen/units/lfsr.h"
 
 #include <fmt/format.h>
 
-#include "formats/lfsr.h"
+#include "formats/lfsr_jump.h"
 
 namespace blockdot::rtl_gen {
+namespace {
 
-Fx build_lfsr(Graph& g, int r, const Fx& draw) {
-  constexpr int kWidth = formats::kLfsrWidth;
+// Bit `to` of the state where the jump leads.
+Fx moved_bit(const Fx& state, const formats::LfsrJump& jump, int to) {
+  std::vector<Fx> parts;
+  for (int from = 0; from < state.width(); ++from)
+    if ((jump(std::uint64_t{1} << from) >> to) & 1) parts.push_back(bit(state, from));
+  while (parts.size() > 1) {
+    std::vector<Fx> halves;
+    for (std::size_t i = 0; i + 1 < parts.size(); i += 2)
+      halves.push_back(xor_(parts[i], parts[i + 1]));
+    if (parts.size() % 2) halves.push_back(parts.back());
+    parts = std::move(halves);
+  }
+  return parts.front();
+}
+
+}  // namespace
+
+std::vector<Fx> build_draws(Graph& g, const formats::LfsrSpec& spec, int count, int r,
+                            const Fx& draw) {
+  const int width = spec.width;
   g.section("random bits");
   const Fx load = control(input(g, "seed_load_i", 1));
-  const Fx seed = input(g, "seed_i", kWidth);
-  const Fx state = rtl_gen::state(g, "lfsr", 0, pow2(kWidth) - 1, 0, Int(1));
+  const Fx seed = input(g, "seed_i", width);
+  const Fx state = rtl_gen::state(g, "lfsr", 0, pow2(width) - 1, 0, Int(spec.seed));
+  g.set_parameter(state.node, kSeedParameter);
 
-  std::uint64_t moved[kWidth];  // where each single bit goes
-  for (int i = 0; i < kWidth; ++i) {
-    formats::Lfsr single(std::uint64_t{1} << i, kWidth);
-    for (int s = 0; s < r; ++s) single.step();
-    moved[i] = single.state();
+  const auto steps = [&](int draws) {
+    return formats::LfsrJump(static_cast<std::uint64_t>(draws) * static_cast<std::uint64_t>(r),
+                             spec);
+  };
+  std::vector<Fx> draws{name(bits(state, 0, r), count == 1 ? "random" : "random0")};
+  for (int i = 1; i < count; ++i) {
+    const formats::LfsrJump jump = steps(i);
+    std::vector<Fx> out;
+    for (int j = r - 1; j >= 0; --j) out.push_back(moved_bit(state, jump, j));
+    draws.push_back(name(cat(out), fmt::format("random{}", i)));
   }
+  const formats::LfsrJump beat = steps(count);
   std::vector<Fx> next;
-  for (int j = kWidth - 1; j >= 0; --j) {
-    std::vector<Fx> parts;
-    for (int i = 0; i < kWidth; ++i)
-      if ((moved[i] >> j) & 1) parts.push_back(bit(state, i));
-    while (parts.size() > 1) {
-      std::vector<Fx> halves;
-      for (std::size_t i = 0; i + 1 < parts.size(); i += 2)
-        halves.push_back(xor_(parts[i], parts[i + 1]));
-      if (parts.size() % 2) halves.push_back(parts.back());
-      parts = std::move(halves);
-    }
-    next.push_back(name(parts.front(), fmt::format("lfsr_next{}", j)));
-  }
+  for (int j = width - 1; j >= 0; --j)
+    next.push_back(name(moved_bit(state, beat, j), fmt::format("lfsr_next{}", j)));
   const Fx advanced = name(cat(next), "lfsr_moved");
-  const Fx fresh = name(cat({bits(seed, 1, kWidth - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");
+  const Fx fresh = name(cat({bits(seed, 1, width - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");
   set_next(state, mux(load, fresh, mux(draw, advanced, state)));
-  return name(bits(state, 0, r), "random");
+  return draws;
+}
+
+Fx build_lfsr(Graph& g, const formats::LfsrSpec& spec, int r, const Fx& draw) {
+  return build_draws(g, spec, 1, r, draw).front();
 }
 
 }  // namespace blockdot::rtl_gen

@@ -12,7 +12,7 @@
 #include <cmath>
 
 #include "formats/error.h"
-#include "formats/lfsr_jump.h"
+#include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/quantizer_parts.h"
 
 namespace blockdot::rtl_gen {
@@ -29,43 +29,6 @@ namespace {
 constexpr int kMostLanes = 1024;
 // Of the values that wait for their scale: a tile of 48 x 48 binary32 values fits.
 constexpr int kMostBufferBits = 1 << 17;
-
-// r random bits for each of `lanes` draws in order; the stream moves on past all of them where
-// `draw` is set.
-std::vector<Fx> build_draws(Graph& g, int lanes, int r, const Fx& draw) {
-  constexpr int kWidth = formats::kLfsrWidth;
-  g.section("random bits");
-  const Fx load = control(input(g, "seed_load_i", 1));
-  const Fx seed = input(g, "seed_i", kWidth);
-  const Fx state = rtl_gen::state(g, "lfsr", 0, pow2(kWidth) - 1, 0, Int(1));
-  // Bit `to` of the state that many steps on, as the XOR of the bits it comes from.
-  const auto moved = [&](const formats::LfsrJump& jump, int to) {
-    std::vector<Fx> parts;
-    for (int from = 0; from < kWidth; ++from)
-      if ((jump(std::uint32_t{1} << from) >> to) & 1) parts.push_back(bit(state, from));
-    while (parts.size() > 1) {
-      std::vector<Fx> halves;
-      for (std::size_t i = 0; i + 1 < parts.size(); i += 2)
-        halves.push_back(xor_(parts[i], parts[i + 1]));
-      if (parts.size() % 2) halves.push_back(parts.back());
-      parts = std::move(halves);
-    }
-    return parts.front();
-  };
-  std::vector<Fx> draws;
-  for (int lane = 0; lane < lanes; ++lane) {
-    const formats::LfsrJump jump(static_cast<std::uint64_t>(lane) * static_cast<std::uint64_t>(r));
-    std::vector<Fx> out;
-    for (int i = r - 1; i >= 0; --i) out.push_back(moved(jump, i));
-    draws.push_back(name(cat(out), fmt::format("random{}", lane)));
-  }
-  const formats::LfsrJump beat(static_cast<std::uint64_t>(lanes) * static_cast<std::uint64_t>(r));
-  std::vector<Fx> next;
-  for (int i = kWidth - 1; i >= 0; --i) next.push_back(moved(beat, i));
-  const Fx fresh = name(cat({bits(seed, 1, kWidth - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");
-  set_next(state, mux(load, fresh, mux(draw, name(cat(next), "lfsr_moved"), state)));
-  return draws;
-}
 
 // Bits of a positive value's significand, from its highest to its lowest one.
 int odd_bits(double value) {
@@ -108,11 +71,12 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
         "format = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
         "a quantiser unit takes narrower ones, as in e2m1@e4m3/16*fp32/tensor",
         text, scale, outer);
+  // SRF and SRC read one bit of the tail more than they draw.
   const int below = spec.rounding.variant == formats::SrVariant::kSrff ? 0 : 1;
-  const int random = kExactBits - element - scale - outer - below;
-  if (spec.rounding.stochastic() && spec.rounding.random_bits > random)
+  const int most = kExactBits - element - scale - outer - below;
+  if (spec.rounding.stochastic() && spec.rounding.random_bits > most)
     throw ConfigError("rounding = {}: format {} takes at most {} random bits",
-                      to_text(spec.rounding), text, random);
+                      to_text(spec.rounding), text, most);
 }
 
 void validate_rule(const QuantizerSpec& spec) {
@@ -201,9 +165,10 @@ void validate(const QuantizerSpec& spec) {
   if (r.stochastic() && f.element.kind == ElementKind::kCodeBook)
     throw ConfigError("rounding = {}: a quantiser unit rounds to code books by rne, rna or rtz",
                       to_text(r));
-  if (r.variant != formats::SrVariant::kSrff)
-    throw ConfigError("rounding = {}: a unit rounds stochastically by sr:R (SRFF) only",
-                      to_text(r));
+  formats::validate(spec.lfsr);
+  if (r.stochastic() && r.random_bits > spec.lfsr.width)
+    throw ConfigError("rounding = {}: draws more bits than lfsr = {} has", to_text(r),
+                      to_text(spec.lfsr));
 }
 
 std::string to_text(const QuantizerSpec& spec) {
@@ -211,6 +176,7 @@ std::string to_text(const QuantizerSpec& spec) {
       fmt::format("format={} input={} scale-rule={} rounding={}", to_text(spec.format),
                   to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
   if (lanes_of(spec) != spec.format.block) text += fmt::format(" lanes={}", lanes_of(spec));
+  if (spec.lfsr != formats::LfsrSpec{}) text += " lfsr=" + to_text(spec.lfsr);
   return text;
 }
 
@@ -224,7 +190,8 @@ Graph build_quantizer(const QuantizerSpec& spec) {
 
   std::vector<Fx> random(static_cast<std::size_t>(lanes), constant(g, 0));
   if (spec.rounding.stochastic())
-    random = build_draws(g, lanes, spec.rounding.random_bits, and_(beat.valid, not_(shared.none)));
+    random = build_draws(g, spec.lfsr, lanes, spec.rounding.random_bits,
+                         and_(beat.valid, not_(shared.none)));
 
   g.section("elements");
   std::vector<Fx> elements, micros;
@@ -319,6 +286,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
         "blockdot gen --unit quantizer --a '{}' --input {} --scale-rule {} --rounding {}",
         to_text(f), to_text(spec.input), to_text(spec.rule), to_text(spec.rounding));
     if (lanes != f.block) line += fmt::format(" --lanes {}", lanes);
+    if (spec.lfsr != formats::LfsrSpec{}) line += " --lfsr " + to_text(spec.lfsr);
     line += a.combinational ? " --combinational" : fmt::format(" --clock-ns {}", a.clock_ns);
     line += fmt::format(" --tech {}", to_text(a.technology));
     if (!a.combinational && a.schedule != ScheduleKind::kMinRegister)

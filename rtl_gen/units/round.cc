@@ -27,7 +27,7 @@ int tail_bits(const Rounding& rounding) {
     case RoundingMode::kRtz:
       return 0;
     case RoundingMode::kStochastic:
-      return rounding.random_bits;
+      return rounding.random_bits + (rounding.variant != formats::SrVariant::kSrff);
   }
   return 0;
 }
@@ -50,6 +50,26 @@ Magnitude raise_to_normal(const ElementFormat& f, const Rounding& rounding, cons
   return {widen(moved, 0, pow2(x.magnitude.width() + reach) - 1),
           mux(is_below, constant(g, 0), assume(x.above, 0, std::max(Int(0), x.above.hi))),
           x.sticky};
+}
+
+Fx stochastic_carry(const Rounding& rounding, const Fx& tail, const Fx& sticky, const Fx& random,
+                    std::string_view label) {
+  Graph& g = *tail.graph;
+  const int r = rounding.random_bits;
+  switch (rounding.variant) {
+    case formats::SrVariant::kSrff:
+      return bit(name(add(tail, random), label), r);
+    case formats::SrVariant::kSrf:
+      return bit(name(add(tail, cat({random, constant(g, 1)})), label), r + 1);
+    case formats::SrVariant::kSrc: {
+      // Its lowest bit is half of the last of the r; that of a tie rounds to even.
+      const Fx nearest = bits(tail, 1, r);
+      const Fx one = and_(bit(tail, 0), or_(sticky, bit(nearest, 0)));
+      const Range range{0, pow2(r + 1) - 1};
+      return bit(name(sum(g, {nearest, random, one}, range), label), r);
+    }
+  }
+  BLOCKDOT_CHECK(false, "rounding variant");
 }
 
 Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magnitude& x,
@@ -102,9 +122,8 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
       break;
     }
     case RoundingMode::kStochastic: {
-      // The carry of tail + random.
-      const Fx carried = name(add(bits(shifted, rest, tail), random), label("tail"));
-      up = bit(carried, tail);
+      const Fx below = rest > 0 ? or_(nonzero(bits(shifted, 0, rest)), x.sticky) : x.sticky;
+      up = stochastic_carry(rounding, bits(shifted, rest, tail), below, random, label("tail"));
       break;
     }
   }

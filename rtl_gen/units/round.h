@@ -34,6 +34,11 @@ int smallest_normal(const formats::ElementFormat& format);
 Magnitude raise_to_normal(const formats::ElementFormat& format, const formats::Rounding& rounding,
                           const Magnitude& x, std::string_view prefix);
 
+/// Whether a stochastic rounding goes up: the carry of its tail_bits, below which `sticky` tells of
+/// more, and the random bits. `label`: of the sum.
+Fx stochastic_carry(const formats::Rounding& rounding, const Fx& tail, const Fx& sticky,
+                    const Fx& random, std::string_view label);
+
 /// `random`: rounding.random_bits bits when stochastic, else not read.
 Rounded build_round(const formats::ElementFormat& format, const formats::Rounding& rounding,
                     const Magnitude& x, const Fx& random, std::string_view prefix);

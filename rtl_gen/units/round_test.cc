@@ -47,7 +47,8 @@ TEST(RoundFixed, EveryModeFormatAndPlaceMatchesEncode) {
   int checked = 0;
   for (const char* text :
        {"e4m3", "e5m2", "e3m2", "e2m1", "e3m0", "e4m3:finite", "e2m3:fn", "fp16"})
-    for (const char* mode : {"rne", "rna", "rtz", "sr:1", "sr:3", "sr:5"})
+    for (const char* mode :
+         {"rne", "rna", "rtz", "sr:1", "sr:3", "sr:5", "srf:2", "src:1", "src:3"})
       for (int lsb : {-24, -17, -12, -9, -4, -1, 0, 3, 8, 12})
         checked +=
             check_fixed(formats::parse_element(text), formats::parse_rounding(mode), 10, lsb);
@@ -56,7 +57,7 @@ TEST(RoundFixed, EveryModeFormatAndPlaceMatchesEncode) {
 
 TEST(RoundFixed, WideNumbersGoToBinary32) {
   int checked = 0;
-  for (const char* mode : {"rne", "rna", "rtz", "sr:4"})
+  for (const char* mode : {"rne", "rna", "rtz", "sr:4", "srf:4", "src:4"})
     for (int lsb : {-152, -149, -140, -3, 110, 120})
       checked +=
           check_fixed(formats::parse_element("fp32"), formats::parse_rounding(mode), 12, lsb);
@@ -64,12 +65,20 @@ TEST(RoundFixed, WideNumbersGoToBinary32) {
 }
 
 TEST(Lfsr, DrawsTheStreamOfFormatsAndOnlyWhenAsked) {
-  for (int r : {1, 7, 16, 31, 32}) {
+  for (const auto& [text, r] : std::vector<std::pair<const char*, int>>{{"galois:32", 1},
+                                                                        {"galois:32", 16},
+                                                                        {"galois:32", 32},
+                                                                        {"fibonacci:32:99", 31},
+                                                                        {"fibonacci:17", 7},
+                                                                        {"galois:64:5", 32},
+                                                                        {"fibonacci:64", 12},
+                                                                        {"galois:4", 4}}) {
+    const formats::LfsrSpec spec = formats::parse_lfsr(text);
     Graph g;
     const Fx draw = input(g, "draw_i", 1);
-    output("random_o", build_lfsr(g, r, draw));
+    output("random_o", build_lfsr(g, spec, r, draw));
     UnitInterpreter unit(g);
-    formats::Lfsr want;
+    formats::Lfsr want(spec.seed, spec);
     const std::size_t draw_at = unit.input_index("draw_i"),
                       load_at = unit.input_index("seed_load_i"),
                       seed_at = unit.input_index("seed_i");
@@ -78,18 +87,19 @@ TEST(Lfsr, DrawsTheStreamOfFormatsAndOnlyWhenAsked) {
       const bool take = (pattern >> (i % 16)) & 1;
       if (i % 300 == 250) {
         // A zero seed is read as 1.
-        const std::uint64_t seed = i % 600 == 250 ? 0 : 0x12345678u + static_cast<unsigned>(i);
+        const std::uint64_t seed =
+            i % 600 == 250 ? 0 : 0x9ABCDEF012345678u + static_cast<unsigned>(i);
         unit.set_input(draw_at, std::uint64_t{0});
         unit.set_input(load_at, 1);
-        unit.set_input(seed_at, seed);
+        unit.set_input(seed_at, seed & spec.mask());
         unit.step();
         unit.set_input(load_at, std::uint64_t{0});
-        want = formats::Lfsr(seed);
+        want = formats::Lfsr(seed, spec);
       }
       unit.set_input(draw_at, take ? 1u : 0u);
       unit.step();
       if (take) {
-        ASSERT_EQ(unit.output(0)[0], want.draw(r)) << r << " bits, draw " << i;
+        ASSERT_EQ(unit.output(0)[0], want.draw(r)) << text << ", " << r << " bits, draw " << i;
       }
     }
   }

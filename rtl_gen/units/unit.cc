@@ -52,10 +52,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   const bool same_format = is_float && spec.accumulator.format == spec.output;
 
   Fx random = constant(g, 0);
-  if (is_float && spec.accumulator.rounding.stochastic())
-    random = build_lfsr(g, spec.accumulator.rounding.random_bits, framing.valid);
-  else if (!same_format && spec.rounding.stochastic())
-    random = build_lfsr(g, spec.rounding.random_bits, done);
+  if (const formats::Rounding drawn = formats::drawn_rounding(spec); drawn.stochastic())
+    random = build_lfsr(g, spec.lfsr, drawn.random_bits,
+                        formats::draws_each_beat(spec) ? framing.valid : done);
 
   const SumRange sum = block_dot_range(spec);
   UnitFacts found;

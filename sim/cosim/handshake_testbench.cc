@@ -82,11 +82,11 @@ Transactions stream_transactions(const rtl_gen::Design& design, int count,
   Channel results{"m_axis", "m_axis_tvalid", "m_axis_tready", {"m_axis_tdata"}, {}};
   std::uint64_t seed = 1;
   if (has_port(design.report, "seed_load_i")) {
-    seed = random() & 0xFFFFFFFFu;
+    seed = random() & spec.lfsr.mask();
     t.setup_ports = {"seed_load_i", "seed_i"};
     Bits bits;
     bits.add(std::uint64_t{1}, 1);
-    bits.add(seed, 32);
+    bits.add(seed, spec.lfsr.width);
     t.setup.push_back(bits);
   }
   models::GoldenDot golden(spec, seed);
@@ -164,18 +164,18 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
   Channel rows{"a", "a_valid_i", "a_ready_o", a_ports, {}};
 
   // Random streams: each unit has its own, one of them another than that after reset.
-  std::vector<std::uint32_t> seeds = array.seeds;
+  std::vector<std::uint64_t> seeds = array.seeds;
   const bool seeded = !seeds.empty();
   if (seeded) {
     const auto cell = static_cast<std::size_t>(random() % seeds.size());
-    seeds[cell] = static_cast<std::uint32_t>(random()) | 1u;
+    seeds[cell] = (random() & spec.lfsr.mask()) | 1;
     t.setup_ports = {"seed_load_i", "seed_cell_i", "seed_i"};
     const int cell_bits = width_of(design.report, "seed_cell_i");
     Bits idle, load;
-    idle.add(std::uint64_t{0}, 1 + cell_bits + 32);  // the array loads its own in this cycle
+    idle.add(std::uint64_t{0}, 1 + cell_bits + spec.lfsr.width);  // the array loads its own in this cycle
     load.add(std::uint64_t{1}, 1);
     load.add(std::uint64_t{cell}, cell_bits);
-    load.add(std::uint64_t{seeds[cell]}, 32);
+    load.add(seeds[cell], spec.lfsr.width);
     t.setup = {idle, load};
   }
   std::vector<models::GoldenDot> golden;

@@ -109,13 +109,9 @@ std::string code_text(const formats::ElementFormat& format, std::uint32_t code) 
 /// State of the random stream before result number `result`.
 std::uint64_t random_state(const formats::DotSpec& spec, std::uint64_t seed, std::int64_t result,
                            std::int64_t beats) {
-  formats::Lfsr lfsr(seed);
-  bool is_float = spec.accumulator.is_float();
-  bool converts = !is_float || spec.accumulator.format != spec.output;
-  std::int64_t steps = 0;
-  if (is_float && spec.accumulator.rounding.stochastic())
-    steps += result * beats * spec.accumulator.rounding.random_bits;
-  if (converts && spec.rounding.stochastic()) steps += result * spec.rounding.random_bits;
+  formats::Lfsr lfsr(seed, spec.lfsr);
+  const std::int64_t draws = formats::draws_each_beat(spec) ? result * beats : result;
+  const std::int64_t steps = draws * formats::drawn_rounding(spec).random_bits;
   for (std::int64_t i = 0; i < steps; ++i) lfsr.step();
   return lfsr.state();
 }
@@ -243,7 +239,7 @@ DotRecords::DotRecords(const Model& model, const formats::DotSpec& spec)
   if (spec.b.micro.bits > 0) b_micro_ = in("b_micro_i", micro_width(spec.b));
   if (model.has_input("seed_load_i")) {
     seed_load_ = in("seed_load_i", 1);
-    seed_ = in("seed_i", formats::kLfsrWidth);
+    seed_ = in("seed_i", spec.lfsr.width);
   }
   valid_ = expect(model.output("valid_o"), "valid_o", 1);
   result_ = expect(model.output("result_o"), "result_o", spec.output.width());
@@ -263,7 +259,7 @@ DotRecords::Record DotRecords::seed(std::uint64_t seed) const {
   Record record = idle();
   if (seed_load_) {
     set_field(bytes(record), *seed_load_, 1);
-    set_field(bytes(record), *seed_, seed & 0xFFFFFFFFu);
+    set_field(bytes(record), *seed_, seed & spec_.lfsr.mask());
   }
   return record;
 }

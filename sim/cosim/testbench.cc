@@ -230,7 +230,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
   bool block_dot = unit.report.kind == rtl_gen::UnitKind::kBlockDot;
   std::mt19937_64 random(seed);
-  std::uint64_t lfsr_seed = random() & 0xFFFFFFFFu;
+  std::uint64_t lfsr_seed = random() & spec.lfsr.mask();
   models::GoldenDot golden(spec, lfsr_seed);
   SideSource a(spec.a, spec.lanes), b(spec.b, spec.lanes);
   models::BeatBuffer buffer;
@@ -355,7 +355,8 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
   formats::QuantizeOptions options;
   options.scale_rule = spec.rule;
   options.rounding = spec.rounding;
-  options.seed = (random() & 0xFFFFFFFFu) | 1;
+  options.lfsr = spec.lfsr;
+  options.seed = (random() & spec.lfsr.mask()) | 1;
   std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half; a block row after row
   for (int b = 0; b < count; ++b) {
     // Under an outer scale neighbours are of one size.
