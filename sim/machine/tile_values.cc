@@ -11,18 +11,15 @@ namespace blockdot::sim {
 using formats::QuantizedMatrix;
 
 bool draws(const formats::DotSpec& spec) {
-  return spec.rounding.stochastic() || (spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
-                                        spec.accumulator.rounding.stochastic());
+  return formats::drawn_rounding(spec).stochastic();
 }
 
 TileValues::TileValues(const Schedule& schedule) : schedule_(schedule) {
   if (!draws(schedule.spec)) return;
   BLOCKDOT_CHECK(schedule.os(), "a weight-stationary array has no random streams");
-  // Streams that start as far apart as they can.
-  const int units = schedule.machine.rows * schedule.machine.cols;
-  const formats::LfsrJump jump(0xFFFFFFFFu / static_cast<std::uint64_t>(units));
-  std::uint32_t seed = 1;
-  for (int i = 0; i < units; ++i, seed = jump(seed)) units_.emplace_back(schedule.spec, seed);
+  const auto units = static_cast<std::uint64_t>(schedule.machine.rows * schedule.machine.cols);
+  for (std::uint64_t seed : formats::lfsr_streams(schedule.spec.lfsr, units).states)
+    units_.emplace_back(schedule.spec, seed);
 }
 
 std::vector<std::uint32_t> TileValues::compute(const QuantizedMatrix& a, const QuantizedMatrix& b) {
