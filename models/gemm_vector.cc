@@ -37,23 +37,9 @@ namespace {
 constexpr int kDoubleBits = 53;
 constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
 
-/// The step of a float accumulator or a window; nothing where it has none here.
-std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
-  const formats::Accumulator& accumulator = spec.accumulator;
-  if (accumulator.kind == AccumulatorKind::kKulisch) return StepKind::kAdd;
-  if (accumulator.kind == AccumulatorKind::kKulischWindow) {
-    const formats::FixedFormat& window = accumulator.window;
-    const int width = window.width();
-    // acc + entry, up to 2^(width + 2), stays exact.
-    if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
-    format.to_lowest = std::ldexp(1.0, -window.lsb);
-    format.half = std::ldexp(1.0, width - 1);
-    format.span = std::ldexp(1.0, width);
-    format.from_span = std::ldexp(1.0, -width);
-    return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
-  }
-  const ElementFormat& f = accumulator.format;
-  const Rounding& rounding = accumulator.rounding;
+/// The step that rounds to a format; nothing where it has none here.
+std::optional<StepKind> rounding_step(const ElementFormat& f, const Rounding& rounding,
+                                      StepFormat& format) {
   format.to_units = std::ldexp(1.0, f.man_bits);
   format.from_units = std::ldexp(1.0, -f.man_bits);
   format.least_normal = min_normal(f);
@@ -64,7 +50,6 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
                                  : std::numeric_limits<double>::quiet_NaN();
   switch (rounding.mode) {
     case RoundingMode::kRne:
-      if (f == formats::minifloat(8, 23)) return StepKind::kNearest32;
       // Without mantissa bits a tie goes by the exponent's parity.
       if (f.man_bits == 0) return std::nullopt;
       return StepKind::kNearestEven;
@@ -82,6 +67,72 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
   return rounding.variant == formats::SrVariant::kSrc ? StepKind::kStochasticNearest
                                                       : StepKind::kStochastic;
 }
+
+/// The step of an accumulator.
+std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
+  const formats::Accumulator& accumulator = spec.accumulator;
+  if (accumulator.kind == AccumulatorKind::kKulisch) return StepKind::kAdd;
+  if (accumulator.kind == AccumulatorKind::kKulischWindow) {
+    const formats::FixedFormat& window = accumulator.window;
+    const int width = window.width();
+    // acc + entry, up to 2^(width + 2), stays exact.
+    if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
+    format.to_lowest = std::ldexp(1.0, -window.lsb);
+    format.half = std::ldexp(1.0, width - 1);
+    format.span = std::ldexp(1.0, width);
+    format.from_span = std::ldexp(1.0, -width);
+    return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
+  }
+  if (has_nearest_fp32_accumulator(spec)) return StepKind::kNearest32;
+  return rounding_step(accumulator.format, accumulator.rounding, format);
+}
+
+/// Values to codes of the output, many at once where there is a step for it.
+class Encoder {
+ public:
+  explicit Encoder(const DotSpec& spec) : spec_(spec) {
+    const ElementFormat& f = spec.output;
+    nearest32_ = f == formats::minifloat(8, 23) && spec.rounding.mode == RoundingMode::kRne;
+    const std::optional<StepKind> step = rounding_step(f, spec.rounding, format_.step);
+    vector_ = step.has_value() && !nearest32_;
+    if (step) format_.rounding = *step;
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+    format_.man_bits = f.man_bits;
+    format_.least_exponent =
+        static_cast<int>(std::bit_cast<std::uint64_t>(format_.step.least_normal) >> 52);
+    format_.overflow = code(std::ldexp(max_value(f), 2), 0);
+    format_.inf = code(kInf, 0);
+    format_.nan = code(std::nan(""), 0);
+    format_.sign = 1u << (f.width() - 1);
+    format_.negative_zero = f.special != formats::Special::kFnuz;
+    // Where no code is a NaN it reads as zero, and no other code may pass for it.
+    vector_ = vector_ && has_nan(f);
+  }
+
+  std::uint32_t code(double value, std::uint32_t random) const {
+    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
+  }
+
+  /// `count` is a multiple of 16.
+  void operator()(const double* x, const std::uint32_t* draws, int count,
+                  std::uint32_t* codes) const {
+    if (nearest32_) {
+      for (int i = 0; i < count; ++i) {
+        codes[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i]));
+        if ((codes[i] & 0x7FFFFFFF) > 0x7F800000) codes[i] = format_.nan;
+      }
+    } else if (vector_) {
+      encode_values(format_, x, draws, count, codes);
+    } else {
+      for (int i = 0; i < count; ++i) codes[i] = code(x[i], draws[i]);
+    }
+  }
+
+ private:
+  const DotSpec& spec_;
+  OutputFormat format_;
+  bool nearest32_ = false, vector_ = false;
+};
 
 /// The scale of a chunk: a multiple of 2^low, at most 2^high.
 struct ChunkScale {
@@ -138,6 +189,7 @@ class VectorGemm {
         states_(states),
         threads_(threads),
         words_((longest(chunks_) + kInWord - 1) / kInWord),
+        encoder_(spec),
         rows_(a, x, kVectorRows, count(), words_),
         columns_(b, y, kCols, count(), words_),
         start_(rows_.panels * count() * kVectorRows) {}
@@ -337,30 +389,58 @@ class VectorGemm {
   bool decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
                     Element* elements, int length, RowRange& range, int& low, int& high) const {
     const ElementFormat& format = matrix.format.element;
-    std::uint64_t least = ~std::uint64_t{0}, most = 0;  // exponent fields
-    std::uint64_t lowest = 0;                           // significands
-    for (int k = 0; k < chunk.count; ++k) {
-      double value = decode(format, matrix.code(r, chunk.k + k));
-      if (!std::isfinite(value)) {
-        (std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan ? range.nan
-                                                                              : range.inf) = true;
-        value = 0;
+    if (format.kind == formats::ElementKind::kMinifloat && matrix.code_bytes == 2) {
+      // The fields of a code stand for those of a binary64 far below; a product brings it up,
+      // subnormals too.
+      const auto* codes = reinterpret_cast<const std::uint16_t*>(matrix.codes.data()) +
+                          r * matrix.padded_length + chunk.k;
+      const std::uint32_t sign = 1u << (format.width() - 1);
+      const double up = std::ldexp(1.0, 1023 - format.bias);
+      const std::uint32_t most = max_finite_code(format);
+      bool finite = true;
+      for (int k = 0; k < chunk.count; ++k) {
+        const std::uint32_t magnitude = codes[k] & (sign - 1);
+        finite &= magnitude <= most;
+        const auto field = static_cast<std::uint64_t>(magnitude) << (52 - format.man_bits);
+        const double value = std::bit_cast<double>(field) * up;
+        elements[k] = static_cast<Element>((codes[k] & sign) != 0 ? -value : value);
       }
-      if (matrix.format.micro.bits > 0) value = std::ldexp(value, -matrix.micro(r, chunk.k + k));
-      elements[k] = static_cast<Element>(value);
-      const auto code = std::bit_cast<std::uint64_t>(value) & 0x7FFFFFFFFFFFFFFF;
-      if (code == 0) continue;
-      least = std::min(least, code >> 52);
-      most = std::max(most, code >> 52);
-      lowest |= code;
+      if (!finite || format.special == formats::Special::kFnuz)
+        for (int k = 0; k < chunk.count; ++k)
+          elements[k] = static_cast<Element>(finite_value(format, codes[k], range));
+    } else {
+      for (int k = 0; k < chunk.count; ++k)
+        elements[k] =
+            static_cast<Element>(finite_value(format, matrix.code(r, chunk.k + k), range));
     }
+    if (matrix.format.micro.bits > 0)
+      for (int k = 0; k < chunk.count; ++k)
+        elements[k] = static_cast<Element>(std::ldexp(elements[k], -matrix.micro(r, chunk.k + k)));
     std::fill(elements + chunk.count, elements + length, Element{0});
+    std::uint64_t least = ~std::uint64_t{0}, most = 0;  // magnitudes as bits
+    std::uint64_t joint = 0;
+    for (int k = 0; k < chunk.count; ++k) {
+      const auto code =
+          std::bit_cast<std::uint64_t>(static_cast<double>(elements[k])) & 0x7FFFFFFFFFFFFFFF;
+      least = std::min(least, code - 1);  // a zero is the largest
+      most = std::max(most, code);
+      joint |= code;
+    }
     if (most == 0) return false;
     // Below the leading bit the significands set bits down to this one.
-    const int below = 52 - std::min(52, std::countr_zero(lowest | (std::uint64_t{1} << 52)));
-    low = static_cast<int>(least) - 1023 - below;
-    high = static_cast<int>(most) - 1023 + 1;
+    const int below = 52 - std::min(52, std::countr_zero(joint | (std::uint64_t{1} << 52)));
+    low = static_cast<int>((least + 1) >> 52) - 1023 - below;
+    high = static_cast<int>(most >> 52) - 1023 + 1;
     return true;
+  }
+
+  /// 0 for NaN and Inf, which the range takes note of.
+  double finite_value(const ElementFormat& format, std::uint32_t code, RowRange& range) const {
+    const double value = decode(format, code);
+    if (std::isfinite(value)) return value;
+    const bool nan = std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan;
+    (nan ? range.nan : range.inf) = true;
+    return 0;
   }
 
   // ---- Ways ----
@@ -554,16 +634,6 @@ class VectorGemm {
 
   void store(std::int64_t p, std::int64_t q, Tile& tile, GemmResult& result) const {
     const Way& way = way_of(p, q);
-    const Rounding& rounding = spec_.rounding;
-    const bool nearest32 =
-        spec_.output == formats::minifloat(8, 23) && rounding.mode == RoundingMode::kRne;
-    const bool same_float = spec_.accumulator.kind == AccumulatorKind::kFloat &&
-                            spec_.accumulator.format == spec_.output;
-    const bool draws = rounding.stochastic() && !same_float;
-    const bool checked_sum = step_ == StepKind::kAdd && checks(way);
-    if (way.step == StepKind::kAdd &&
-        (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed))
-      for (int i = 0; i < kResults; ++i) tile.acc[i] = odd_sum_of(tile.acc[i], tile.rest[i]);
     const std::int64_t n = columns_.matrix.rows, j0 = q * kCols;
     const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
     const RowRange& column_range = columns_.panel_ranges[static_cast<size_t>(q)];
@@ -572,55 +642,19 @@ class VectorGemm {
       const std::int64_t i = p * kVectorRows + r;
       const RowRange& row_range = rows_.ranges[static_cast<size_t>(i)];
       std::uint32_t* codes = result.codes.data() + i * n + j0;
-      const double* values = tile.acc + r * kCols;
       double* doubt = tile.doubt + r * kCols;
       if (way.solved) {
         doubts += columns;
         continue;
       }
-      if (way.step == StepKind::kFma32 && nearest32) {
+      if (way.step == StepKind::kFma32 && spec_.output == formats::minifloat(8, 23) &&
+          spec_.accumulator.format == spec_.output) {
         std::memcpy(codes, tile.acc32 + r * kCols,
                     static_cast<size_t>(columns) * sizeof(std::uint32_t));
-      } else if (way.step == StepKind::kFma32) {
-        for (int c = 0; c < columns; ++c)
-          codes[c] =
-              output_code(tile.acc32[r * kCols + c], same_float, draws ? draw(i, j0 + c) : 0);
-      } else if (checked_sum) {
-        // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
-        const double rounded = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
-        const double bound = std::ldexp(rounded, -53) * rows_.norms[static_cast<size_t>(i)];
-        for (int c = 0; c < columns; ++c) {
-          double error = bound * columns_.norms[static_cast<size_t>(j0 + c)];
-          if (way.certainty == Certainty::kMixed) {
-            error = doubt[c] * (1 + 0x1p-40);
-            if (error > 0) error += std::fabs(values[c]) * 0x1p-51;
-            doubt[c] = 0;
-          }
-          const std::uint32_t random = draws ? draw(i, j0 + c) : 0;
-          if (nearest32) {
-            codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] - error));
-            if (codes[c] != std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + error)))
-              doubt[c] = 1;
-          } else {
-            // An overflow to NaN has no sign.
-            const double low = values[c] - error, high = values[c] + error;
-            codes[c] = output_code(low, false, random);
-            if (codes[c] != output_code(high, false, random) || (low < 0) != (high < 0))
-              doubt[c] = 1;
-          }
-        }
-      } else if (nearest32 && spec_.accumulator.kind != AccumulatorKind::kKulischWindow) {
-        // An accumulator that is already the output may hold -0; elsewhere a zero is +0.
-        const double zero = same_float ? -0.0 : 0.0;
-        for (int c = 0; c < columns; ++c)
-          codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + zero));
-        if (has_nan_results()) canonical_nans(codes, columns);
       } else {
-        const double unit = spec_.accumulator.kind == AccumulatorKind::kKulischWindow
-                                ? std::ldexp(1.0, spec_.accumulator.window.lsb)
-                                : 1.0;
-        for (int c = 0; c < columns; ++c)
-          codes[c] = output_code(values[c] * unit, same_float, draws ? draw(i, j0 + c) : 0);
+        std::uint32_t row_codes[kCols];
+        encode_row(i, j0, r, way, tile, row_codes);
+        std::copy(row_codes, row_codes + columns, codes);
       }
       if (row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c)
@@ -628,13 +662,61 @@ class VectorGemm {
       if (row_range.nan || column_range.nan)
         for (int c = 0; c < columns; ++c)
           if (row_range.nan || columns_.ranges[static_cast<size_t>(j0 + c)].nan) {
-            codes[c] = encode(spec_.output, std::nan(""), {}, 0, formats::Overflow::kToSpecial);
+            codes[c] = encoder_.code(std::nan(""), 0);
             doubt[c] = 0;
           }
       if (checks(way) || row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c) doubts += doubt[c] != 0;
     }
     if (doubts > 0) solve(p, q, doubts, tile, result);
+  }
+
+  /// Codes of row r of a tile; doubts, where a sum is known up to an error.
+  void encode_row(std::int64_t i, std::int64_t j0, int r, const Way& way, Tile& tile,
+                  std::uint32_t* codes) const {
+    const bool same_float = spec_.accumulator.kind == AccumulatorKind::kFloat &&
+                            spec_.accumulator.format == spec_.output;
+    alignas(64) double values[kCols];
+    std::uint32_t draws[kCols] = {};
+    if (spec_.rounding.stochastic() && !same_float)
+      for (int c = 0; c < kCols; ++c)
+        draws[c] = formats::Lfsr(state(i, j0 + c)).draw(spec_.rounding.random_bits);
+    const double* acc = tile.acc + r * kCols;
+    if (way.step == StepKind::kFma32) {
+      std::copy(tile.acc32 + r * kCols, tile.acc32 + (r + 1) * kCols, values);
+    } else if (spec_.accumulator.kind == AccumulatorKind::kKulischWindow) {
+      const double unit = std::ldexp(1.0, spec_.accumulator.window.lsb);
+      for (int c = 0; c < kCols; ++c) values[c] = acc[c] * unit;
+    } else if (way.step == StepKind::kAdd &&
+               (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed)) {
+      for (int c = 0; c < kCols; ++c) values[c] = odd_sum_of(acc[c], tile.rest[r * kCols + c]);
+    } else {
+      std::copy(acc, acc + kCols, values);
+    }
+    // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
+    if (!same_float)
+      for (double& value : values) value += 0.0;
+    if (way.step != StepKind::kAdd || !checks(way)) return encoder_(values, draws, kCols, codes);
+
+    double* doubt = tile.doubt + r * kCols;
+    // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
+    const double roundings = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
+    const double bound = std::ldexp(roundings, -53) * rows_.norms[static_cast<size_t>(i)];
+    alignas(64) double high[kCols];
+    std::uint32_t high_codes[kCols];
+    for (int c = 0; c < kCols; ++c) {
+      double error = bound * columns_.norms[static_cast<size_t>(j0 + c)];
+      if (way.certainty == Certainty::kMixed)
+        error = doubt[c] > 0 ? doubt[c] * (1 + 0x1p-40) + std::fabs(values[c]) * 0x1p-51 : 0;
+      high[c] = values[c] + error;
+      values[c] -= error;
+      // An overflow to NaN has no sign.
+      doubt[c] = (values[c] < 0) != (high[c] < 0);
+    }
+    encoder_(values, draws, kCols, codes);
+    encoder_(high, draws, kCols, high_codes);
+    for (int c = 0; c < kCols; ++c)
+      if (codes[c] != high_codes[c]) doubt[c] = 1;
   }
 
   /// x + rest, where |rest| is far below |x|'s last place or so, rounded to odd.
@@ -644,24 +726,6 @@ class VectorGemm {
     const double left = (x - (sum - part)) + (rest - part);
     if (!(left > 0 || left < 0) || (std::bit_cast<std::uint64_t>(sum) & 1) != 0) return sum;
     return std::nextafter(sum, left > 0 ? HUGE_VAL : -HUGE_VAL);
-  }
-
-  /// A float accumulator that overflowed to NaN.
-  bool has_nan_results() const {
-    return spec_.accumulator.kind == AccumulatorKind::kFloat && !has_inf(spec_.accumulator.format);
-  }
-  static void canonical_nans(std::uint32_t* codes, int count) {
-    for (int c = 0; c < count; ++c)
-      if ((codes[c] & 0x7FFFFFFF) > 0x7F800000) codes[c] = 0x7FC00000;
-  }
-
-  std::uint32_t draw(std::int64_t i, std::int64_t j) const {
-    return formats::Lfsr(state(i, j)).draw(spec_.rounding.random_bits);
-  }
-
-  std::uint32_t output_code(double value, bool same_float, std::uint32_t random) const {
-    if (value == 0 && !same_float) value = 0;
-    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
   }
 
   /// The results in doubt, exactly.
@@ -692,6 +756,7 @@ class VectorGemm {
   std::vector<BeatRange> chunks_;
   const std::vector<std::uint32_t>& states_;
   int threads_, words_;
+  Encoder encoder_;
   Side rows_, columns_;
   Buffer<std::int32_t> start_;
   std::vector<Way> ways_;
