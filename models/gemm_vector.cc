@@ -21,6 +21,7 @@
 #include "models/gemm_results.h"
 #include "models/parallel.h"
 #include "models/vector_kernels.h"
+#include "models/wide_int.h"
 
 namespace blockdot::models {
 
@@ -105,7 +106,7 @@ class Encoder {
     format_.nan = code(std::nan(""), 0);
     format_.sign = 1u << (f.width() - 1);
     format_.negative_zero = f.special != formats::Special::kFnuz;
-    // Where no code is a NaN it reads as zero, and no other code may pass for it.
+    // Where no code is a NaN it is encoded as zero, and no other code may pass for it.
     vector_ = vector_ && has_nan(f);
   }
 
@@ -148,7 +149,7 @@ bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, 
   const std::uint32_t code = matrix.scale(r, k);
   if (matrix.format.scale.kind == formats::ScaleKind::kE8M0) {
     const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
-    scale = {std::ldexp(1.0, exponent), exponent, exponent};
+    scale = {power_of_two(exponent), exponent, exponent};
     return code != formats::kE8M0Nan;
   }
   const double value = decode(matrix.format.scale, code);
@@ -190,8 +191,8 @@ class VectorGemm {
         threads_(threads),
         words_((longest(chunks_) + kInWord - 1) / kInWord),
         encoder_(spec),
-        rows_(a, x, kVectorRows, count(), words_),
-        columns_(b, y, kCols, count(), words_),
+        rows_(a, x, kVectorRows, count(), words_, spec.specials),
+        columns_(b, y, kCols, count(), words_, spec.specials),
         start_(rows_.panels * count() * kVectorRows) {}
 
   bool run(GemmResult& result) {
@@ -229,13 +230,16 @@ class VectorGemm {
   }
 
  private:
+  static constexpr std::uint64_t kNanMark = std::uint64_t{1} << 62;
+  static constexpr std::uint64_t kInfMark = std::uint64_t{1} << 61;
+  static constexpr int kMostShort = 1024;  // elements of a chunk
   static constexpr std::int64_t kGroup = 16;
   static constexpr std::int64_t kSlabBytes = 24 << 10;
   static constexpr int kResults = kVectorRows * kCols;
 
   struct Side {
     Side(const QuantizedMatrix& its_matrix, const Units& its_units, int width, std::int64_t chunks,
-         int words_a_chunk)
+         int words_a_chunk, formats::SpecialsPolicy specials)
         : matrix(its_matrix),
           units(its_units),
           panels((its_matrix.rows + width - 1) / width),
@@ -244,13 +248,25 @@ class VectorGemm {
           spans(panels * chunks * width),
           scales32(panels * chunks * width),
           ranges(static_cast<size_t>(its_matrix.rows)),
-          panel_ranges(static_cast<size_t>(panels)) {}
+          panel_ranges(static_cast<size_t>(panels)) {
+      if (units.known) unit = std::ldexp(1.0, units.unit);
+      for (size_t code = 0; code < 256; ++code) {
+        values[code] = static_cast<double>(units.value[code]);
+        marks[code] = static_cast<std::uint64_t>(units.magnitude[code]);
+        if (units.nan[code]) marks[code] = kNanMark;
+        if (units.inf[code])
+          marks[code] = specials == formats::SpecialsPolicy::kNan ? kNanMark : kInfMark;
+      }
+    }
     const QuantizedMatrix& matrix;
     const Units& units;
     std::int64_t panels;
     Buffer<Word> words;
     Buffer<double> scales, spans;
     Buffer<float> scales32;
+    double unit = 1;           // what a unit is worth
+    double values[256];        // kDoubles: of codes, in units
+    std::uint64_t marks[256];  // and their magnitudes, with the marks below
     std::vector<RowRange> ranges, panel_ranges;
     std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
     std::vector<double> norms;   // of the rows
@@ -285,109 +301,146 @@ class VectorGemm {
   template <int kWidth, bool kBiased>
   void pack(Side& side, std::int64_t panel) {
     const QuantizedMatrix& matrix = side.matrix;
-    const Units& units = side.units;
     const int length = words_ * kInWord;
-    std::vector<Element> chunk_elements(static_cast<size_t>(length));
-    Element* elements = chunk_elements.data();
-    Element table[256];
-    std::uint8_t special[256];  // 1: NaN, 2: Inf
-    const bool nan_for_inf = spec_.specials == formats::SpecialsPolicy::kNan;
-    for (size_t code = 0; code < 256; ++code) {
-      table[code] = static_cast<Element>(units.value[code]);
-      special[code] = units.nan[code] || (units.inf[code] && nan_for_inf) ? 1
-                      : units.inf[code]                                   ? 2
-                                                                          : 0;
+    const std::int64_t stride =
+        matrix.length + length;  // room to read a short chunk as a whole one
+    const auto lanes =
+        static_cast<int>(std::min<std::int64_t>(kWidth, matrix.rows - panel * kWidth));
+    std::vector<Element> elements;
+    if constexpr (kSource != Source::kDoubles) {
+      elements.resize(static_cast<size_t>(lanes * stride));
+      for (int lane = 0; lane < lanes; ++lane)
+        integers_of_row(side, panel * kWidth + lane, elements.data() + lane * stride);
+    } else {
+      elements.resize(static_cast<size_t>(length));
     }
-    const bool specials = has_nan(matrix.format.element);
-    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
-    const bool identity = kSource == Source::kBytes && mask == 0xFF &&
-                          matrix.format.element.kind == formats::ElementKind::kInteger;
     // Chunk by chunk, so that what a panel's rows write lies together.
-    for (std::int64_t c = 0; c < count(); ++c)
+    for (std::int64_t c = 0; c < count(); ++c) {
+      const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
+      const std::int64_t at = (panel * count() + c) * kWidth;
       for (int lane = 0; lane < kWidth; ++lane) {
-        const std::int64_t r = panel * kWidth + lane, at = panel * count() + c;
-        const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
-        Word* to = side.words.data() + at * words_ * kWidth + lane;
-        double& scale = side.scales.data()[at * kWidth + lane];
-        scale = side.spans.data()[at * kWidth + lane] = 0;
-        side.scales32.data()[at * kWidth + lane] = 0;
-        if (kSource == Source::kBytes && !kBiased) start_.data()[at * kWidth + lane] = 0;
-        if (r >= matrix.rows) {
+        Word* to = side.words.data() + at * words_ + lane;
+        if (lane >= lanes) {
           for (int w = 0; w < words_; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+          set_scale(side, at + lane, matrix.rows, chunk.k, {});
+          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = 0;
           continue;
         }
-        RowRange& range = side.ranges[static_cast<size_t>(r)];
-        int low = 0, high = 0;
-        bool any = false;
-        if (units.known) {
-          const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
-          if (identity) {
-            std::memcpy(elements, codes, static_cast<size_t>(chunk.count));
-          } else {
-            for (int k = 0; k < chunk.count; ++k) elements[k] = table[codes[k] & mask];
+        const std::int64_t r = panel * kWidth + lane;
+        if constexpr (kSource == Source::kDoubles) {
+          set_scale(side, at + lane, r, chunk.k, doubles_of_chunk(side, r, chunk, elements.data()));
+          for (int w = 0; w < words_; ++w)
+            to[w * kWidth] = w < chunk.count ? elements[static_cast<size_t>(w)] : 0;
+        } else {
+          Element short_chunk[kMostShort];
+          const Element* from = elements.data() + lane * stride + chunk.k;
+          if (chunk.count < length) {
+            std::fill(short_chunk, short_chunk + length, Element{0});
+            std::copy(from, from + chunk.count, short_chunk);
+            from = short_chunk;
           }
-          if (specials) {
-            std::uint8_t all = 0;
-            for (int k = 0; k < chunk.count; ++k) all |= special[codes[k] & mask];
-            range.nan |= (all & 1) != 0;
-            range.inf |= (all & 2) != 0;
+          std::int32_t sum = 0, joint = 0;
+          for (int k = 0; k < length; ++k) {
+            const std::int32_t element = from[k];
+            sum += element;
+            joint |= element < 0 ? -element : element;
           }
-          if (units.tau_most > 0)
-            for (int k = 0; k < chunk.count; ++k)
-              elements[k] = static_cast<Element>(
-                  elements[k] *
-                  static_cast<Element>(std::int64_t{1}
-                                       << (units.tau_most - matrix.micro(r, chunk.k + k))));
-          std::fill(elements + chunk.count, elements + length, Element{0});
-          // The OR of the magnitudes has the lowest bit and the highest of them all.
-          std::uint64_t bits = 0;
-          if constexpr (kSource == Source::kDoubles) {
-            std::int64_t joint = 0;
-            for (int k = 0; k < chunk.count; ++k) joint |= units.magnitude[codes[k] & mask];
-            bits = static_cast<std::uint64_t>(joint);
-          } else {
-            std::int32_t joint = 0;
-            for (int k = 0; k < length; ++k)
-              joint |= elements[k] < 0 ? -static_cast<std::int32_t>(elements[k]) : elements[k];
-            bits = static_cast<std::uint32_t>(joint);
+          set_scale(side, at + lane, r, chunk.k, {static_cast<std::uint64_t>(joint)});
+          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = -128 * sum;
+          for (int w = 0; w < words_; ++w) {
+            Word word;
+            std::memcpy(&word, from + w * kInWord, sizeof(Word));
+            to[w * kWidth] = kBiased ? word ^ kBiasWord : word;
           }
-          any = bits != 0;
-          if (any) {
-            const int tau_high = kSource == Source::kDoubles ? units.tau_most : 0;
-            low = units.unit + std::countr_zero(bits);
-            high = units.unit + tau_high + static_cast<int>(std::bit_width(bits));
-          }
-        } else if constexpr (kSource == Source::kDoubles) {
-          any = decode_chunk(matrix, r, chunk, elements, length, range, low, high);
-        }
-        if constexpr (kSource == Source::kBytes && !kBiased) {
-          std::int32_t sum = 0;
-          for (int k = 0; k < length; ++k) sum += elements[k];
-          start_.data()[at * kWidth + lane] = -128 * sum;
-        }
-        if constexpr (kBiased)
-          for (int k = 0; k < length; ++k) elements[k] = static_cast<Element>(elements[k] ^ -128);
-        for (int w = 0; w < words_; ++w)
-          std::memcpy(to + w * kWidth, elements + w * kInWord, sizeof(Word));
-        ChunkScale of_chunk;
-        if (!chunk_scale(matrix, r, chunk.k, of_chunk)) {
-          range.nan = true;
-        } else if (any && of_chunk.value != 0) {
-          scale = std::ldexp(of_chunk.value, units.known ? units.unit : 0);
-          side.scales32.data()[at * kWidth + lane] = static_cast<float>(scale);
-          side.spans.data()[at * kWidth + lane] = high - low + of_chunk.high - of_chunk.low;
-          range.take(low + of_chunk.low, high + of_chunk.high);
-          const int unit = units.known ? units.unit : 0;
-          range.take_scale(of_chunk.low + unit, of_chunk.high + unit);
         }
       }
+    }
     side.panel_ranges[static_cast<size_t>(panel)] =
         joint(side.ranges, panel * kWidth, (panel + 1) * kWidth);
   }
 
-  /// Elements as values, where they have no table of units; false where all are zero.
-  bool decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
-                    Element* elements, int length, RowRange& range, int& low, int& high) const {
+  /// The elements of a row in units.
+  void integers_of_row(const Side& side, std::int64_t r, Element* out) const {
+    const QuantizedMatrix& matrix = side.matrix;
+    const Units& units = side.units;
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    if (kSource == Source::kBytes && mask == 0xFF &&
+        matrix.format.element.kind == formats::ElementKind::kInteger) {
+      std::memcpy(out, codes, static_cast<size_t>(matrix.length));
+    } else if constexpr (kSource != Source::kDoubles) {
+      Element table[256];
+      std::copy(units.value, units.value + 256, table);
+      if (mask < 64)
+        look_up(codes, matrix.length, mask, table, out);
+      else
+        for (std::int64_t k = 0; k < matrix.length; ++k) out[k] = table[codes[k] & mask];
+    }
+    if (units.tau_most > 0)
+      for (std::int64_t k = 0; k < matrix.length; ++k)
+        out[k] = static_cast<Element>(out[k] * (1 << (units.tau_most - matrix.micro(r, k))));
+  }
+
+  /// What the magnitudes of a chunk's elements span: as the OR of units, or as exponents.
+  struct ChunkBits {
+    std::uint64_t units = 0;
+    int low = 0, high = 0;  // where there are no units: high > low, or all are zero
+  };
+
+  /// The elements of a chunk in units, or as values where they have none.
+  ChunkBits doubles_of_chunk(Side& side, std::int64_t r, const BeatRange& chunk, double* out) {
+    const QuantizedMatrix& matrix = side.matrix;
+    const Units& units = side.units;
+    RowRange& range = side.ranges[static_cast<size_t>(r)];
+    if (!units.known) return decode_chunk(matrix, r, chunk, out, range);
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    std::uint64_t joint = 0;
+    for (int k = 0; k < chunk.count; ++k) {
+      const std::uint8_t code = codes[k] & mask;
+      joint |= side.marks[code];
+      out[k] = side.values[code];
+    }
+    range.nan |= (joint & kNanMark) != 0;
+    range.inf |= (joint & kInfMark) != 0;
+    joint &= kInfMark - 1;
+    if (units.tau_most == 0 || joint == 0) return {joint};
+    for (int k = 0; k < chunk.count; ++k)
+      out[k] *= 1 << (units.tau_most - matrix.micro(r, chunk.k + k));
+    return {joint | joint << units.tau_most};
+  }
+
+  /// Scale and range of a chunk.
+  void set_scale(Side& side, std::int64_t at, std::int64_t r, std::int64_t k,
+                 const ChunkBits& bits) {
+    double& scale = side.scales.data()[at];
+    scale = side.spans.data()[at] = 0;
+    side.scales32.data()[at] = 0;
+    if (r >= side.matrix.rows) return;
+    RowRange& range = side.ranges[static_cast<size_t>(r)];
+    ChunkScale factor;
+    if (!chunk_scale(side.matrix, r, k, factor)) {
+      range.nan = true;
+      return;
+    }
+    const int unit = side.units.known ? side.units.unit : 0;
+    int low = bits.low, high = bits.high;
+    if (bits.units != 0) {
+      // The OR of the magnitudes has the lowest bit and the highest of them all.
+      low = unit + std::countr_zero(bits.units);
+      high = unit + static_cast<int>(std::bit_width(bits.units));
+    }
+    if (high <= low || factor.value == 0) return;
+    scale = factor.value * side.unit;
+    side.scales32.data()[at] = static_cast<float>(scale);
+    side.spans.data()[at] = high - low + factor.high - factor.low;
+    range.take(low + factor.low, high + factor.high);
+    range.take_scale(factor.low + unit, factor.high + unit);
+  }
+
+  /// Elements as values.
+  ChunkBits decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
+                         double* elements, RowRange& range) const {
     const ElementFormat& format = matrix.format.element;
     if (format.kind == formats::ElementKind::kMinifloat && matrix.code_bytes == 2) {
       // The fields of a code stand for those of a binary64 far below; a product brings it up,
@@ -403,35 +456,30 @@ class VectorGemm {
         finite &= magnitude <= most;
         const auto field = static_cast<std::uint64_t>(magnitude) << (52 - format.man_bits);
         const double value = std::bit_cast<double>(field) * up;
-        elements[k] = static_cast<Element>((codes[k] & sign) != 0 ? -value : value);
+        elements[k] = (codes[k] & sign) != 0 ? -value : value;
       }
       if (!finite || format.special == formats::Special::kFnuz)
-        for (int k = 0; k < chunk.count; ++k)
-          elements[k] = static_cast<Element>(finite_value(format, codes[k], range));
+        for (int k = 0; k < chunk.count; ++k) elements[k] = finite_value(format, codes[k], range);
     } else {
       for (int k = 0; k < chunk.count; ++k)
-        elements[k] =
-            static_cast<Element>(finite_value(format, matrix.code(r, chunk.k + k), range));
+        elements[k] = finite_value(format, matrix.code(r, chunk.k + k), range);
     }
     if (matrix.format.micro.bits > 0)
       for (int k = 0; k < chunk.count; ++k)
-        elements[k] = static_cast<Element>(std::ldexp(elements[k], -matrix.micro(r, chunk.k + k)));
-    std::fill(elements + chunk.count, elements + length, Element{0});
+        elements[k] = std::ldexp(elements[k], -matrix.micro(r, chunk.k + k));
     std::uint64_t least = ~std::uint64_t{0}, most = 0;  // magnitudes as bits
     std::uint64_t joint = 0;
     for (int k = 0; k < chunk.count; ++k) {
-      const auto code =
-          std::bit_cast<std::uint64_t>(static_cast<double>(elements[k])) & 0x7FFFFFFFFFFFFFFF;
+      const auto code = std::bit_cast<std::uint64_t>(elements[k]) & 0x7FFFFFFFFFFFFFFF;
       least = std::min(least, code - 1);  // a zero is the largest
       most = std::max(most, code);
       joint |= code;
     }
-    if (most == 0) return false;
+    if (most == 0) return {};
     // Below the leading bit the significands set bits down to this one.
     const int below = 52 - std::min(52, std::countr_zero(joint | (std::uint64_t{1} << 52)));
-    low = static_cast<int>((least + 1) >> 52) - 1023 - below;
-    high = static_cast<int>(most >> 52) - 1023 + 1;
-    return true;
+    return {0, static_cast<int>((least + 1) >> 52) - 1023 - below,
+            static_cast<int>(most >> 52) - 1023 + 1};
   }
 
   /// 0 for NaN and Inf, which the range takes note of.

@@ -568,6 +568,44 @@ void encode_all(const OutputFormat& f, const double* x, const std::uint32_t* dra
   }
 }
 
+// ---- Tables ----
+
+template <typename T>
+HWY_INLINE void look_up_rest(const std::uint8_t* codes, std::int64_t from, std::int64_t count,
+                             std::uint8_t mask, const T* table, T* out) {
+  for (std::int64_t i = from; i < count; ++i) out[i] = table[codes[i] & mask];
+}
+
+void look_up_bytes(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+                   const std::int8_t* table, std::int8_t* out) {
+  std::int64_t i = 0;
+#if HWY_TARGET == HWY_AVX3_DL
+  const __m512i all = _mm512_loadu_si512(table);
+  const __m512i low = _mm512_set1_epi8(static_cast<char>(mask));
+  for (; i + 64 <= count; i += 64) {
+    const __m512i index = _mm512_and_si512(_mm512_loadu_si512(codes + i), low);
+    _mm512_storeu_si512(out + i, _mm512_permutexvar_epi8(index, all));
+  }
+#endif
+  look_up_rest(codes, i, count, mask, table, out);
+}
+
+void look_up_halves(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+                    const std::int16_t* table, std::int16_t* out) {
+  std::int64_t i = 0;
+#if HWY_TARGET == HWY_AVX3_DL
+  const __m512i first = _mm512_loadu_si512(table), second = _mm512_loadu_si512(table + 32);
+  const __m512i low = _mm512_set1_epi16(mask);
+  for (; i + 32 <= count; i += 32) {
+    const __m512i index =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
+    _mm512_storeu_si512(out + i,
+                        _mm512_permutex2var_epi16(first, _mm512_and_si512(index, low), second));
+  }
+#endif
+  look_up_rest(codes, i, count, mask, table, out);
+}
+
 // ---- Draws ----
 
 // `steps` <= 16 steps of the LFSR: with b what they shift out, (s - b p) / x^steps, where
@@ -610,6 +648,8 @@ HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
+HWY_EXPORT(look_up_bytes);
+HWY_EXPORT(look_up_halves);
 
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile) {
   HWY_DYNAMIC_DISPATCH(tile_of_source)(source, step, certainty, tile);
@@ -618,6 +658,14 @@ bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,
                    int count, std::uint32_t* codes) {
   HWY_DYNAMIC_DISPATCH(encode_all)(format, x, draws, count, codes);
+}
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int8_t* table, std::int8_t* out) {
+  HWY_DYNAMIC_DISPATCH(look_up_bytes)(codes, count, mask, table, out);
+}
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int16_t* table, std::int16_t* out) {
+  HWY_DYNAMIC_DISPATCH(look_up_halves)(codes, count, mask, table, out);
 }
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
                 std::uint32_t* draws) {

@@ -112,6 +112,12 @@ struct OutputFormat {
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,
                    int count, std::uint32_t* codes);
 
+/// out[i] = table[codes[i] & mask], mask < 64.
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int8_t* table, std::int8_t* out);
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int16_t* table, std::int16_t* out);
+
 /// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
 /// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws);
