@@ -376,9 +376,12 @@ class VectorGemm {
       else
         for (std::int64_t k = 0; k < matrix.length; ++k) out[k] = table[codes[k] & mask];
     }
-    if (units.tau_most > 0)
-      for (std::int64_t k = 0; k < matrix.length; ++k)
-        out[k] = static_cast<Element>(out[k] * (1 << (units.tau_most - matrix.micro(r, k))));
+    if (units.tau_most == 0) return;
+    const int block = matrix.format.micro.block;
+    const std::uint8_t* taus = matrix.micros.data() + r * (matrix.padded_length / block);
+    for (std::int64_t k = 0; k < matrix.length; k += block, ++taus)
+      for (std::int64_t j = k; j < std::min(k + block, matrix.length); ++j)
+        out[j] = static_cast<Element>(out[j] * (1 << (units.tau_most - *taus)));
   }
 
   /// What the magnitudes of a chunk's elements span: as the OR of units, or as exponents.
