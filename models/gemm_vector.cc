@@ -537,7 +537,7 @@ class VectorGemm {
           way.certainty = Certainty::kExact;
         else if (term && odd)
           way.certainty = Certainty::kOdd;
-        else if (odd && x.least_span + y.least_span + beat <= kDoubleBits)
+        else if (odd && x.mean_span() + y.mean_span() + beat <= kDoubleBits)
           way.certainty = Certainty::kMixed;
         else
           way.certainty = Certainty::kChecked;
@@ -775,8 +775,10 @@ class VectorGemm {
     const double sum = x + rest;
     const double part = sum - x;
     const double left = (x - (sum - part)) + (rest - part);
-    if (!(left > 0 || left < 0) || (std::bit_cast<std::uint64_t>(sum) & 1) != 0) return sum;
-    return std::nextafter(sum, left > 0 ? HUGE_VAL : -HUGE_VAL);
+    const auto bits = std::bit_cast<std::int64_t>(sum);
+    const std::int64_t inexact = left != 0 ? 1 : 0;
+    const std::int64_t outward = (left > 0) == (sum > 0) ? 1 : -1;
+    return std::bit_cast<double>(bits + (inexact & ~bits) * outward);
   }
 
   /// The results in doubt, exactly.
