@@ -50,7 +50,8 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"technology", ValueType::kText},
                          {"schedule", ValueType::kText},
                          {"schedule-seed", ValueType::kWhole},
-                         {"arch", ValueType::kText}};
+                         {"arch", ValueType::kText},
+                         {"machine", ValueType::kText}};
 
 const char* describe(ValueType type) {
   switch (type) {
@@ -190,6 +191,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   whole("schedule-seed", 0, point.arch.schedule_seed);
   read("arch",
        [&](const std::string& value) { point.arch.structure = rtl_gen::parse_structure(value); });
+  read("machine", [&](const std::string& value) { point.machine = sim::parse_machine(value); });
   point.arch.combinational = text("combinational") == "true";
   if (!text("clock-ns").empty())
     point.arch.clock_ns = std::strtod(text("clock-ns").c_str(), nullptr);
@@ -310,6 +312,8 @@ DesignFile Parser::parse(std::string_view text) {
 std::string canonical_text(const DesignPoint& point) {
   const std::string structure =
       point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
+  const std::string machine =
+      point.machine ? " machine=(" + to_text(*point.machine) + ")" : std::string();
   // A dot unit's text has no kind in it: results that were kept are still found.
   const std::string what =
       point.unit.kind == rtl_gen::UnitKind::kDot
@@ -317,11 +321,11 @@ std::string canonical_text(const DesignPoint& point) {
           : fmt::format("unit={} {}", to_text(point.unit.kind), to_text(design_spec(point)));
   return fmt::format(
       "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
-      "schedule-seed={}{}",
+      "schedule-seed={}{}{}",
       what, to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
       point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
       to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed,
-      structure);
+      structure, machine);
 }
 
 std::string content_hash(const DesignPoint& point) {
@@ -374,6 +378,16 @@ rtl_gen::Unit generate_unit(const DesignPoint& point) {
         "take every kind",
         point.name, to_text(point.unit.kind));
   return std::get<rtl_gen::Unit>(generate_design(point).made);
+}
+
+std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine) {
+  if (!point.machine) return std::nullopt;
+  const bool rtl = engine == sim::Engine::kRtl || engine == sim::Engine::kAll;
+  try {
+    return sim::design_machine(*point.machine, point.spec, point.arch, rtl);
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
 }
 
 }  // namespace blockdot::explore
