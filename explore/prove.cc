@@ -132,11 +132,9 @@ class Pins {
     if (model_.has_input("rst_ni")) put("rst_ni", 0, 1, 1);
     if (model_.has_input("valid_i")) put("valid_i", 0, 1, 1);
   }
+  /// Adds bits to a port that is clear there.
   void put(std::string_view port, int lo, int width, std::uint64_t value) {
-    if (in_.empty()) in_.assign(model_.input_bytes(), 0);
-    for (int at = 0; at < width; at += 32)
-      sim::put_bits(in_.data(), model_.input(port), lo + at, std::min(32, width - at),
-                    static_cast<std::uint32_t>(value >> at));
+    sim::put_bits(in_.data(), model_.input(port), lo, width, value);
   }
   void clear(std::string_view port) {
     const sim::ModelField field = model_.input(port);
@@ -346,7 +344,8 @@ class Prover {
       int width = port.width / groups;
       for (int g = 0; g < groups; ++g)
         part[static_cast<size_t>(g)] +=
-            fmt::format(".{0}({{{1}'d0, {0}[{2} +: {1}]}} << {2}), ", port.name, width, g * width);
+            fmt::format(".{0}({{{3}'d0, {0}[{2} +: {1}]}} << {2}), ", port.name, width, g * width,
+                        port.width - width);
     }
     std::string sums, sum;
     for (int g = 0; g < groups; ++g) {
@@ -473,14 +472,17 @@ class Prover {
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
       const int terms = spec.terms(m);
-      if (spec.mode_bits() > 0) pins.put("mode_i", 0, spec.mode_bits(), mode);
+      if (spec.mode_bits() > 0) {
+        pins.clear("mode_i");
+        pins.put("mode_i", 0, spec.mode_bits(), mode);
+      }
       std::vector<std::uint32_t> a(static_cast<std::size_t>(spec.lanes * terms), 0), b = a;
       for (int place = 0; place < spec.lanes * terms; ++place) {
         const auto at = static_cast<std::size_t>(place);
         const int lane = place / terms, term = place % terms;
-        for (const char* port : {"a_i", "b_i"}) pins.clear(port);
         for (a[at] = 0; a[at] < 1u << m.a.width(); ++a[at])
           for (b[at] = 0; b[at] < 1u << m.b.width(); ++b[at]) {
+            for (const char* port : {"a_i", "b_i"}) pins.clear(port);
             pins.put("a_i", lane * spec.slot_a() + term * m.a.width(), m.a.width(), a[at]);
             pins.put("b_i", lane * spec.slot_b() + term * m.b.width(), m.b.width(), b[at]);
             pins.run();
@@ -534,6 +536,7 @@ class Prover {
     options.rounding = spec.rounding;
     for (std::uint32_t code = 0; code < 1u << 16; ++code) {
       x[0] = std::bit_cast<float>(code << 16);
+      pins.clear("x_i");
       pins.put("x_i", 0, w, w == 16 ? code : code << 16);
       pins.run();
       ++s.cases;

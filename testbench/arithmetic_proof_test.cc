@@ -64,8 +64,9 @@ Graph sum_of(int count, int width, bool negative) {
 std::string plus(int count, bool negative) {
   std::string text;
   for (int i = 0; i < count; ++i)
-    text += fmt::format(negative && i % 2 == 1 ? "{}x{}_i" : "{}$signed({{1'b0, x{}_i}})",
-                        i ? " + " : "", i);
+    text += (i > 0 ? " + " : "") + (negative && i % 2 == 1
+                                        ? fmt::format("x{}_i", i)
+                                        : fmt::format("$signed({{1'b0, x{}_i}})", i));
   return text;
 }
 

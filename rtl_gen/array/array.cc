@@ -63,8 +63,11 @@ void declare_side(std::vector<Port>& ports, const Side& side, int count, const c
 std::string pack(const Side& side, std::string_view bus, std::string_view count) {
   std::string parts;
   for (auto p = side.parts.rbegin(); p != side.parts.rend(); ++p)
-    parts +=
-        fmt::format("{}{}[at*{} +: {}]", parts.empty() ? "" : ", ", p->port, p->width, p->width);
+    // A port of one bit has no parts to select.
+    parts += (parts.empty() ? "" : ", ") +
+             (p->width == 1 && count == "1"
+                  ? p->port
+                  : fmt::format("{}[at*{} +: {}]", p->port, p->width, p->width));
   return fmt::format(R"(
   wire [{0}*{1}-1:0] {2};
   generate

@@ -1,4 +1,4 @@
-// Emitted units in outside tools: lint of every kind and format, and simulation of pipelined units.
+// Emitted units in outside simulators, through every pipeline. (testbench/lint_test.cc lints them.)
 #include "rtl_gen/emit/verilog.h"
 
 #include <fmt/format.h>
@@ -6,7 +6,6 @@
 
 #include <random>
 
-#include "formats/block_format.h"
 #include "rtl_gen/generate.h"
 #include "rtl_gen/testing/simulate.h"
 
@@ -15,50 +14,6 @@ namespace {
 
 using formats::parse_dot_spec;
 using testing::Cycle;
-
-// Formats of the catalogue that a unit takes (elements of at most 16 bits with a zero, one plain
-// scale a block or none), as `a=NAME lanes=N`.
-std::vector<std::string> catalogue_specs(int lanes) {
-  std::vector<std::string> specs;
-  for (const auto& entry : formats::catalogue()) {
-    const formats::BlockFormat f = formats::parse_block_format(entry.name);
-    if (f.element.width() <= 16 && decode(f.element, zero_code(f.element)) == 0 &&
-        f.span == formats::Span::kBlock && !f.has_outer() && !f.scale.of_maximum)
-      specs.push_back(fmt::format("a={} lanes={}", entry.name, lanes));
-  }
-  specs.push_back(fmt::format("a=e4m3@fp32/32 lanes={}", lanes));
-  specs.push_back(fmt::format("a=mxfp8_e5m2 b=mxint8 lanes={}", lanes));
-  specs.push_back(fmt::format("a=e4m3:fnuz@e4m3/16 b=mx9 lanes={}", lanes));
-  return specs;
-}
-
-// Oracle: Verilator -Wall, Icarus -Wall, Yosys.
-TEST(Lint, EveryUnitKindAndFormatIsClean) {
-  const char* accumulators[] = {"", " accumulator=fp32 rounding=sr:16",
-                                " accumulator=kulisch[20:-30]", " accumulator=bf16 output=e4m3"};
-  int checked = 0;
-  const auto check = [&](const Unit& unit, const std::string& what, bool yosys) {
-    EXPECT_EQ(testing::lint(unit.verilog, unit.report.top, yosys), "") << what;
-    ++checked;
-  };
-  for (const std::string& spec : catalogue_specs(4)) {
-    for (const char* accumulator : accumulators)
-      check(generate(UnitKind::kDot, parse_dot_spec(spec + accumulator), {}), spec + accumulator,
-            checked % 8 == 0);
-    const formats::DotSpec parsed = parse_dot_spec(spec);
-    if (parsed.a.scale.kind == formats::ScaleKind::kMinifloat ||
-        parsed.b.scale.kind == formats::ScaleKind::kMinifloat)
-      continue;  // a bare block dot takes no such scale
-    check(generate(UnitKind::kBlockDot, parse_dot_spec(spec), {.combinational = true}), spec,
-          false);
-    check(generate(UnitKind::kBlockDot, parse_dot_spec(spec), {.technology = Technology::kXilinx}),
-          spec, false);
-    // Cells: Yosys reads other text than the simulators.
-    check(generate(UnitKind::kBlockDot, parse_dot_spec(spec), {.technology = Technology::kOsu018}),
-          spec, true);
-  }
-  EXPECT_GT(checked, 100);
-}
 
 // Beats with bubbles between them through the text and through the graph; results must appear
 // exactly `latency` cycles after each last beat and at no other time. Returns the number of

@@ -156,9 +156,11 @@ std::string lint(const std::vector<std::pair<std::string, std::string>>& files,
   if (code != 0 && more.empty()) more = "iverilog fails";
   said += more;
   if (!with_yosys) return said;
+  dir.write("cells.v", kCellModels);
   more = dir.run(
-      fmt::format("yosys -q -p 'read_verilog {}; hierarchy -check -top {}; proc; check -assert'",
-                  names, top),
+      fmt::format(
+          "yosys -q -p 'read_verilog cells.v {}; hierarchy -check -top {}; proc; check -assert'",
+          names, top),
       code);
   return code == 0 ? said : said + "yosys: " + more;
 }
