@@ -5,6 +5,7 @@
 #include "rtl_gen/build/fx.h"
 #include "rtl_gen/units/dot.h"
 #include "rtl_gen/units/round.h"
+#include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
 
@@ -29,9 +30,11 @@ FixedTotal build_kulisch(Graph& graph, const formats::DotSpec& spec, const BeatV
 FixedTotal build_kulisch_window(Graph& graph, const formats::DotSpec& spec, const BeatValue& term,
                                 const Framing& framing);
 
-/// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw.
+/// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw. `rounding`:
+/// lazy or eager, where it is stochastic.
 FloatTotal build_float_accumulator(Graph& graph, const formats::DotSpec& spec,
-                                   const BeatValue& term, const Framing& framing, const Fx& random);
+                                   const BeatValue& term, const Framing& framing, const Fx& random,
+                                   SrPlace rounding = SrPlace::kLazy);
 
 /// NaN and Inf of all beats since `first`, this one included.
 struct Flags {

@@ -2,7 +2,8 @@
 // left to the cost model, which builds the candidates of a few lanes and compares.
 //
 // Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library`,
-// any of the fields in any order; a field that is left out is `auto`.
+// any of the fields in any order; a field that is left out is `auto`. `rounding=lazy` is one more,
+// of units whose float accumulator rounds stochastically.
 #pragma once
 
 #include <string>
@@ -51,6 +52,14 @@ enum class Cells {
   kLibrary,  // full adders by name: technology osu018 only
 };
 
+/// Where the random bits of a float accumulator's stochastic rounding come in.
+enum class SrPlace {
+  kAuto,
+  kLazy,   // added to the tail of the normalised sum
+  kEager,  // added to the sum at every place where its tail may begin, while it is normalised; the
+           // count of leading zeros picks one carry (Ben Ali et al., DATE 2024)
+};
+
 struct Structure {
   Multiplier multiplier = Multiplier::kAuto;
   Align align = Align::kAuto;
@@ -58,6 +67,7 @@ struct Structure {
   Summation sum = Summation::kAuto;
   Adder adder = Adder::kAuto;
   Cells cells = Cells::kAuto;
+  SrPlace rounding = SrPlace::kAuto;  // stays so where no accumulator rounds stochastically
 
   bool operator==(const Structure&) const = default;
 };
@@ -66,7 +76,7 @@ struct Structure {
 inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift, Signs::kAfter,
                                   Summation::kCompress, Adder::kPlus,  Cells::kNone};
 
-/// Every field, in the order above.
+/// Every field, in the order above; the rounding only where it is not auto.
 std::string to_text(const Structure& structure);
 /// ConfigError names the field, the value and the choices, with suggestions.
 Structure parse_structure(std::string_view text);

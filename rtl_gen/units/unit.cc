@@ -98,7 +98,8 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
       fixed(build_kulisch_window(g, spec, term, framing).value);
       break;
     case AccumulatorKind::kFloat: {
-      const FloatTotal total = build_float_accumulator(g, spec, term, framing, random);
+      const FloatTotal total =
+          build_float_accumulator(g, spec, term, framing, random, structure.rounding);
       found.accumulator_width = spec.accumulator.format.width();
       flags = build_flags(g, term, framing);
       if (formats::has_inf(spec.accumulator.format)) {
