@@ -44,8 +44,18 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
           accumulator.segment > 0 ? fmt::format("segmented:{}", accumulator.segment) : "word",
           accumulator.reason);
   }
-  if (choice.candidates.empty()) return;
   const rtl_gen::CostModel cost(arch.technology);
+  if (!choice.roundings.empty()) {
+    fmt::print(to, "rounding   {}\n  because  {}\n",
+               choice.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy",
+               choice.roundings.size() == 1
+                   ? "it was given"
+                   : "least area^2 x delay of the loop of whole units (estimated)");
+    for (const rtl_gen::Candidate& c : choice.roundings)
+      fmt::print(to, "  {:>11.0f} {:>9.2f}  {}\n", c.area, c.delay_ns,
+                 c.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy");
+  }
+  if (choice.candidates.empty()) return;
   fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");
   for (size_t i = 0; i < std::min(kShown, choice.candidates.size()); ++i) {
     const rtl_gen::Candidate& c = choice.candidates[i];

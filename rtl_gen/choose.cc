@@ -117,7 +117,24 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
   return all;
 }
 
-Choice choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
+namespace {
+
+// The whole unit, since the rounding is in its loop; delay_ns: of that loop.
+std::vector<Candidate> roundings(const DotSpec& spec, Technology technology, Structure s) {
+  const CostModel cost(technology);
+  std::vector<Candidate> all;
+  for (SrPlace place : open(s.rounding, std::vector{SrPlace::kLazy, SrPlace::kEager})) {
+    s.rounding = place;
+    const Graph graph =
+        lower(build_dot_unit(spec, nullptr, s, technology), sum_options(s, technology));
+    all.push_back({s, cost.area(graph), fastest_clock_ns(graph, cost)});
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
+  return all;
+}
+
+Choice choose_sum(const DotSpec& spec, Technology technology, const Structure& wanted) {
   // Words and operators are left to whatever synthesiser comes: nothing to weigh.
   Structure start = wanted;
   if (technology == Technology::kGeneric) {
@@ -152,6 +169,8 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
                               choice.candidates.size(), choice.lanes);
   return choice;
 }
+
+}  // namespace
 
 SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const Structure& structure,
                              double clock_ns) {
@@ -198,6 +217,24 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
           fmt::format("as one word it asks for a clock of {:.2f} ns; in segments of {} bits "
                       "{:.2f} ns would do",
                       word, best, best_ns)};
+}
+
+Choice choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
+  Structure sum = wanted;
+  sum.rounding = SrPlace::kAuto;
+  Choice choice = choose_sum(spec, technology, sum);
+  if (spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
+      formats::draws_each_beat(spec)) {
+    sum = choice.structure;
+    sum.rounding = wanted.rounding;
+    choice.roundings = roundings(spec, technology, sum);
+    choice.structure.rounding = choice.roundings.front().structure.rounding;
+  } else if (wanted.rounding == SrPlace::kEager) {
+    throw ConfigError(
+        "arch rounding = eager: needs a float accumulator that rounds stochastically, such as "
+        "accumulator = fp32:sr:16");
+  }
+  return choice;
 }
 
 }  // namespace blockdot::rtl_gen

@@ -29,6 +29,9 @@ struct Choice {
   int lanes = 0;                      // of the candidates' block dots
   std::vector<Candidate> candidates;  // the best first; empty where nothing was left to weigh
   std::string reason;                 // one sentence
+  /// Where a float accumulator rounds stochastically: units with lazy and with eager rounding, the
+  /// best first; one where it was given.
+  std::vector<Candidate> roundings;
 };
 
 /// `wanted` with every open field chosen: the best of the candidates of a few lanes. Technology

@@ -11,6 +11,7 @@
 #include "rtl_gen/build/lower.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/emit/names.h"
+#include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/multi.h"
 #include "rtl_gen/units/unit.h"
 
@@ -104,6 +105,8 @@ std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitF
   if (port == "last_i") return "it ends a result: valid_o follows after `latency` cycles";
   if (port == "seed_load_i") return "load seed_i for the roundings of the beats after this one";
   if (port == "seed_i") return "state of the random stream; 0 is read as 1";
+  if (port == kSeedParameter)
+    return seed_meaning(spec.lfsr, formats::drawn_rounding(spec).random_bits);
   if (port == "valid_o") return "the outputs are those of a beat that asked for them";
   if (port == "result_o") return fmt::format("the dot product in {}", to_text(spec.output));
   if (port == "sum_o")
@@ -190,13 +193,15 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 Structure multi_structure(const Structure& wanted, Technology technology) {
   if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
       wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
+      wanted.rounding == SrPlace::kEager ||
       (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
     throw ConfigError(
         "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
         "split, "
-        "signs=after, any sum and adder, and cells=library with technology osu018",
+        "signs=after, any sum and adder, rounding=lazy, and cells=library with technology osu018",
         to_text(wanted));
   Structure s = wanted;
+  s.rounding = SrPlace::kAuto;
   const Structure plain = plain_structure(technology);
   if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
   if (s.align == Align::kAuto) s.align = plain.align;
@@ -370,6 +375,14 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
   for (const Graph::Output& o : unit.lowered.outputs())
     r.ports.push_back({o.name, false, unit.lowered.width(o.node), text.meaning(o.name)});
 
+  const std::vector<bool> live = unit.lowered.live();
+  for (const Graph::State& s : unit.lowered.states()) {
+    const Node& n = unit.lowered.node(s.node);
+    if (live[index(s.node)] && !n.parameter.empty())
+      r.parameters.push_back(
+          {n.parameter, n.width, n.value.limbs.at(0), text.meaning(n.parameter)});
+  }
+
   const double area = cost.area(unit.lowered) +
                       static_cast<double>(unit.schedule.register_bits) * cost.register_area();
   r.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
@@ -409,6 +422,7 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   else if (arch.structure.segment > 0)
     throw ConfigError("arch accumulator = segmented:{}: a bare block dot has no accumulator",
                       arch.structure.segment);
+  if (kind == UnitKind::kBlockDot) arch.structure.rounding = SrPlace::kAuto;  // it rounds nothing
   Graph graph = build(kind, spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.purpose = purpose(kind, spec);
@@ -468,6 +482,18 @@ nlohmann::json ports_json(const std::vector<Port>& ports) {
   return list;
 }
 
+namespace {
+
+nlohmann::json parameters_json(const std::vector<Parameter>& parameters) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Parameter& p : parameters)
+    list.push_back(
+        {{"name", p.name}, {"width", p.width}, {"default", p.value}, {"meaning", p.meaning}});
+  return list;
+}
+
+}  // namespace
+
 nlohmann::json to_json(const UnitReport& r) {
   nlohmann::json estimates = nlohmann::json::object();
   const auto figure = [&](const char* name, const Figure& f) {
@@ -487,6 +513,7 @@ nlohmann::json to_json(const UnitReport& r) {
           {"latency", r.latency},
           {"interval", r.interval},
           {"ports", ports_json(r.ports)},
+          {"parameters", parameters_json(r.parameters)},
           {"estimates", estimates},
           {"critical_node", r.critical_node},
           {"exact_level", r.exact_level},
@@ -512,6 +539,8 @@ UnitReport report_from_json(const nlohmann::json& json) {
         throw ConfigError("unit report: port direction {}: must be input or output", direction);
       r.ports.push_back({p.at("name"), direction == "input", p.at("width"), p.at("meaning")});
     }
+    for (const auto& p : json.at("parameters"))
+      r.parameters.push_back({p.at("name"), p.at("width"), p.at("default"), p.at("meaning")});
     const auto figure = [&](const char* name, Figure& f) {
       const auto& all = json.at("estimates");
       if (!all.contains(name)) return;

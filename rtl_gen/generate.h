@@ -66,6 +66,14 @@ struct Figure {
   std::string provenance;
 };
 
+/// A Verilog parameter.
+struct Parameter {
+  std::string name;
+  int width = 1;
+  std::uint64_t value = 0;  // by default
+  std::string meaning;
+};
+
 struct UnitReport {
   std::string top;  // module name
   UnitKind kind = UnitKind::kDot;
@@ -75,8 +83,9 @@ struct UnitReport {
   int latency = 0;      // cycles from the inputs of a last beat to its outputs
   int interval = 1;     // cycles between beats
   std::vector<Port> ports;
-  Figure area;              // NAND2 equivalents, osu018 area units or LUTs
-  Figure critical_path_ns;  // with register overhead when clocked
+  std::vector<Parameter> parameters;  // the seed of the random stream, where there is one
+  Figure area;                        // NAND2 equivalents, osu018 area units or LUTs
+  Figure critical_path_ns;            // with register overhead when clocked
   Figure register_bits;
   Figure luts;  // technology xilinx only
   std::string critical_node;
@@ -88,7 +97,8 @@ struct UnitReport {
 };
 
 /// Schema "blockdot.unit/1": top, kind, spec, arch, latency, interval, ports[{name, direction,
-/// width, meaning}], numbers{...}, estimates{name: {value, unit, provenance}}.
+/// width, meaning}], parameters[{name, width, default, meaning}],
+/// numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
 /// [{name, direction, width, meaning}].
 nlohmann::json ports_json(const std::vector<Port>& ports);

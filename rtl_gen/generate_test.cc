@@ -149,6 +149,8 @@ TEST(Structure, TextFormsAreReadBackAndWrongOnesAreRefusedByName) {
   EXPECT_EQ(parse_structure(to_text(s)), s);
   EXPECT_EQ(parse_structure("adder=kogge-stone,multiplier=booth"), s);
   EXPECT_EQ(parse_structure(""), Structure{});
+  s.rounding = SrPlace::kEager;
+  EXPECT_EQ(parse_structure(to_text(s)), s);
   const auto refused = [](const char* text, const char* says) {
     try {
       parse_structure(text);

@@ -14,8 +14,8 @@ using formats::DotSpec;
 
 const std::vector<std::string> kAccumulators = {"kulisch", "window_saturate", "window_wrap", "fp32",
                                                 "bf16",    "aligned"};
-const std::vector<std::string> kRoundings = {"rne",   "rna",   "rtz",   "sr:1",
-                                             "sr:11", "sr:32", "srf:7", "src:9"};
+const std::vector<std::string> kRoundings = {"rne",   "rna",   "rtz",  "sr:11",
+                                             "sr:32", "srf:7", "src:1"};
 // A point has the one of its operands' number: they meet every accumulator and rounding.
 const std::vector<std::string> kRegisters = {"galois:32",    "fibonacci:32", "galois:64:77",
                                              "fibonacci:37", "galois:33",    "fibonacci:64"};

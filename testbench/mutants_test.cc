@@ -27,6 +27,7 @@ struct Mutant {
 constexpr const char* kAll = "[\\s\\S]+";
 constexpr const char* kExact = "a=mxfp8_e4m3 lanes=4 max-k=64 output=bf16";
 constexpr const char* kExactSr = "a=mxfp8_e4m3 lanes=4 max-k=64 output=bf16 rounding=sr:8";
+constexpr const char* kExactSrc = "a=mxfp4_e2m1 lanes=4 max-k=64 output=e4m3 rounding=src:2";
 constexpr const char* kInf = "a=mxfp8_e5m2 lanes=2 max-k=64";
 constexpr const char* kFloat = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=fp32";
 constexpr const char* kFloatSr = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16:sr:11";
@@ -66,6 +67,8 @@ const Mutant kMutants[] = {
     {"lfsr_tap_is_moved", kExactSr, "lfsr_next24", "lfsr_q\\[0\\]", "lfsr_q[1]"},
     {"lfsr_stands_still", kExactSr, "lfsr_d", ": \\w+$", ": lfsr_q"},
     {"lfsr_moves_on_bubbles", kFloatSr, "lfsr_d", ": \\w+$", ": lfsr_moved"},
+    {"src_ties_go_up", kExactSrc, "out_tail_one", kAll, "out_norm[0] | ($&)"},
+    {"an_eager_place_is_missed", kFloatSr, "round_up2", kAll, "1'b0", "generic", "rounding=eager"},
     {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
     // Window and second level
     {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'d65535", "'d65534"},

@@ -301,7 +301,8 @@ FloatTotal close_state(const FloatState& s, const Framing& framing, const Rounde
 //                                  cancel more, but its rounding point is fixed and inside the
 //                                  field)
 FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValue& term,
-                                   const Framing& framing, const Fx& random) {
+                                   const Framing& framing, const Fx& random,
+                                   SrPlace place_of_random) {
   const ElementFormat& f = spec.accumulator.format;
   const formats::Rounding& rounding = spec.accumulator.rounding;
   const int precision = f.man_bits + 1;
@@ -368,8 +369,14 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   // The lowest bit is the sticky one.
   const int mag_width = total_mag.width();
   BLOCKDOT_CHECK(mag_width == width + 2, "width of the total");
-  const Rounded rounded = build_round(
-      f, rounding, {bits(total_mag, 1, mag_width - 1), top, bit(total_mag, 0)}, random, "round");
+  Magnitude exact{bits(total_mag, 1, mag_width - 1), top, bit(total_mag, 0)};
+  // A shift by n places leaves a tail only for these n: with exponents further than one apart the
+  // top bit is the carry or at most two places below it. With exponents equal or one apart nothing
+  // was shifted out, and the lowest bit that can be set is one below the last of the longer
+  // operand, its top bit one below the carry.
+  if (rounding.stochastic() && place_of_random == SrPlace::kEager)
+    exact.eager_places = std::max(2, std::max(precision, term_width) - precision + 1);
+  const Rounded rounded = build_round(f, rounding, exact, random, "round");
 
   return close_state(s, framing, rounded, result_sign);
 }

@@ -35,9 +35,11 @@ FixedTotal build_kulisch(Graph& graph, const formats::DotSpec& spec, const BeatV
 FixedTotal build_kulisch_window(Graph& graph, const formats::DotSpec& spec, const BeatValue& term,
                                 const Framing& framing, const Structure& structure);
 
-/// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw.
+/// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw. `rounding`:
+/// lazy or eager, where it is stochastic.
 FloatTotal build_float_accumulator(Graph& graph, const formats::DotSpec& spec,
-                                   const BeatValue& term, const Framing& framing, const Fx& random);
+                                   const BeatValue& term, const Framing& framing, const Fx& random,
+                                   SrPlace rounding = SrPlace::kLazy);
 
 /// acc <- round(sum of the products and acc, each cut to the spec's fraction bits below the largest
 /// exponent of those that are not zero).

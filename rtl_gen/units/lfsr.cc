@@ -26,6 +26,14 @@ Fx moved_bit(const Fx& state, const formats::LfsrJump& jump, int to) {
 
 }  // namespace
 
+std::string seed_meaning(const formats::LfsrSpec& spec, int bits) {
+  return fmt::format(
+      "state of the random stream ({}) after reset, 0 is read as 1; its draws of {} bits share "
+      "none "
+      "within {} draws",
+      to_text(spec), bits, spec.mask() / static_cast<std::uint64_t>(bits));
+}
+
 std::vector<Fx> build_draws(Graph& g, const formats::LfsrSpec& spec, int count, int r,
                             const Fx& draw) {
   const int width = spec.width;

@@ -11,6 +11,9 @@ namespace blockdot::rtl_gen {
 /// The Verilog parameter that replaces the seed of the spec; its zero is read as 1.
 inline constexpr std::string_view kSeedParameter = "SEED";
 
+/// What that parameter means, where `bits` bits are drawn at once.
+std::string seed_meaning(const formats::LfsrSpec& spec, int bits);
+
 /// Declares seed_load_i and seed_i and the register, which starts at the spec's seed; returns the
 /// draw of `bits` bits for this beat. The register moves on by `bits` steps where `draw` is set. A
 /// seed loads after the beat that it comes with; a zero seed is read as 1.

@@ -261,6 +261,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
           to_text(f.outer.scale));
     if (port == "seed_load_i") return "load seed_i for the roundings of the beats after this one";
     if (port == "seed_i") return "state of the random stream; 0 is read as 1";
+    if (port == kSeedParameter) return seed_meaning(spec.lfsr, lanes * spec.rounding.random_bits);
     if (port == "valid_o") return "the outputs are those of a beat of a block";
     if (port == "first_o") return "it is the block's first";
     if (port == "last_o") return "it is the block's last";

@@ -64,13 +64,45 @@ Fx stochastic_carry(const Rounding& rounding, const Fx& tail, const Fx& sticky, 
     case formats::SrVariant::kSrc: {
       // Its lowest bit is half of the last of the r; that of a tie rounds to even.
       const Fx nearest = bits(tail, 1, r);
-      const Fx one = and_(bit(tail, 0), or_(sticky, bit(nearest, 0)));
+      const Fx one =
+          name(and_(bit(tail, 0), or_(sticky, bit(nearest, 0))), fmt::format("{}_one", label));
       const Range range{0, pow2(r + 1) - 1};
       return bit(name(sum(g, {nearest, random, one}, range), label), r);
     }
   }
   BLOCKDOT_CHECK(false, "rounding variant");
 }
+
+namespace {
+
+// The carry of every place at once, beside the count of zeros, which then picks one. A shift by n
+// moves the tail to where it was n places lower; below the magnitude are zeros.
+Fx eager_carry(const Rounding& rounding, const Fx& magnitude, const Magnitude& x, int rest,
+               const Fx& zeros, const Fx& random, std::string_view prefix) {
+  Graph& g = *magnitude.graph;
+  const int tail = tail_bits(rounding);
+  const int places = static_cast<int>(std::min(Int(x.eager_places), zeros.hi));
+  std::vector<Fx> carries;
+  for (int n = 0; n <= places; ++n) {
+    const int at = rest - n;  // of the tail's lowest bit
+    Fx field = constant(g, 0);
+    if (at >= 0)
+      field = bits(magnitude, at, tail);
+    else if (at + tail > 0)
+      field = cat({bits(magnitude, 0, at + tail), repeat(constant(g, 0), -at)});
+    else
+      break;
+    field = widen(field, 0, pow2(tail) - 1);
+    const Fx below = at > 0 ? or_(nonzero(bits(magnitude, 0, at)), x.sticky) : x.sticky;
+    carries.push_back(
+        name(stochastic_carry(rounding, field, below, random, fmt::format("{}_tail{}", prefix, n)),
+             fmt::format("{}_up{}", prefix, n)));
+  }
+  std::reverse(carries.begin(), carries.end());
+  return bit(shr_floor(cat(carries), zeros), 0);
+}
+
+}  // namespace
 
 Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magnitude& x,
                     const Fx& random, std::string_view prefix) {
@@ -122,6 +154,10 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
       break;
     }
     case RoundingMode::kStochastic: {
+      if (x.eager_places >= 0) {
+        up = eager_carry(rounding, magnitude, x, rest, zeros, random, prefix);
+        break;
+      }
       const Fx below = rest > 0 ? or_(nonzero(bits(shifted, 0, rest)), x.sticky) : x.sticky;
       up = stochastic_carry(rounding, bits(shifted, rest, tail), below, random, label("tail"));
       break;

@@ -16,6 +16,10 @@ struct Magnitude {
   Fx above;   // unsigned but for raise_to_normal: the top bit's exponent over the format's smallest
               // normal one
   Fx sticky;  // 1 bit
+  /// Stochastic rounding: shifted left by more than this many places it has no tail, so that the
+  /// carries of all these places can be had before the shift is known (SrPlace::kEager). Negative:
+  /// the one carry comes after the shift.
+  int eager_places = -1;
 };
 
 struct Rounded {

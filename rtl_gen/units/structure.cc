@@ -23,6 +23,7 @@ const std::vector<Field>& fields() {
       {"sum", {"auto", "compress", "timed", "tree", "chain"}},
       {"adder", {"auto", "plus", "ripple", "brent-kung", "sklansky", "kogge-stone"}},
       {"cells", {"auto", "none", "library"}},
+      {"rounding", {"auto", "lazy", "eager"}},
   };
   return all;
 }
@@ -30,7 +31,8 @@ const std::vector<Field>& fields() {
 int get(const Structure& s, std::size_t field) {
   const int values[] = {static_cast<int>(s.multiplier), static_cast<int>(s.align),
                         static_cast<int>(s.signs),      static_cast<int>(s.sum),
-                        static_cast<int>(s.adder),      static_cast<int>(s.cells)};
+                        static_cast<int>(s.adder),      static_cast<int>(s.cells),
+                        static_cast<int>(s.rounding)};
   return values[field];
 }
 
@@ -53,6 +55,9 @@ void set(Structure& s, std::size_t field, int choice) {
       return;
     case 5:
       s.cells = static_cast<Cells>(choice);
+      return;
+    case 6:
+      s.rounding = static_cast<SrPlace>(choice);
       return;
   }
   BLOCKDOT_CHECK(false, "field {}", field);
@@ -80,7 +85,9 @@ int parse_segment(std::string_view value) {
 
 std::string to_text(const Structure& structure) {
   std::string text;
-  for (std::size_t i = 0; i < fields().size(); ++i)
+  // Most units have no such rounding.
+  const std::size_t count = fields().size() - (structure.rounding == SrPlace::kAuto);
+  for (std::size_t i = 0; i < count; ++i)
     text += fmt::format("{}{}={}", i ? "," : "", fields()[i].name,
                         fields()[i].choices[static_cast<std::size_t>(get(structure, i))]);
   if (structure.segment == kOneWord) text += ",accumulator=word";

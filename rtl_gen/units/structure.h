@@ -3,6 +3,7 @@
 //
 // Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library,
 // accumulator=segmented:16`, any of the fields in any order; a field that is left out is `auto`.
+// `rounding=lazy` is one more, of units whose float accumulator rounds stochastically.
 #pragma once
 
 #include <string>
@@ -59,6 +60,14 @@ inline constexpr int kOneWord = 0;
 inline constexpr int kLeastSegment = 2;
 inline constexpr int kMostSegment = 1024;
 
+/// Where the random bits of a float accumulator's stochastic rounding come in.
+enum class SrPlace {
+  kAuto,
+  kLazy,   // added to the tail of the normalised sum
+  kEager,  // added to the sum at every place where its tail may begin, while it is normalised; the
+           // count of leading zeros picks one carry (Ben Ali et al., DATE 2024)
+};
+
 struct Structure {
   Multiplier multiplier = Multiplier::kAuto;
   Align align = Align::kAuto;
@@ -67,6 +76,7 @@ struct Structure {
   Adder adder = Adder::kAuto;
   Cells cells = Cells::kAuto;
   int segment = kAutoSegment;
+  SrPlace rounding = SrPlace::kAuto;  // stays so where no accumulator rounds stochastically
 
   bool operator==(const Structure&) const = default;
 };
@@ -75,7 +85,7 @@ struct Structure {
 inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift, Signs::kAfter,
                                   Summation::kCompress, Adder::kPlus,  Cells::kNone};
 
-/// Every field, in the order above; the accumulator where it is not auto.
+/// Every field, in the order above; the accumulator and the rounding only where they are not auto.
 std::string to_text(const Structure& structure);
 /// ConfigError names the field, the value and the choices, with suggestions.
 Structure parse_structure(std::string_view text);

@@ -101,7 +101,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     }
     case AccumulatorKind::kFloat: {
       const BeatValue term = beat_value();
-      floating(build_float_accumulator(g, spec, term, framing, random), term.flags);
+      floating(build_float_accumulator(g, spec, term, framing, random, structure.rounding), term.flags);
       break;
     }
     case AccumulatorKind::kAligned: {
