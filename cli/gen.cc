@@ -119,6 +119,7 @@ void explain(const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
   const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
   std::FILE* to = stderr;
   fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  for (const std::string& line : describe(choice.structure)) fmt::print(to, "  {}\n", line);
   if (choice.candidates.empty()) return;
   const rtl_gen::CostModel cost(arch.technology);
   fmt::print(to, "  {:>11} {:>9}  candidate (estimated)\n", cost.area_unit(), "ns");

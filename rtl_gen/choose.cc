@@ -6,6 +6,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/units/multiply.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -27,8 +28,12 @@ bool is_integer_pair(const DotSpec& spec) {
 std::string fault(const Structure& s, const DotSpec& spec, Technology technology) {
   const bool integers = is_integer_pair(spec);
   const bool chains = s.sum == Summation::kChain;
-  if (s.cells == Cells::kLibrary && technology != Technology::kOsu018)
-    return "cells=library needs technology osu018";
+  if (s.cells != Cells::kNone && technology != Technology::kOsu018)
+    return "cells=full and cells=library need technology osu018";
+  if (s.counters == Counters::kSix && s.sum == Summation::kCompress)
+    return "counters=6:3 needs sum=timed, tree or chain";
+  if (s.multiplier == Multiplier::kTable && table_bits(spec.a.element, spec.b.element) == 0)
+    return "multiplier=table needs elements of at most 8 bits a pair, signs of minifloats aside";
   if (integers) {
     if (chains && s.multiplier != Multiplier::kBooth)
       return "sum=chain of integers needs multiplier=booth";
@@ -38,7 +43,11 @@ std::string fault(const Structure& s, const DotSpec& spec, Technology technology
   if (chains != (s.signs == Signs::kRelative))
     return "sum=chain and signs=relative need each other";
   if (s.signs == Signs::kBefore && s.align == Align::kSplit)
-    return "signs=before needs align=shift or before";
+    return "signs=before needs align=shift, before or bucket";
+  if (s.signs == Signs::kAfter && s.align == Align::kBucket)
+    return "signs=after needs align=shift, split or before";
+  if (s.multiplier == Multiplier::kTable && s.align != Align::kShift)
+    return "multiplier=table needs align=shift: the shifts are in the table";
   return "";
 }
 
@@ -57,11 +66,14 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   std::string why;
   using M = Multiplier;
   using S = Summation;
-  const auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
-                                                       : std::vector{M::kArray, M::kWord});
+  auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
+                                                 : std::vector{M::kArray, M::kWord});
+  if (w.multiplier == M::kAuto && table_bits(spec.a.element, spec.b.element) > 0)
+    multipliers.push_back(M::kTable);
   const auto aligns =
       open(w.align, integers ? std::vector{Align::kShift}
-                             : std::vector{Align::kShift, Align::kSplit, Align::kBefore});
+                             : std::vector{Align::kShift, Align::kSplit, Align::kBefore,
+                                           Align::kBucket});
   const auto signs =
       open(w.signs, integers ? std::vector{Signs::kAfter}
                              : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
@@ -69,21 +81,36 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   const auto adders =
       open(w.adder, xilinx ? std::vector{Adder::kPlus}
                            : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
-  const auto cells = open(w.cells, std::vector{osu ? Cells::kLibrary : Cells::kNone});
+  // The least that any technology needs; refined() tries the others on the best.
+  const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;
+  const Cells cells = w.cells != Cells::kAuto ? w.cells : osu ? Cells::kFull : Cells::kNone;
   for (M m : multipliers)
     for (Align a : aligns)
       for (Signs g : signs)
         for (S s : sums)
-          for (Adder d : adders)
-            for (Cells c : cells) {
-              const Structure one{m, a, g, s, d, c};
-              const std::string fault_of_one = fault(one, spec, technology);
-              if (fault_of_one.empty())
-                all.push_back(one);
-              else
-                why = fault_of_one;
-            }
+          for (Adder d : adders) {
+            const Structure one{m, a, g, s, counters, d, cells};
+            const std::string fault_of_one = fault(one, spec, technology);
+            if (fault_of_one.empty())
+              all.push_back(one);
+            else
+              why = fault_of_one;
+          }
   if (all.empty()) throw ConfigError("arch = {}: {}", to_text(w), why);
+  return all;
+}
+
+// The other counters and cells for a structure whose other fields are settled.
+std::vector<Structure> refined(const DotSpec& spec, Technology technology, const Structure& wanted,
+                               const Structure& best) {
+  std::vector<Structure> all;
+  for (Counters k : open(wanted.counters, std::vector{Counters::kThree, Counters::kSix}))
+    for (Cells c : open(wanted.cells, std::vector{Cells::kFull, Cells::kLibrary, Cells::kNone})) {
+      Structure one = best;
+      one.counters = k;
+      one.cells = c;
+      if (one != best && fault(one, spec, technology).empty()) all.push_back(one);
+    }
   return all;
 }
 
@@ -99,8 +126,7 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
   // The scales are the same for every structure, and some have no bare block dot.
   small.a.scale = small.b.scale = {};
   const CostModel cost(technology);
-  std::vector<Candidate> all;
-  for (const Structure& s : structures(spec, technology, wanted)) {
+  const auto estimate = [&](const Structure& s) {
     const Graph graph = lower(build_block_dot_unit(small, false, nullptr, s, technology),
                               sum_options(s, technology));
     const std::vector<bool> live = graph.live();
@@ -109,10 +135,17 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
     for (std::size_t i = 0; i < graph.size(); ++i)
       if (live[i])
         c.delay_ns = std::max(c.delay_ns, arrival.of(NodeId{static_cast<std::uint32_t>(i)}));
-    all.push_back(c);
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
+    return c;
+  };
+  const auto best_first = [](const Candidate& x, const Candidate& y) {
+    return merit(x) < merit(y);
+  };
+  std::vector<Candidate> all;
+  for (const Structure& s : structures(spec, technology, wanted)) all.push_back(estimate(s));
+  std::stable_sort(all.begin(), all.end(), best_first);
+  for (const Structure& s : refined(spec, technology, wanted, all.front().structure))
+    all.push_back(estimate(s));
+  std::stable_sort(all.begin(), all.end(), best_first);
   return all;
 }
 
@@ -123,17 +156,19 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
     const auto plain = [](auto& field, auto value) {
       if (field == decltype(value)::kAuto) field = value;
     };
-    plain(start.sum, kPlain.sum);
+    plain(start.sum, start.counters == Counters::kSix ? Summation::kTimed : kPlain.sum);
+    plain(start.counters, kPlain.counters);
     plain(start.adder, kPlain.adder);
     plain(start.cells, kPlain.cells);
-    if (start.sum != Summation::kChain) plain(start.signs, kPlain.signs);
+    if (start.sum != Summation::kChain)
+      plain(start.signs, start.align == Align::kBucket ? Signs::kBefore : kPlain.signs);
     plain(start.align, kPlain.align);
     if (!(start.sum == Summation::kChain && is_integer_pair(spec)))
       plain(start.multiplier, kPlain.multiplier);
   }
   Choice choice;
   const std::vector<Structure> valid = structures(spec, technology, start);
-  if (valid.size() == 1) {
+  if (valid.size() == 1 && start.counters != Counters::kAuto && start.cells != Cells::kAuto) {
     choice.structure = valid.front();
     choice.reason = start == wanted ? "every field was given"
                     : technology == Technology::kGeneric

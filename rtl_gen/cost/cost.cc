@@ -250,7 +250,7 @@ double CostModel::delay_ns(const Graph& g, NodeId id) const {
     case Op::kClz:
       return log2_of(g.width(n.args[0])) * (k_.mux_ns + k_.gate_ns);
     case Op::kFullAdd:
-      return full_add_sum_ns();
+      return full_add_sum_ns() * (g.node(n.args[2]).op == Op::kConst ? 0.75 : 1.0);
   }
   return 0;
 }
@@ -343,7 +343,9 @@ double CostModel::area(const Graph& g, NodeId id) const {
     case Op::kClz:
       return (k_.mux_area + k_.gate_area) * g.width(n.args[0]);
     case Op::kFullAdd:
-      // FAX1 is 120 units; elsewhere two exclusive ors and a majority.
+      // FAX1 is 120 units, HAX1 80; elsewhere two exclusive ors and a majority.
+      if (g.node(n.args[2]).op == Op::kConst)
+        return w / 2 * (technology_ == Technology::kOsu018 ? 80 : k_.xor_area + k_.gate_area);
       return w / 2 * (technology_ == Technology::kOsu018 ? 120 : k_.add_area);
   }
   return 0;
