@@ -21,6 +21,7 @@ void run(const ProveArguments& arguments, Context& context) {
       explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
   nlohmann::json points = nlohmann::json::array();
   bool text = !context.json && !context.quiet;
+  explore::require_dot_units(designs);
   for (const explore::DesignPoint& point : designs.points) {
     Progress bar(point.name, context.quiet || context.json);
     explore::ProveOptions options = arguments.options;

@@ -88,6 +88,7 @@ void run(const SimArguments& arguments, Context& context) {
   // What cannot be written in the end is said before the work.
   if (to_file) check_writable(arguments.json_file);
   nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  explore::require_dot_units(designs);
   for (const explore::DesignPoint& point : designs.points) {
     rtl_gen::Unit unit = explore::generate_unit(point);
     sim::ReplayOptions options;

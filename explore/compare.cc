@@ -403,6 +403,7 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   }
   table.trace_sha256 = sim::sha256_hex(identities);
 
+  require_dot_units(designs);
   std::vector<rtl_gen::Unit> units;
   for (const DesignPoint& point : designs.points) {
     units.push_back(in_point(

@@ -25,6 +25,7 @@ struct Key {
 
 // In the order in which lists are expanded: the last varies fastest.
 constexpr Key kKeys[] = {{"name", ValueType::kText},
+                         {"unit", ValueType::kText},
                          {"a", ValueType::kText},
                          {"b", ValueType::kText},
                          {"lanes", ValueType::kWhole},
@@ -161,6 +162,11 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     });
   };
   DesignPoint point;
+  read("unit", [&](const std::string& value) {
+    point.kind = rtl_gen::parse_unit_kind(value);
+    if (point.kind != rtl_gen::UnitKind::kDot && point.kind != rtl_gen::UnitKind::kBlockDot)
+      throw ConfigError("unit = {}: must be dot or block-dot in a design file", value);
+  });
   for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
   read("accumulator", formats::parse_accumulator);
   read("rounding", formats::parse_rounding);
@@ -284,13 +290,16 @@ DesignFile Parser::parse(std::string_view text) {
 std::string canonical_text(const DesignPoint& point) {
   const std::string structure =
       point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
+  const std::string kind =
+      point.kind == rtl_gen::UnitKind::kDot ? "" : fmt::format("unit={} ", to_text(point.kind));
   return fmt::format(
-      "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
+      "{}{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} "
+      "schedule={} "
       "schedule-seed={}{}",
-      to_text(point.spec), to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
-      point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
-      to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed,
-      structure);
+      kind, to_text(point.spec), to_text(point.quantize.scale_rule),
+      to_text(point.quantize.rounding), point.quantize.seed, point.arch.clock_ns,
+      point.arch.combinational, to_text(point.arch.technology), to_text(point.arch.schedule),
+      point.arch.schedule_seed, structure);
 }
 
 std::string content_hash(const DesignPoint& point) {
@@ -322,9 +331,17 @@ DesignFile only_point(DesignFile designs, const std::string& name) {
   return designs;
 }
 
+void require_dot_units(const DesignFile& designs) {
+  for (const DesignPoint& point : designs.points)
+    if (point.kind != rtl_gen::UnitKind::kDot)
+      throw ConfigError(
+          "design point '{}': unit = {}: this command takes dot units; blockdot synth takes both",
+          point.name, to_text(point.kind));
+}
+
 rtl_gen::Unit generate_unit(const DesignPoint& point) {
   try {
-    return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+    return rtl_gen::generate(point.kind, point.spec, point.arch);
   } catch (const ConfigError& error) {
     throw ConfigError("design point '{}': {}", point.name, error.what());
   }

@@ -17,6 +17,7 @@ namespace blockdot::explore {
 /// One unit to generate, simulate and compare.
 struct DesignPoint {
   std::string name;  // unique in its file; for people, no part of the content hash
+  rtl_gen::UnitKind kind = rtl_gen::UnitKind::kDot;  // or kBlockDot, for synthesis alone
   formats::DotSpec spec;
   rtl_gen::Arch arch;
   formats::QuantizeOptions quantize;  // of both operands; its seed is the unit's too
@@ -47,7 +48,10 @@ DesignFile read_design_file(const std::filesystem::path& path);
 /// The file with the point of this name alone; empty: as it is. ConfigError with the nearest name.
 DesignFile only_point(DesignFile designs, const std::string& name);
 
-/// The dot unit of a point; what `rtl_gen` refuses names the point.
+/// ConfigError naming the first point that is no dot unit: only those accumulate and round.
+void require_dot_units(const DesignFile& designs);
+
+/// The unit of a point; what `rtl_gen` refuses names the point.
 rtl_gen::Unit generate_unit(const DesignPoint& point);
 
 inline constexpr std::size_t kMaxPoints = 10000;

@@ -6,6 +6,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/cost/timing.h"
 #include "rtl_gen/units/multiply.h"
 #include "rtl_gen/units/unit.h"
 
@@ -44,8 +45,8 @@ std::string fault(const Structure& s, const DotSpec& spec, Technology technology
     return "sum=chain and signs=relative need each other";
   if (s.signs == Signs::kBefore && s.align == Align::kSplit)
     return "signs=before needs align=shift, before or bucket";
-  if (s.signs == Signs::kAfter && s.align == Align::kBucket)
-    return "signs=after needs align=shift, split or before";
+  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend) && s.align == Align::kBucket)
+    return "align=bucket needs signs=before or relative";
   if (s.multiplier == Multiplier::kTable && s.align != Align::kShift)
     return "multiplier=table needs align=shift: the shifts are in the table";
   return "";
@@ -70,13 +71,12 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
                                                  : std::vector{M::kArray, M::kWord});
   if (w.multiplier == M::kAuto && table_bits(spec.a.element, spec.b.element) > 0)
     multipliers.push_back(M::kTable);
-  const auto aligns =
-      open(w.align, integers ? std::vector{Align::kShift}
-                             : std::vector{Align::kShift, Align::kSplit, Align::kBefore,
-                                           Align::kBucket});
-  const auto signs =
-      open(w.signs, integers ? std::vector{Signs::kAfter}
-                             : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
+  const auto aligns = open(w.align, integers ? std::vector{Align::kShift}
+                                             : std::vector{Align::kShift, Align::kSplit,
+                                                           Align::kBefore, Align::kBucket});
+  const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter}
+                                            : std::vector{Signs::kBefore, Signs::kAfter,
+                                                          Signs::kExtend, Signs::kRelative});
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
   const auto adders =
       open(w.adder, xilinx ? std::vector{Adder::kPlus}
@@ -114,8 +114,13 @@ std::vector<Structure> refined(const DotSpec& spec, Technology technology, const
   return all;
 }
 
-// Area counts twice: speed can be bought back by pipelining.
-double merit(const Candidate& c) { return c.area * c.area * c.delay_ns; }
+// What a candidate costs. Area counts twice: speed can be bought back by pipelining. On an FPGA
+// the registers of a pipeline are there anyway, one beside every LUT: only LUTs count, and the
+// faster of two that take as many.
+double merit(const Candidate& c, Technology technology) {
+  if (technology == Technology::kXilinx) return c.area * (1 + 1e-6 * c.delay_ns);
+  return c.area * c.area * c.delay_ns;
+}
 
 }  // namespace
 
@@ -130,15 +135,12 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
     const Graph graph = lower(build_block_dot_unit(small, false, nullptr, s, technology),
                               sum_options(s, technology));
     const std::vector<bool> live = graph.live();
-    ArrivalTimes arrival(graph, cost);
-    Candidate c{s, cost.area(graph), 0};
-    for (std::size_t i = 0; i < graph.size(); ++i)
-      if (live[i])
-        c.delay_ns = std::max(c.delay_ns, arrival.of(NodeId{static_cast<std::uint32_t>(i)}));
-    return c;
+    std::vector<int> stage;
+    for (std::size_t i = 0; i < graph.size(); ++i) stage.push_back(live[i] ? 0 : -1);
+    return Candidate{s, cost.area(graph), StageTiming(graph, cost).longest(stage).ns};
   };
-  const auto best_first = [](const Candidate& x, const Candidate& y) {
-    return merit(x) < merit(y);
+  const auto best_first = [&](const Candidate& x, const Candidate& y) {
+    return merit(x, technology) < merit(y, technology);
   };
   std::vector<Candidate> all;
   for (const Structure& s : structures(spec, technology, wanted)) all.push_back(estimate(s));
@@ -182,7 +184,8 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
       choice.lanes = std::max(choice.lanes, std::min(spec.lanes, f->micro.block));
   choice.candidates = candidates(spec, technology, start, choice.lanes);
   choice.structure = choice.candidates.front().structure;
-  choice.reason = fmt::format("least area^2 x delay of {} candidates, each estimated at {} lanes",
+  choice.reason = fmt::format("least {} of {} candidates, each estimated at {} lanes",
+                              technology == Technology::kXilinx ? "LUTs" : "area^2 x delay",
                               choice.candidates.size(), choice.lanes);
   return choice;
 }

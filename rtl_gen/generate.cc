@@ -221,7 +221,8 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   const bool named_cells = wanted.cells == Cells::kFull || wanted.cells == Cells::kLibrary;
   if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
       wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
-      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
+      wanted.signs == Signs::kRelative ||
       (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
       (named_cells && technology != Technology::kOsu018))
     throw ConfigError(

@@ -7,6 +7,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/ops.h"
+#include "rtl_gen/cost/timing.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -42,9 +43,9 @@ SixCount count_six(Graph& g, const std::array<NodeId, 6>& x) {
     return s;
   };
   const Stack h = stack(x[0], x[1], x[2]), i = stack(x[3], x[4], x[5]);
-  const NodeId four = ops::bit_or(
-      g, ops::bit_or(g, ops::bit_and(g, h.all, i.any), ops::bit_and(g, h.two, i.two)),
-      ops::bit_and(g, h.any, i.all));
+  const NodeId four =
+      ops::bit_or(g, ops::bit_or(g, ops::bit_and(g, h.all, i.any), ops::bit_and(g, h.two, i.two)),
+                  ops::bit_and(g, h.any, i.all));
   const NodeId two = ops::bit_or(g, ops::bit_or(g, h.two, i.two), ops::bit_and(g, h.any, i.any));
   const NodeId six = ops::bit_and(g, h.all, i.all);
   return {ops::bit_xor(g, h.odd, i.odd),
@@ -305,8 +306,8 @@ void BitHeap::compress_by_time(const SumOptions& options) {
         push(c + 1, y.time + half_carry, carry);
       } else {
         const Timed last = pop();
-        const ops::FullAdd f = ops::full_add(graph_, x.bit, y.bit, last.bit, options.cells,
-                                             options.half_cells);
+        const ops::FullAdd f =
+            ops::full_add(graph_, x.bit, y.bit, last.bit, options.cells, options.half_cells);
         sum = f.sum;
         carry = f.carry;
         if (!options.cells || constants) {
@@ -355,8 +356,8 @@ NodeId BitHeap::total_by_time(const SumOptions& options) {
                 cost.full_add_carry_ns() >
             latest_above[c + 1])
       break;
-    const ops::FullAdd f = ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells,
-                                         options.half_cells);
+    const ops::FullAdd f =
+        ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells, options.half_cells);
     low.push_back(f.sum);
     carry = f.carry;
   }

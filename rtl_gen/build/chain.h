@@ -38,8 +38,7 @@ struct SignedWord {
 };
 /// `chain`: so many words are taken one after the other before the tree. The sign is that of the
 /// first word, whatever the words.
-SignedWord sum_to_sign(std::vector<SignedWord> words, int chain,
-                       std::string_view name);
+SignedWord sum_to_sign(std::vector<SignedWord> words, int chain, std::string_view name);
 Fx sum_relative(Graph& graph, std::vector<SignedWord> words, int chain, std::string_view name);
 
 /// The same for rows that share nothing: chains of `chain` rows, then a tree. Rows of one lsb.

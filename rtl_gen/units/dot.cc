@@ -1,6 +1,7 @@
 // Lanes multiply significands, move the product by the sum of both exponents, and put it into one
 // sum. A negative product enters as its complement; the missing +1s are counted apart, because the
-// signs are known long before the products. The sign above each product is part of that count:
+// signs are known long before the products; or both enter the sum with it. The sign above each
+// product is part of that count:
 //
 //   -p = ~p + 1 and ~p = (2^w - 1 - p)   so   sum = sum_j (p_j ^ sign_j) + N - N 2^w,
 //
@@ -73,9 +74,8 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
         terms.push_back(name(mul(x0, y0), fmt::format("prod{}", j)));
         break;
       case Multiplier::kTable:
-        terms.push_back(product_table(spec.a.element, spec.b.element,
-                                      element_code(spec.a, a, j), element_code(spec.b, b, j),
-                                      fmt::format("prod{}", j)));
+        terms.push_back(product_table(spec.a.element, spec.b.element, element_code(spec.a, a, j),
+                                      element_code(spec.b, b, j), fmt::format("prod{}", j)));
         break;
       case Multiplier::kArray:
         array_rows(x0, y0, fmt::format("row{}", j), terms);
@@ -183,9 +183,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       products.push_back(scale(product, lsb));
       parts.clear();
     } else {
-      products.push_back(scale(multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure,
-                                        technology, label("prod", j)),
-                               x.lsb + y.lsb));
+      products.push_back(scale(
+          multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
+          x.lsb + y.lsb));
     }
     signs.push_back(name(xor_(xs[i].sign, ys[i].sign), label("neg", j)));
     if (spec.a.micro.bits > 0) parts.push_back(micro_shift(spec.a, a, j));
@@ -253,10 +253,15 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       aligned = assume(aligned, 0, most);
     }
     aligned = name(aligned, label("aligned", j));
-    if (structure.signs == Signs::kRelative)
+    if (structure.signs == Signs::kRelative) {
       words.push_back({aligned, signs[i]});
-    else
+    } else if (structure.signs == Signs::kExtend) {
+      const Fx word = cat({signs[i], xor_(aligned, repeat(signs[i], width))});
+      terms.push_back(name(wrap_signed(word, width + 1), label("term", j)));
+      terms.push_back(signs[i]);
+    } else {
       terms.push_back(xor_(aligned, repeat(signs[i], width)));
+    }
   }
 
   g.section("sum");
@@ -277,8 +282,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       std::vector<ChainRow> rows;
       Fx sign;
       for (std::size_t k = 0; k < buckets.size(); ++k) {
-        const SignedWord root =
-            sum_to_sign(buckets[k].words, chain, fmt::format("bucket{}_", k));
+        const SignedWord root = sum_to_sign(buckets[k].words, chain, fmt::format("bucket{}_", k));
         rows.push_back(row_of(scale(root.word, buckets[k].at), constant(g, 0)));
         sign = root.sign;
       }
@@ -291,7 +295,8 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     for (std::size_t k = 0; k < buckets.size(); ++k)
       complete(buckets[k].negatives, buckets[k].width, buckets[k].at,
                fmt::format("negatives_b{}", k));
-    if (buckets.empty()) complete(signs, width, 0, "negatives");
+    if (buckets.empty() && structure.signs != Signs::kExtend)
+      complete(signs, width, 0, "negatives");
     out.sum = sum(g, terms, total.range);
   }
   out.sum = name(scale(out.sum, total.lsb), "sum");

@@ -90,8 +90,8 @@ constexpr int kTableBits = 8;
 
 // Of a code as the table reads it.
 int index_bits(const formats::ElementFormat& f) {
-  const bool own_sign = f.kind == formats::ElementKind::kMinifloat ||
-                        f.kind == formats::ElementKind::kSignMagnitude;
+  const bool own_sign =
+      f.kind == formats::ElementKind::kMinifloat || f.kind == formats::ElementKind::kSignMagnitude;
   return f.width() - (own_sign ? 1 : 0);
 }
 
@@ -104,8 +104,8 @@ int table_bits(const formats::ElementFormat& a, const formats::ElementFormat& b)
 
 Fx product_table(const formats::ElementFormat& a, const formats::ElementFormat& b, const Fx& code_a,
                  const Fx& code_b, std::string_view label) {
-  const bool integers = a.kind == formats::ElementKind::kInteger &&
-                        b.kind == formats::ElementKind::kInteger;
+  const bool integers =
+      a.kind == formats::ElementKind::kInteger && b.kind == formats::ElementKind::kInteger;
   const auto value = [&](const formats::ElementFormat& f, std::uint32_t code) -> Int {
     const Int magnitude = magnitude_of(f, code);
     const bool negative = integers && (code >> static_cast<unsigned>(f.int_bits - 1)) != 0;

@@ -30,15 +30,20 @@ const std::vector<Field>& fields() {
       {"align",
        {{"auto", ""},
         {"shift", "after the product, by the sum of the exponents"},
-        {"split", "two stages after the product: by the low bits of the sum, then to one of few "
-                  "places by its high bits"},
+        {"split",
+         "two stages after the product: by the low bits of the sum, then to one of few "
+         "places by its high bits"},
         {"before", "each significand by its own exponent, before the product"},
-        {"bucket", "by the low bits of the sum of the exponents; its high bits name a bucket that "
-                   "is summed alone"}}},
+        {"bucket",
+         "by the low bits of the sum of the exponents; its high bits name a bucket that "
+         "is summed alone"}}},
       {"signs",
        {{"auto", ""},
         {"after", "the aligned product is complemented, the missing +1s are counted"},
         {"before", "the product is complemented, the shifter fills with the sign"},
+        {"extend",
+         "the aligned product is complemented; +1 and sign enter the sum as single bits, "
+         "sign extensions fold to a constant"},
         {"relative", "adders add or subtract, the root corrects"}}},
       {"sum",
        {{"auto", ""},

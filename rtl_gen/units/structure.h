@@ -34,6 +34,7 @@ enum class Signs {
   kAuto,
   kAfter,     // the aligned product is complemented, the missing +1s are counted apart
   kBefore,    // the product is complemented and the shifter fills with the sign
+  kExtend,    // as kAfter, but +1 and sign enter the sum as single bits, sign extensions folded
   kRelative,  // adders add or subtract by the sign of one side over the other's; the root corrects
 };
 
@@ -74,9 +75,9 @@ struct Structure {
 };
 
 /// Regular words and operators, for any synthesiser: what technology generic takes.
-inline constexpr Structure kPlain{
-    Multiplier::kWord,   Align::kShift,    Signs::kAfter, Summation::kCompress,
-    Counters::kThree,    Adder::kPlus,     Cells::kNone};
+inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift,    Signs::kAfter,
+                                  Summation::kCompress, Counters::kThree, Adder::kPlus,
+                                  Cells::kNone};
 
 /// Every field, in the order above.
 std::string to_text(const Structure& structure);
