@@ -17,7 +17,7 @@ using formats::DotSpec;
 using formats::ElementKind;
 
 // Enough for every part of a lane to be there, few enough for milliseconds.
-constexpr int kProxyLanes = 4;
+constexpr int kProxyLanes = 8;
 
 bool is_integer_pair(const DotSpec& spec) {
   return spec.a.element.kind == ElementKind::kInteger &&
@@ -67,8 +67,10 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   std::string why;
   using M = Multiplier;
   using S = Summation;
-  auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
-                                                 : std::vector{M::kArray, M::kWord});
+  // On osu018 a `*` is never the better one.
+  std::vector<M> products = integers ? std::vector{M::kBooth, M::kArray} : std::vector{M::kArray};
+  if (!osu) products.push_back(M::kWord);
+  auto multipliers = open(w.multiplier, products);
   if (w.multiplier == M::kAuto && table_bits(spec.a.element, spec.b.element) > 0)
     multipliers.push_back(M::kTable);
   const auto aligns = open(w.align, integers ? std::vector{Align::kShift}
@@ -78,10 +80,9 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
                                             : std::vector{Signs::kBefore, Signs::kAfter,
                                                           Signs::kExtend, Signs::kRelative});
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  const auto adders =
-      open(w.adder, xilinx ? std::vector{Adder::kPlus}
-                           : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
-  // The least that any technology needs; refined() tries the others on the best.
+  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus}
+                                           : std::vector{Adder::kSklansky, Adder::kKoggeStone});
+  // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.
   const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;
   const Cells cells = w.cells != Cells::kAuto ? w.cells : osu ? Cells::kFull : Cells::kNone;
   for (M m : multipliers)
@@ -97,20 +98,6 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
               why = fault_of_one;
           }
   if (all.empty()) throw ConfigError("arch = {}: {}", to_text(w), why);
-  return all;
-}
-
-// The other counters and cells for a structure whose other fields are settled.
-std::vector<Structure> refined(const DotSpec& spec, Technology technology, const Structure& wanted,
-                               const Structure& best) {
-  std::vector<Structure> all;
-  for (Counters k : open(wanted.counters, std::vector{Counters::kThree, Counters::kSix}))
-    for (Cells c : open(wanted.cells, std::vector{Cells::kFull, Cells::kLibrary, Cells::kNone})) {
-      Structure one = best;
-      one.counters = k;
-      one.cells = c;
-      if (one != best && fault(one, spec, technology).empty()) all.push_back(one);
-    }
   return all;
 }
 
@@ -145,9 +132,6 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
   std::vector<Candidate> all;
   for (const Structure& s : structures(spec, technology, wanted)) all.push_back(estimate(s));
   std::stable_sort(all.begin(), all.end(), best_first);
-  for (const Structure& s : refined(spec, technology, wanted, all.front().structure))
-    all.push_back(estimate(s));
-  std::stable_sort(all.begin(), all.end(), best_first);
   return all;
 }
 
@@ -170,7 +154,7 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
   }
   Choice choice;
   const std::vector<Structure> valid = structures(spec, technology, start);
-  if (valid.size() == 1 && start.counters != Counters::kAuto && start.cells != Cells::kAuto) {
+  if (valid.size() == 1) {
     choice.structure = valid.front();
     choice.reason = start == wanted ? "every field was given"
                     : technology == Technology::kGeneric

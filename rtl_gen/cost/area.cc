@@ -213,9 +213,14 @@ class AreaSum {
         return each(1, n.width, k_.gate_area, k_.mux_area);
       case Op::kAdd:
       case Op::kSub:
+        // A bit of the sum that nothing reads leaves its carry.
         for (int i = 0; i < needed_.end(id); ++i) {
           const int count = open_of(n.args[0], n.args[1], i);
-          total += count == 2 ? k_.add_area : count == 1 ? 0.5 * k_.add_area : 0;
+          const bool sum = needed_.at(id, i);
+          if (count == 2)
+            total += sum ? k_.add_area : k_.compare * k_.add_area;
+          else if (count == 1)
+            total += sum ? 0.5 * k_.add_area : k_.gate_area;
         }
         return total;
       case Op::kUlt:

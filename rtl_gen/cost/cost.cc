@@ -79,11 +79,11 @@ CostModel::Constants CostModel::constants_of(Technology technology) {
       break;
     // OSU 0.18 um under Yosys and ABC, buffered and sized.
     case Technology::kOsu018:
-      k.invert_ns = 0.03, k.gate_ns = 0.10, k.xor_ns = 0.15, k.mux_ns = 0.17, k.fanout_ns = 0.025;
-      k.full_sum_ns = 0.30, k.full_carry_ns = 0.24;
-      k.add_ns = 0.21, k.carry_ns = 0.115, k.increment = 0.65, k.compare = 0.6;
+      k.invert_ns = 0.03, k.gate_ns = 0.12, k.xor_ns = 0.135, k.mux_ns = 0.17, k.fanout_ns = 0.035;
+      k.full_sum_ns = 0.31, k.full_carry_ns = 0.215;
+      k.add_ns = 0.21, k.carry_ns = 0.07, k.increment = 0.45, k.compare = 0.6;
       k.gate_area = 25, k.xor_area = 56, k.mux_area = 38, k.add_area = 180, k.register_area = 96;
-      k.register_overhead_ns = 0.45, k.default_clock_ns = 10;
+      k.register_overhead_ns = 0.40, k.default_clock_ns = 10;
       break;
     // UltraScale+ LUTs and carry chains, wiring included by a rule of thumb.
     case Technology::kXilinx:
@@ -104,8 +104,8 @@ double CostModel::carry_ns(int bits) const {
       return k_.carry_ns * log2_of(bits);
     case Technology::kOsu018:
       // ABC turns Yosys' prefix adder into a ripple for area; beyond 64 bits a doubling adds about
-      // as much as 24 bits.
-      return k_.carry_ns * (bits <= 64 ? bits : 64 + 24 * log2_of(bits / 64.0));
+      // as much as 55 bits.
+      return k_.carry_ns * (bits <= 64 ? bits : 64 + 55 * log2_of(bits / 64.0));
     case Technology::kXilinx:
       return k_.carry_ns * bits;
   }

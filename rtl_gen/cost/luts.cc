@@ -4,10 +4,13 @@
 #include <cmath>
 #include <set>
 
+#include "rtl_gen/cost/cost.h"
+
 namespace blockdot::rtl_gen {
 namespace {
 
 constexpr std::size_t kInputs = 6;
+constexpr double kJoined = 0.6;       // of the adders under adders, by measurement
 constexpr int kZero = -1, kOne = -2;  // constant bits
 
 using Cut = std::vector<int>;  // signals that a bit of logic reads, sorted
@@ -104,8 +107,13 @@ class Mapper {
     hard(id);
     // Only a row that is written bit by bit shares the adder's LUTs (build/chain.h).
     const Node& row = g_.node(n.args[1]);
-    if (row.op != Op::kConcat || 2 * static_cast<int>(row.args.size()) < n.width)
+    if (row.op != Op::kConcat || 2 * static_cast<int>(row.args.size()) < n.width) {
       make_ready(n.args[1]);
+      // Yosys joins sums of sums into rows of full adders, two LUTs a bit, as far as it sees them.
+      for (NodeId a : n.args)
+        if (const NodeId inner = unpadded(g_, a); g_.node(inner).op == Op::kAdd)
+          luts_ += kJoined * g_.width(inner);
+    }
     for (int i = 0; i < n.width; ++i) {
       const int x = bit(n.args[0], i), y = bit(n.args[1], i);
       if (x == y) continue;

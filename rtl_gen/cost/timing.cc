@@ -300,6 +300,13 @@ void ArrivalTimes::extend(std::size_t nodes) {
     const Node& n = graph_.node(id);
     const auto arg = [&](std::size_t a, int i) { return bits_[bits_.at(n.args[a], i)]; };
     propagate(graph_, cost_, n, arg, false, out);
+    // Whole words: the netlist's gates even out what the bits of a word would differ by.
+    if (n.op != Op::kFullAdd) {
+      float latest = 0;
+      for (const BitArrival& b : out)
+        if (b.known == kOpen) latest = std::max(latest, b.ns);
+      for (BitArrival& b : out) b.ns = latest;
+    }
     for (int i = 0; i < n.width; ++i) bits_[bits_.at(id, i)] = out[static_cast<std::size_t>(i)];
   }
 }
