@@ -42,7 +42,8 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"technology", ValueType::kText},
                          {"schedule", ValueType::kText},
                          {"schedule-seed", ValueType::kWhole},
-                         {"arch", ValueType::kText}};
+                         {"arch", ValueType::kText},
+                         {"machine", ValueType::kText}};
 
 const char* describe(ValueType type) {
   switch (type) {
@@ -184,6 +185,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   whole("schedule-seed", 0, point.arch.schedule_seed);
   read("arch",
        [&](const std::string& value) { point.arch.structure = rtl_gen::parse_structure(value); });
+  read("machine", [&](const std::string& value) { point.machine = sim::parse_machine(value); });
   point.arch.combinational = text("combinational") == "true";
   if (!text("clock-ns").empty())
     point.arch.clock_ns = std::strtod(text("clock-ns").c_str(), nullptr);
@@ -292,14 +294,15 @@ std::string canonical_text(const DesignPoint& point) {
       point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
   const std::string kind =
       point.kind == rtl_gen::UnitKind::kDot ? "" : fmt::format("unit={} ", to_text(point.kind));
+  const std::string machine =
+      point.machine ? " machine=(" + to_text(*point.machine) + ")" : std::string();
   return fmt::format(
       "{}{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} "
-      "schedule={} "
-      "schedule-seed={}{}",
+      "schedule={} schedule-seed={}{}{}",
       kind, to_text(point.spec), to_text(point.quantize.scale_rule),
       to_text(point.quantize.rounding), point.quantize.seed, point.arch.clock_ns,
       point.arch.combinational, to_text(point.arch.technology), to_text(point.arch.schedule),
-      point.arch.schedule_seed, structure);
+      point.arch.schedule_seed, structure, machine);
 }
 
 std::string content_hash(const DesignPoint& point) {
@@ -342,6 +345,16 @@ void require_dot_units(const DesignFile& designs) {
 rtl_gen::Unit generate_unit(const DesignPoint& point) {
   try {
     return rtl_gen::generate(point.kind, point.spec, point.arch);
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
+}
+
+std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine) {
+  if (!point.machine) return std::nullopt;
+  const bool rtl = engine == sim::Engine::kRtl || engine == sim::Engine::kAll;
+  try {
+    return sim::design_machine(*point.machine, point.spec, point.arch, rtl);
   } catch (const ConfigError& error) {
     throw ConfigError("design point '{}': {}", point.name, error.what());
   }
