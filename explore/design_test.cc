@@ -191,6 +191,17 @@ TEST(DesignFileErrors, RefusedValuesNameTheLineOfTheirKey) {
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nscale-rule = \"flor\"\n"), HasSubstr("floor"));
 }
 
+TEST(DesignFile, ABlockDotIsForSynthesisAlone) {
+  DesignFile file =
+      parse_design_file("[[design]]\na = \"mxint8\"\nunit = \"block-dot\"\n", "x.toml");
+  EXPECT_EQ(file.points.at(0).kind, rtl_gen::UnitKind::kBlockDot);
+  EXPECT_EQ(generate_unit(file.points.at(0)).report.kind, rtl_gen::UnitKind::kBlockDot);
+  EXPECT_THAT(canonical_text(file.points.at(0)), StartsWith("unit=block-dot "));
+  EXPECT_THROW(require_dot_units(file), ConfigError);
+  EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nunit = \"fused\"\n"),
+              HasSubstr("must be dot or block-dot"));
+}
+
 TEST(DesignFileErrors, AMemberOfAListIsNamedByItsKeyAndItsOwnPlace) {
   EXPECT_THAT(error_of("[[design]]\nlanes = 8\na = [\"mxint8\", \"bogus\"]\n"),
               StartsWith("x.toml:3:16: a = bogus"));
