@@ -94,12 +94,20 @@ class Propagation {
       }
       case Op::kUlt: {
         const int w = width(0);
-        for (int i = 0; i < w; ++i)
-          for (const BitArrival& b : {arg_(0, i), arg_(1, i)})
-            if (b.known == kOpen)
-              out[0].ns = std::max(
-                  out[0].ns, b.ns + static_cast<float>(k_.compare * (k_.add_ns + k_.xor_ns +
-                                                                     cost_.carry_ns(w - 1 - i))));
+        std::vector<float> against_constant;
+        for (int i = 0; i < w; ++i) {
+          const BitArrival x = arg_(0, i), y = arg_(1, i);
+          if (x.known != kOpen && y.known != kOpen) continue;
+          const float t = std::max(x.known == kOpen ? x.ns : 0, y.known == kOpen ? y.ns : 0);
+          if (x.known != kOpen || y.known != kOpen)
+            against_constant.push_back(t);
+          else
+            out[0].ns = std::max(out[0].ns,
+                                 t + static_cast<float>(k_.compare * (k_.add_ns + k_.xor_ns +
+                                                                      cost_.carry_ns(w - 1 - i))));
+        }
+        // Beside a constant no carry ripples: ands and ors in any order.
+        out[0].ns = std::max(out[0].ns, reduce(against_constant) + static_cast<float>(k_.gate_ns));
         return;
       }
       case Op::kShl:
@@ -234,6 +242,13 @@ template <typename Arg>
 void propagate(const Graph& g, const CostModel& cost, const Node& n, const Arg& arg,
                bool loads_known, std::vector<BitArrival>& out) {
   Propagation<Arg>(g, cost, n, arg, loads_known).run(out);
+}
+
+// The longer a path, the more of it ABC rearranges: beyond some length only a part counts.
+double rearranged_ns(double ns, Technology technology) {
+  constexpr double kLong = 8, kPart = 0.6;
+  if (technology != Technology::kOsu018 || ns <= kLong) return ns;
+  return kLong + kPart * (ns - kLong);
 }
 
 bool is_wire(Op op) { return op == Op::kSlice || op == Op::kConcat || op == Op::kSext; }
@@ -373,6 +388,7 @@ StageTiming::Path StageTiming::longest(const std::vector<int>& stage) const {
       }
     }
   }
+  path.ns = rearranged_ns(path.ns, cost_.technology());
   return path;
 }
 
