@@ -35,6 +35,7 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
   const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
   std::FILE* to = stderr;
   fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
+  for (const std::string& line : describe(choice.structure)) fmt::print(to, "  {}\n", line);
   if (kind == rtl_gen::UnitKind::kDot) {
     const rtl_gen::SegmentChoice accumulator =
         rtl_gen::choose_segment(spec, arch.technology, choice.structure, arch.clock_ns);

@@ -54,8 +54,8 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
       .add_option(
           "--arch", arguments.structure,
           "How the parts are built, e.g. multiplier=booth,sum=timed; fields: multiplier, "
-          "align, signs, sum, adder, cells, rounding, and accumulator=segmented:BITS (default: "
-          "chosen by the cost model)")
+          "align, signs, sum, counters, adder, cells, rounding, and accumulator=segmented:BITS "
+          "(default: chosen by the cost model)")
       ->type_name("FIELD=CHOICE,...");
   command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
       ->type_name("SEED");

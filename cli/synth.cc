@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -66,7 +67,10 @@ void run(const SynthArguments& arguments, Context& context) {
                "area synth.", "error", "ns est.", "ns synth.", "error", "unit of area");
   Progress bar("synthesising", context.quiet || context.json);
   double done = 0;
-  std::vector<double> area_errors, delay_errors;
+  struct Errors {
+    std::vector<double> area, delay;
+  };
+  std::map<std::string, Errors> errors;  // by technology
   for (const explore::DesignPoint& point : designs.points) {
     bar.update(done++, static_cast<double>(designs.points.size()), point.name);
     const rtl_gen::Design design = explore::generate_design(point);
@@ -84,17 +88,20 @@ void run(const SynthArguments& arguments, Context& context) {
     const rtl_gen::UnitReport& r = design.report;
     std::optional<double> area = error_of(r.area, figures, "area");
     std::optional<double> delay = error_of(r.critical_path_ns, figures, "critical_path_ns");
-    if (area) area_errors.push_back(*area);
-    if (delay) delay_errors.push_back(*delay);
+    Errors& of_technology = errors[std::string(to_text(point.arch.technology))];
+    if (area) of_technology.area.push_back(*area);
+    if (delay) of_technology.delay.push_back(*delay);
     if (!text) continue;
     fmt::print("{:<24} {:>12.6g} {:>12} {:>9} {:>9.3g} {:>9} {:>9}  {}\n", point.name, r.area.value,
                value_of(figures, "area"), percent(area), r.critical_path_ns.value,
                value_of(figures, "critical_path_ns"), percent(delay), r.area.unit);
   }
   if (context.json) print_json({{"schema", "blockdot.synth/1"}, {"units", units}});
-  if (text && units.size() > 1)
-    fmt::print("error of the estimates: area {}; delay {}\n", summary(area_errors),
-               summary(delay_errors));
+  if (text && units.size() > 1) {
+    for (const auto& [technology, e] : errors)
+      fmt::print("error of the estimates, {}, {} units: area {}; delay {}\n", technology,
+                 std::max(e.area.size(), e.delay.size()), summary(e.area), summary(e.delay));
+  }
   if (text && !arguments.out.empty())
     fmt::print("wrote Verilog and unit.json of {} units under {}\n", units.size(), out.string());
 }

@@ -191,6 +191,14 @@ TEST(DesignFileErrors, RefusedValuesNameTheLineOfTheirKey) {
   EXPECT_THAT(error_of("[[design]]\na = \"mxint8\"\nscale-rule = \"flor\"\n"), HasSubstr("floor"));
 }
 
+TEST(DesignFile, ABlockDotIsForSynthesisAndProofAlone) {
+  DesignFile file =
+      parse_design_file("[[design]]\na = \"mxint8\"\nunit = \"block-dot\"\n", "x.toml");
+  EXPECT_EQ(generate_design(file.points.at(0)).report.kind, rtl_gen::UnitKind::kBlockDot);
+  EXPECT_THAT(canonical_text(file.points.at(0)), StartsWith("unit=block-dot "));
+  EXPECT_THROW(generate_unit(file.points.at(0)), ConfigError);
+}
+
 TEST(DesignFileErrors, AMemberOfAListIsNamedByItsKeyAndItsOwnPlace) {
   EXPECT_THAT(error_of("[[design]]\nlanes = 8\na = [\"mxint8\", \"bogus\"]\n"),
               StartsWith("x.toml:3:16: a = bogus"));

@@ -7,6 +7,8 @@
 #include "formats/error.h"
 #include "rtl_gen/build/lower.h"
 #include "rtl_gen/pipeline/schedule.h"
+#include "rtl_gen/cost/timing.h"
+#include "rtl_gen/units/multiply.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -16,7 +18,7 @@ using formats::DotSpec;
 using formats::ElementKind;
 
 // Enough for every part of a lane to be there, few enough for milliseconds.
-constexpr int kProxyLanes = 4;
+constexpr int kProxyLanes = 8;
 
 bool is_integer_pair(const DotSpec& spec) {
   return spec.a.element.kind == ElementKind::kInteger &&
@@ -28,8 +30,12 @@ bool is_integer_pair(const DotSpec& spec) {
 std::string fault(const Structure& s, const DotSpec& spec, Technology technology) {
   const bool integers = is_integer_pair(spec);
   const bool chains = s.sum == Summation::kChain;
-  if (s.cells == Cells::kLibrary && technology != Technology::kOsu018)
-    return "cells=library needs technology osu018";
+  if (s.cells != Cells::kNone && technology != Technology::kOsu018)
+    return "cells=full and cells=library need technology osu018";
+  if (s.counters == Counters::kSix && s.sum == Summation::kCompress)
+    return "counters=6:3 needs sum=timed, tree or chain";
+  if (s.multiplier == Multiplier::kTable && table_bits(spec.a.element, spec.b.element) == 0)
+    return "multiplier=table needs elements of at most 8 bits a pair, signs of minifloats aside";
   if (integers) {
     if (chains && s.multiplier != Multiplier::kBooth)
       return "sum=chain of integers needs multiplier=booth";
@@ -39,7 +45,11 @@ std::string fault(const Structure& s, const DotSpec& spec, Technology technology
   if (chains != (s.signs == Signs::kRelative))
     return "sum=chain and signs=relative need each other";
   if (s.signs == Signs::kBefore && s.align == Align::kSplit)
-    return "signs=before needs align=shift or before";
+    return "signs=before needs align=shift, before or bucket";
+  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend) && s.align == Align::kBucket)
+    return "align=bucket needs signs=before or relative";
+  if (s.multiplier == Multiplier::kTable && s.align != Align::kShift)
+    return "multiplier=table needs align=shift: the shifts are in the table";
   return "";
 }
 
@@ -58,38 +68,47 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   std::string why;
   using M = Multiplier;
   using S = Summation;
-  const auto multipliers = open(w.multiplier, integers ? std::vector{M::kBooth, M::kArray, M::kWord}
-                                                       : std::vector{M::kArray, M::kWord});
-  const auto aligns =
-      open(w.align, integers ? std::vector{Align::kShift}
-                             : std::vector{Align::kShift, Align::kSplit, Align::kBefore});
-  const auto signs =
-      open(w.signs, integers ? std::vector{Signs::kAfter}
-                             : std::vector{Signs::kBefore, Signs::kAfter, Signs::kRelative});
+  // On osu018 a `*` is never the better one.
+  std::vector<M> products = integers ? std::vector{M::kBooth, M::kArray} : std::vector{M::kArray};
+  if (!osu) products.push_back(M::kWord);
+  auto multipliers = open(w.multiplier, products);
+  if (w.multiplier == M::kAuto && table_bits(spec.a.element, spec.b.element) > 0)
+    multipliers.push_back(M::kTable);
+  const auto aligns = open(w.align, integers ? std::vector{Align::kShift}
+                                             : std::vector{Align::kShift, Align::kSplit,
+                                                           Align::kBefore, Align::kBucket});
+  const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter}
+                                            : std::vector{Signs::kBefore, Signs::kAfter,
+                                                          Signs::kExtend, Signs::kRelative});
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  const auto adders =
-      open(w.adder, xilinx ? std::vector{Adder::kPlus}
-                           : std::vector{Adder::kSklansky, Adder::kBrentKung, Adder::kKoggeStone});
-  const auto cells = open(w.cells, std::vector{osu ? Cells::kLibrary : Cells::kNone});
+  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus}
+                                           : std::vector{Adder::kSklansky, Adder::kKoggeStone});
+  // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.
+  const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;
+  const Cells cells = w.cells != Cells::kAuto ? w.cells : osu ? Cells::kFull : Cells::kNone;
   for (M m : multipliers)
     for (Align a : aligns)
       for (Signs g : signs)
         for (S s : sums)
-          for (Adder d : adders)
-            for (Cells c : cells) {
-              const Structure one{m, a, g, s, d, c, w.segment};
-              const std::string fault_of_one = fault(one, spec, technology);
-              if (fault_of_one.empty())
-                all.push_back(one);
-              else
-                why = fault_of_one;
-            }
+          for (Adder d : adders) {
+            const Structure one{m, a, g, s, counters, d, cells, w.segment};
+            const std::string fault_of_one = fault(one, spec, technology);
+            if (fault_of_one.empty())
+              all.push_back(one);
+            else
+              why = fault_of_one;
+          }
   if (all.empty()) throw ConfigError("arch = {}: {}", to_text(w), why);
   return all;
 }
 
-// Area counts twice: speed can be bought back by pipelining.
-double merit(const Candidate& c) { return c.area * c.area * c.delay_ns; }
+// What a candidate costs. Area counts twice: speed can be bought back by pipelining. On an FPGA
+// the registers of a pipeline are there anyway, one beside every LUT: only LUTs count, and the
+// faster of two that take as many.
+double merit(const Candidate& c, Technology technology) {
+  if (technology == Technology::kXilinx) return c.area * (1 + 1e-6 * c.delay_ns);
+  return c.area * c.area * c.delay_ns;
+}
 
 }  // namespace
 
@@ -100,20 +119,20 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
   // The scales are the same for every structure, and some have no bare block dot.
   small.a.scale = small.b.scale = {};
   const CostModel cost(technology);
-  std::vector<Candidate> all;
-  for (const Structure& s : structures(spec, technology, wanted)) {
+  const auto estimate = [&](const Structure& s) {
     const Graph graph = lower(build_block_dot_unit(small, false, nullptr, s, technology),
                               sum_options(s, technology));
     const std::vector<bool> live = graph.live();
-    ArrivalTimes arrival(graph, cost);
-    Candidate c{s, cost.area(graph), 0};
-    for (std::size_t i = 0; i < graph.size(); ++i)
-      if (live[i])
-        c.delay_ns = std::max(c.delay_ns, arrival.of(NodeId{static_cast<std::uint32_t>(i)}));
-    all.push_back(c);
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
+    std::vector<int> stage;
+    for (std::size_t i = 0; i < graph.size(); ++i) stage.push_back(live[i] ? 0 : -1);
+    return Candidate{s, cost.area(graph), StageTiming(graph, cost).longest(stage).ns};
+  };
+  const auto best_first = [&](const Candidate& x, const Candidate& y) {
+    return merit(x, technology) < merit(y, technology);
+  };
+  std::vector<Candidate> all;
+  for (const Structure& s : structures(spec, technology, wanted)) all.push_back(estimate(s));
+  std::stable_sort(all.begin(), all.end(), best_first);
   return all;
 }
 
@@ -141,10 +160,12 @@ Choice choose_sum(const DotSpec& spec, Technology technology, const Structure& w
     const auto plain = [](auto& field, auto value) {
       if (field == decltype(value)::kAuto) field = value;
     };
-    plain(start.sum, kPlain.sum);
+    plain(start.sum, start.counters == Counters::kSix ? Summation::kTimed : kPlain.sum);
+    plain(start.counters, kPlain.counters);
     plain(start.adder, kPlain.adder);
     plain(start.cells, kPlain.cells);
-    if (start.sum != Summation::kChain) plain(start.signs, kPlain.signs);
+    if (start.sum != Summation::kChain)
+      plain(start.signs, start.align == Align::kBucket ? Signs::kBefore : kPlain.signs);
     plain(start.align, kPlain.align);
     if (!(start.sum == Summation::kChain && is_integer_pair(spec)))
       plain(start.multiplier, kPlain.multiplier);
@@ -165,7 +186,8 @@ Choice choose_sum(const DotSpec& spec, Technology technology, const Structure& w
       choice.lanes = std::max(choice.lanes, std::min(spec.lanes, f->micro.block));
   choice.candidates = candidates(spec, technology, start, choice.lanes);
   choice.structure = choice.candidates.front().structure;
-  choice.reason = fmt::format("least area^2 x delay of {} candidates, each estimated at {} lanes",
+  choice.reason = fmt::format("least {} of {} candidates, each estimated at {} lanes",
+                              technology == Technology::kXilinx ? "LUTs" : "area^2 x delay",
                               choice.candidates.size(), choice.lanes);
   return choice;
 }

@@ -191,14 +191,19 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 // The structure of a unit of several formats: open fields as the technology takes them. Products
 // enter as complements behind the shifter, whatever the technology.
 Structure multi_structure(const Structure& wanted, Technology technology) {
-  if (wanted.multiplier == Multiplier::kBooth || wanted.align == Align::kBefore ||
-      wanted.signs == Signs::kBefore || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
+  const bool named_cells = wanted.cells == Cells::kFull || wanted.cells == Cells::kLibrary;
+  if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
+      wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
+      wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
+      wanted.signs == Signs::kRelative || wanted.segment > 0 ||
       wanted.rounding == SrPlace::kEager ||
-      (wanted.cells == Cells::kLibrary && technology != Technology::kOsu018))
+      (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
+      (named_cells && technology != Technology::kOsu018))
     throw ConfigError(
         "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
         "split, "
-        "signs=after, any sum and adder, rounding=lazy, and cells=library with technology osu018",
+        "signs=after, any sum and adder, counters=6:3 but with sum=compress, rounding=lazy, and "
+        "cells=full or library with technology osu018",
         to_text(wanted));
   Structure s = wanted;
   s.rounding = SrPlace::kAuto;
@@ -206,7 +211,10 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
   if (s.align == Align::kAuto) s.align = plain.align;
   s.signs = Signs::kAfter;
-  if (s.sum == Summation::kAuto) s.sum = plain.sum;
+  if (s.counters == Counters::kAuto) s.counters = plain.counters;
+  if (s.sum == Summation::kAuto)
+    s.sum = s.counters == Counters::kSix && plain.sum == Summation::kCompress ? Summation::kTimed
+                                                                              : plain.sum;
   if (s.adder == Adder::kAuto) s.adder = plain.adder;
   if (s.cells == Cells::kAuto) s.cells = plain.cells;
   return s;

@@ -246,6 +246,57 @@ TEST(Structure, ContradictionsAreOneLineErrors) {
   refused("a=mxfp8_e4m3", Technology::kXilinx, "cells=library");
   refused("a=mxint8", Technology::kXilinx, "multiplier=array,sum=chain");
   refused("a=mxfp8_e4m3", Technology::kOsu018, "align=split,signs=before");
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "multiplier=table");
+  refused("a=mxfp4_e2m1", Technology::kOsu018, "multiplier=table,align=split");
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "align=bucket,signs=after");
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "counters=6:3,sum=compress");
+  refused("a=mxfp8_e4m3", Technology::kGeneric, "cells=full");
+}
+
+TEST(Structure, EveryFieldOfAChoiceIsExplained) {
+  const Structure chosen =
+      choose(parse_dot_spec("a=mxfp8_e4m3 lanes=8"), Technology::kOsu018, {}).structure;
+  const std::vector<std::string> lines = describe(chosen);
+  EXPECT_EQ(lines.size(), 7u);
+  std::string text = to_text(chosen) + ",";
+  for (const std::string& line : lines) {
+    EXPECT_GT(line.size(), line.find(": ") + 2) << line;
+    const std::size_t end = line.find(": ");
+    EXPECT_NE(text.find(line.substr(0, end) + ","), std::string::npos) << line << " in " << text;
+  }
+}
+
+// Oracle: Yosys 0.23 and, for osu018, ABC and OpenSTA, as docs/estimates.md lists them.
+TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
+  const auto near = [](double estimate, double measured, const std::string& what) {
+    EXPECT_NEAR(estimate / measured, 1, 0.3) << what;
+  };
+  struct Measured {
+    UnitKind kind;
+    const char* spec;
+    bool combinational;
+    double area, ns;
+  };
+  for (const Measured& m :
+       {Measured{UnitKind::kBlockDot, "a=mxfp8_e4m3 lanes=8", true, 96442, 6.75},
+        {UnitKind::kBlockDot, "a=mxfp8_e5m2 lanes=4", true, 68918, 7.30},
+        {UnitKind::kBlockDot, "a=mxfp6_e3m2 lanes=8", true, 50919, 5.01},
+        {UnitKind::kDot, "a=mxfp8_e4m3 lanes=4 accumulator=fp32", false, 154901, 13.96}}) {
+    Arch arch;
+    arch.technology = Technology::kOsu018;
+    arch.combinational = m.combinational;
+    const Unit unit = make(m.kind, m.spec, arch);
+    near(unit.report.area.value, m.area, m.spec);
+    near(unit.report.critical_path_ns.value, m.ns, m.spec);
+  }
+  for (const auto& [spec, luts] : {std::pair{"a=mxfp8_e5m2 lanes=8", 1299.0},
+                                   {"a=mxfp6_e2m3 lanes=8", 437.0},
+                                   {"a=mxfp4_e2m1 lanes=8", 153.0}}) {
+    Arch arch;
+    arch.technology = Technology::kXilinx;
+    arch.combinational = true;
+    near(make(UnitKind::kBlockDot, spec, arch).report.area.value, luts, spec);
+  }
 }
 
 TEST(Structure, TheHeaderRepeatsTheChoiceSoThatItGivesTheSameBytes) {

@@ -20,20 +20,25 @@ BARS = {
 FRONT = {
     "mxint8": {
         "osu018": ["", "multiplier=booth,adder=brent-kung", "multiplier=booth,adder=sklansky",
-                   "multiplier=array", "multiplier=booth,cells=none"],
+                   "multiplier=booth,cells=library", "multiplier=array",
+                   "multiplier=booth,cells=none"],
         "xilinx": ["", "multiplier=array,sum=tree", "multiplier=word,sum=tree"],
     },
     "mxfp4_e2m1": {
         "osu018": ["", "signs=before,adder=brent-kung", "signs=before,adder=kogge-stone",
-                   "signs=after,adder=kogge-stone", "align=before,signs=after", "cells=none"],
-        "xilinx": ["", "align=shift,sum=chain", "align=shift,signs=after,sum=tree"],
+                   "signs=after,adder=kogge-stone",
+                   "align=split,signs=extend,adder=kogge-stone", "multiplier=table,signs=after",
+                   "align=before,signs=after", "cells=none"],
+        "xilinx": ["", "multiplier=array,align=split,sum=chain",
+                   "align=shift,signs=after,sum=tree"],
     },
     "mxfp8_e4m3": {
         "osu018": ["", "align=shift,signs=before,adder=brent-kung",
                    "align=shift,signs=before,adder=kogge-stone", "align=shift,signs=after",
                    "align=split,signs=after", "align=split,signs=after,adder=kogge-stone",
-                   "cells=none"],
-        "xilinx": ["", "align=shift,sum=chain", "align=split,signs=after,sum=tree"],
+                   "align=bucket,adder=kogge-stone", "counters=6:3", "cells=none"],
+        "xilinx": ["", "align=split,sum=chain", "align=bucket,sum=chain",
+                   "align=split,signs=after,sum=tree"],
     },
 }
 
@@ -92,7 +97,9 @@ class Bench:
         if "PASS" not in run(["vvp", "tb"], cwd=out):
             sys.exit(f"bench_rtl.sh: {name}: its testbench fails")
         report = json.loads((out / "unit.json").read_text())
-        text = (out / "unit.v").read_text()
+        # What the comments say changes no netlist.
+        text = "\n".join(line for line in (out / "unit.v").read_text().split("\n")
+                         if not line.startswith("//"))
         key = hashlib.sha256((text + FLOW.read_text() + self.tools).encode()).hexdigest()[:24]
         kept = self.folder / f"{key}.json"
         if not kept.exists():

@@ -46,11 +46,13 @@ endmodule
                      4 * lanes - 1, sum_width - 1, products, sum);
 }
 
-rtl_gen::Unit block_dot(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric) {
+rtl_gen::Unit block_dot(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric,
+                        std::string_view structure = "") {
   formats::DotSpec spec = formats::parse_dot_spec(fmt::format("a=e2m1 lanes={}", lanes));
   rtl_gen::Arch arch;
   arch.combinational = true;
   arch.technology = technology;
+  arch.structure = rtl_gen::parse_structure(structure);
   return rtl_gen::generate(rtl_gen::UnitKind::kBlockDot, spec, arch);
 }
 
@@ -67,8 +69,9 @@ int prove(const std::string& verilog, int lanes, int sum_width, std::string& log
   return code;
 }
 
-void expect_proof(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric) {
-  rtl_gen::Unit unit = block_dot(lanes, technology);
+void expect_proof(int lanes, rtl_gen::Technology technology = rtl_gen::Technology::kGeneric,
+                  std::string_view structure = "") {
+  rtl_gen::Unit unit = block_dot(lanes, technology, structure);
   ASSERT_EQ(unit.report.sum_lsb, -2) << "the oracle counts in quarters";
   // The largest sum is lanes * 6 * 6 = 144 lanes quarters; tight means not a bit more.
   int width = 1;
@@ -94,6 +97,17 @@ TEST(SatProof, ThreeLanesOfLibraryCellsEqualTheOracleForAllInputs) {
 }
 TEST(SatProof, ThreeLanesOnCarryChainsEqualTheOracleForAllInputs) {
   expect_proof(3, rtl_gen::Technology::kXilinx);
+}
+
+TEST(SatProof, TablesBucketsSixCountersAndHalfAdderCellsEqualTheOracleForAllInputs) {
+  using rtl_gen::Technology;
+  expect_proof(3, Technology::kXilinx, "multiplier=table,sum=chain");
+  expect_proof(3, Technology::kXilinx, "align=bucket,sum=chain");
+  const std::string_view six = "align=bucket,counters=6:3,cells=library";
+  const std::string text = block_dot(2, Technology::kOsu018, six).verilog;
+  EXPECT_NE(text.find("HAX1"), std::string::npos);
+  EXPECT_NE(text.find("_six"), std::string::npos);
+  expect_proof(2, Technology::kOsu018, six);
 }
 
 // Simulators read gates where synthesis reads cells: a cell that is wired wrongly is found here.

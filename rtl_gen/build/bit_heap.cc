@@ -7,6 +7,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/ops.h"
+#include "rtl_gen/cost/timing.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -16,6 +17,39 @@ std::size_t dadda_below(std::size_t height) {
   std::size_t d = 2;
   while (d * 3 / 2 < height) d = d * 3 / 2;
   return d;
+}
+
+// How many of six bits are one, weights 1, 2 and 4. Each half is sorted, ones first; the two stacks
+// of three are merged into one of three (`join`) and what exceeds it (`over`):
+//
+//   h = sorted upper, i = sorted lower     join_k = h_(2-k) | i_k     over_k = h_(2-k) & i_k
+//
+// Four or more: some `over` is one. The parity is that of both halves.
+struct SixCount {
+  NodeId one, two, four;
+};
+SixCount count_six(Graph& g, const std::array<NodeId, 6>& x) {
+  struct Stack {
+    NodeId any, two, all;  // at least one, two, three
+    NodeId odd;
+  };
+  const auto stack = [&](NodeId a, NodeId b, NodeId c) {
+    const NodeId both = ops::bit_and(g, a, b), either = ops::bit_or(g, a, b);
+    Stack s{};
+    s.any = ops::bit_or(g, either, c);
+    s.two = ops::bit_or(g, both, ops::bit_and(g, either, c));
+    s.all = ops::bit_and(g, both, c);
+    s.odd = ops::bit_or(g, ops::bit_and(g, s.any, ops::bit_not(g, s.two)), s.all);
+    return s;
+  };
+  const Stack h = stack(x[0], x[1], x[2]), i = stack(x[3], x[4], x[5]);
+  const NodeId four =
+      ops::bit_or(g, ops::bit_or(g, ops::bit_and(g, h.all, i.any), ops::bit_and(g, h.two, i.two)),
+                  ops::bit_and(g, h.any, i.all));
+  const NodeId two = ops::bit_or(g, ops::bit_or(g, h.two, i.two), ops::bit_and(g, h.any, i.any));
+  const NodeId six = ops::bit_and(g, h.all, i.all);
+  return {ops::bit_xor(g, h.odd, i.odd),
+          ops::bit_or(g, ops::bit_and(g, two, ops::bit_not(g, four)), six), four};
 }
 
 }  // namespace
@@ -177,6 +211,28 @@ void BitHeap::compress() {
   }
 }
 
+// Sixes of single bits, from the lowest column up.
+void BitHeap::compress_sixes() {
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    int number = 0;
+    while (columns_[c].size() >= 6) {
+      auto& column = columns_[c];
+      std::array<NodeId, 6> in;
+      for (std::size_t i = 0; i < 6; ++i)
+        in[i] = ops::slice(graph_, column[i].word, column[i].index, 1);
+      column.erase(column.begin(), column.begin() + 6);
+      const SixCount count = count_six(graph_, in);
+      std::size_t up = 0;
+      for (NodeId out : {count.one, count.two, count.four}) {
+        graph_.set_name(out, fmt::format("{}_c{}_six{}_{}", name_, c, number, 1 << up));
+        if (c + up < columns_.size()) columns_[c + up].push_back({out, 0});
+        ++up;
+      }
+      ++number;
+    }
+  }
+}
+
 // Three-greedy: the column's three earliest bits go through one full adder, until two are left.
 // Carries of a column are all known before the next column starts.
 void BitHeap::compress_by_time(const SumOptions& options) {
@@ -215,19 +271,43 @@ void BitHeap::compress_by_time(const SumOptions& options) {
       column.pop_back();
       return t;
     };
+    while (options.six && column.size() >= 6) {
+      // Six that come at about the same time: a late one would hold up the five.
+      std::array<Timed, 6> first;
+      for (Timed& t : first) t = pop();
+      if (first[5].time > first[2].time + cost.full_add_sum_ns()) {
+        for (const Timed& t : first) {
+          column.push_back(t);
+          std::push_heap(column.begin(), column.end(), later);
+        }
+        break;
+      }
+      std::array<NodeId, 6> in;
+      for (std::size_t i = 0; i < in.size(); ++i) in[i] = first[i].bit;
+      const SixCount count = count_six(graph_, in);
+      int weight = 0;
+      for (NodeId out : {count.one, count.two, count.four}) {
+        push(c + static_cast<std::size_t>(weight), arrival.of(out), out);
+        graph_.set_name(out, fmt::format("{}_c{}_six{}_{}", name_, c, number, 1 << weight++));
+      }
+      levels_ = std::max(levels_, ++number);
+    }
     while (column.size() > 2) {
       const Timed x = pop(), y = pop();
       const Timed& z = column.front();
       const bool constants = ops::is_const(graph_, x.bit) || ops::is_const(graph_, y.bit);
       NodeId sum, carry;
       if (column.size() == 1 && z.time > y.time + half_sum && !constants) {
-        sum = ops::bit_xor(graph_, x.bit, y.bit);
-        carry = ops::bit_and(graph_, x.bit, y.bit);
+        const ops::FullAdd f = ops::full_add(graph_, x.bit, y.bit, ops::constant(graph_, 0, 1),
+                                             options.cells, options.half_cells);
+        sum = f.sum;
+        carry = f.carry;
         push(c, y.time + half_sum, sum);
         push(c + 1, y.time + half_carry, carry);
       } else {
         const Timed last = pop();
-        const ops::FullAdd f = ops::full_add(graph_, x.bit, y.bit, last.bit, options.cells);
+        const ops::FullAdd f =
+            ops::full_add(graph_, x.bit, y.bit, last.bit, options.cells, options.half_cells);
         sum = f.sum;
         carry = f.carry;
         if (!options.cells || constants) {
@@ -276,7 +356,8 @@ NodeId BitHeap::total_by_time(const SumOptions& options) {
                 cost.full_add_carry_ns() >
             latest_above[c + 1])
       break;
-    const ops::FullAdd f = ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells);
+    const ops::FullAdd f =
+        ops::full_add(graph_, bit(c, 0), bit(c, 1), carry, options.cells, options.half_cells);
     low.push_back(f.sum);
     carry = f.carry;
   }
@@ -403,6 +484,7 @@ NodeId BitHeap::sum(const SumOptions& options) {
     compress_by_time(options);
     return total_by_time(options);
   }
+  if (options.six) compress_sixes();
   compress();
   for (const Row& r : rows()) kept.push_back(r);
   return total_of_rows(std::move(kept));

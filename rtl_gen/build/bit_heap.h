@@ -11,6 +11,9 @@
 // lowest up, always the three bits that are there first (Oklobdzija's three-greedy method); a last
 // bit that comes late waits for the final adder, the other two go through a half adder.
 //
+// A column of six bits or more may go through 6:3 counters first: no exclusive or stands before
+// their carries, and on an FPGA each of the three outputs is one LUT.
+//
 // Where carry chains are cheap (FPGA), words are added by a binary tree of adders.
 #pragma once
 
@@ -36,6 +39,8 @@ struct SumOptions {
   SumStyle style;
   AdderStyle adder = AdderStyle::kPlus;          // of the last two rows
   bool cells = false;                            // full adders are kFullAdd nodes
+  bool half_cells = false;                       // half adders too
+  bool six = false;                              // 6:3 counters first; not in kCompress
   Technology technology = Technology::kGeneric;  // whose delays decide in kTimed
 };
 
@@ -68,6 +73,7 @@ class BitHeap {
   void add_bits(NodeId word, int weight);
   void compress();
   void compress_by_time(const SumOptions& options);
+  void compress_sixes();
   NodeId total_by_time(const SumOptions& options);
   std::vector<Row> rows();
   NodeId join(const std::vector<Bit>& column_bits) const;

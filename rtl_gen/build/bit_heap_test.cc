@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <random>
 
 #include "rtl_gen/build/fx.h"
@@ -45,7 +46,13 @@ std::vector<SumOptions> every_way_to_add() {
     timed.cells = adder != AdderStyle::kPlus;
     timed.technology = timed.cells ? Technology::kOsu018 : Technology::kGeneric;
     all.push_back(timed);
+    timed.six = true;
+    timed.half_cells = timed.cells;
+    all.push_back(timed);
   }
+  SumOptions tree = SumStyle::kAdderTree;
+  tree.six = true;
+  all.push_back(tree);
   return all;
 }
 
@@ -97,7 +104,28 @@ TEST(BitHeap, LoweredSumEqualsAddingOneAfterTheOther) {
           ++checked;
         }
       }
-  EXPECT_EQ(checked, 6 * 6 * 7 * 50);
+  EXPECT_EQ(checked, 6 * 6 * 13 * 50);
+}
+
+// Oracle: std::popcount, over all values of the column.
+TEST(BitHeap, SixCountersCountAColumn) {
+  for (SumStyle style : {SumStyle::kTimed, SumStyle::kAdderTree}) {
+    constexpr int kBits = 13;
+    Graph g;
+    const NodeId x = g.input("x_i", kBits);
+    BitHeap heap(g, 4, "s");
+    for (int i = 0; i < kBits; ++i) heap.add(ops::slice(g, x, i, 1));
+    SumOptions options = style;
+    options.six = true;
+    g.output("sum_o", heap.sum(options));
+    EXPECT_NE(g.dump().find("_six"), std::string::npos) << "no 6:3 counter was made";
+    UnitInterpreter unit(g);
+    for (std::uint64_t v = 0; v < 1u << kBits; ++v) {
+      unit.set_input(0, v);
+      unit.step();
+      ASSERT_EQ(unit.output(0)[0], static_cast<std::uint64_t>(std::popcount(v)));
+    }
+  }
 }
 
 TEST(BitHeap, TakesTheFewestCounterLevels) {

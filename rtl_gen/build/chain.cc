@@ -66,7 +66,7 @@ Fx add_row(const Fx& ready, const ChainRow& row, std::string_view name) {
   return out;
 }
 
-Fx sum_relative(Graph& g, std::vector<SignedWord> words, int chain, std::string_view name) {
+SignedWord sum_to_sign(std::vector<SignedWord> words, int chain, std::string_view name) {
   int number = 0;
   const auto combine = [&](const SignedWord& x, const SignedWord& y) -> SignedWord {
     const std::string label = fmt::format("{}{}", name, number++);
@@ -87,7 +87,11 @@ Fx sum_relative(Graph& g, std::vector<SignedWord> words, int chain, std::string_
     if (level.size() % 2) next.push_back(level.back());
     level = std::move(next);
   }
-  const SignedWord& root = level.front();
+  return level.front();
+}
+
+Fx sum_relative(Graph& g, std::vector<SignedWord> words, int chain, std::string_view name) {
+  const SignedWord root = sum_to_sign(std::move(words), chain, name);
   return add_row(constant(g, 0, root.word.lsb), row_of(root.word, root.sign),
                  fmt::format("{}_signed", name));
 }

@@ -36,7 +36,9 @@ struct SignedWord {
   Fx word;  // unsigned or signed
   Fx sign;  // 1 bit
 };
-/// `chain`: so many words are taken one after the other before the tree.
+/// `chain`: so many words are taken one after the other before the tree. The sign is that of the
+/// first word, whatever the words.
+SignedWord sum_to_sign(std::vector<SignedWord> words, int chain, std::string_view name);
 Fx sum_relative(Graph& graph, std::vector<SignedWord> words, int chain, std::string_view name);
 
 /// The same for rows that share nothing: chains of `chain` rows, then a tree. Rows of one lsb.

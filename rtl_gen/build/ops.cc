@@ -283,18 +283,19 @@ NodeId clz(Graph& g, NodeId a) {
   return g.unary(Op::kClz, a);
 }
 
-FullAdd full_add(Graph& g, NodeId a, NodeId b, NodeId c, bool cell) {
+FullAdd full_add(Graph& g, NodeId a, NodeId b, NodeId c, bool cell, bool half_cell) {
   for (NodeId* x : {&a, &b})
     if (is_const(g, *x)) std::swap(*x, c);
-  if (is_zero(g, c)) return {bit_xor(g, a, b), bit_and(g, a, b)};
+  const bool half = is_zero(g, c) && half_cell && !is_const(g, a) && !is_const(g, b);
+  if (is_zero(g, c) && !half) return {bit_xor(g, a, b), bit_and(g, a, b)};
   if (is_ones(g, c)) return {bit_not(g, bit_xor(g, a, b)), bit_or(g, a, b)};
-  if (cell && !is_const(g, c)) {
+  if (half || (cell && !is_const(g, c))) {
     const int width = g.width(a);
     const NodeId both = g.full_add(a, b, c);
     return {slice(g, both, 0, width), slice(g, both, width, width)};
   }
-  const NodeId half = bit_xor(g, a, b);
-  return {bit_xor(g, half, c), bit_or(g, bit_and(g, a, b), bit_and(g, c, half))};
+  const NodeId odd = bit_xor(g, a, b);
+  return {bit_xor(g, odd, c), bit_or(g, bit_and(g, a, b), bit_and(g, c, odd))};
 }
 
 NodeId rebuild(Graph& g, const Node& like, const std::vector<NodeId>& args) {

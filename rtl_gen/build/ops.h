@@ -32,11 +32,12 @@ NodeId pad_low(Graph& g, NodeId a, int zeros);
 NodeId orr(Graph& g, NodeId a);
 NodeId clz(Graph& g, NodeId a);
 
-/// Per bit, sum and carry of three: one kFullAdd node where `cell`, else gates.
+/// Per bit, sum and carry of three: one kFullAdd node where `cell`, else gates. Where one of the
+/// three is constant zero a kFullAdd node needs `half_cell`.
 struct FullAdd {
   NodeId sum, carry;
 };
-FullAdd full_add(Graph& g, NodeId a, NodeId b, NodeId c, bool cell);
+FullAdd full_add(Graph& g, NodeId a, NodeId b, NodeId c, bool cell, bool half_cell = false);
 
 bool is_const(const Graph& g, NodeId a);
 /// A constant, all bits zero / one.

@@ -24,48 +24,42 @@ class CostModel {
   explicit CostModel(Technology technology);
 
   Technology technology() const { return technology_; }
-  /// Delay of a lowered operation, ns. Wiring (slice, concat, sext) is free.
-  double delay_ns(const Graph& graph, NodeId id) const;
-  double area(const Graph& graph, NodeId id) const;
-  /// Of a whole lowered graph without its registers: the sum over what is live, or LUTs as mapped.
+  /// Of a whole lowered graph without its registers: the sum over the bits that are
+  /// live and no constants (cost/area.cc), or LUTs as mapped.
   double area(const Graph& lowered) const;
   std::string_view area_unit() const;
   double register_area() const;         // of one bit
   double register_overhead_ns() const;  // clock to output plus setup
   double default_clock_ns() const;
-  /// A full adder cell: from its inputs to its sum and to its carry.
-  double full_add_sum_ns() const;
-  double full_add_carry_ns() const;
+  /// A full adder: from its inputs to its sum and to its carry.
+  double full_add_sum_ns() const { return k_.full_sum_ns; }
+  double full_add_carry_ns() const { return k_.full_carry_ns; }
+  /// A carry through `bits` bits of a `+`.
+  double carry_ns(int bits) const;
+  /// What a signal is late for `readers` readers.
+  double fanout_ns(int readers) const;
 
- private:
   struct Constants {
-    double gate_ns, xor_ns, mux_ns;
+    double invert_ns, gate_ns, xor_ns, mux_ns, fanout_ns;
+    double full_sum_ns, full_carry_ns;
+    double add_ns, carry_ns;    // `+`: an operand to the carry chain, along it
+    double increment, compare;  // of them: beside a constant; without the sum
     double gate_area, xor_area, mux_area, add_area, register_area;  // of one bit
     double register_overhead_ns, default_clock_ns;
   };
+  const Constants& constants() const { return k_; }
+
+ private:
   static Constants constants_of(Technology technology);
-  double adder_ns(int width) const;
 
   Technology technology_;
   Constants k_;
 };
 
-/// When every node of a graph is there, ns from the inputs and states of its beat, were it all one
-/// stage. Follows a graph that is still being built.
-class ArrivalTimes {
- public:
-  ArrivalTimes(const Graph& graph, const CostModel& cost) : graph_(graph), cost_(cost) {}
-  double of(NodeId id);
-  /// The latest of all.
-  double latest();
-
- private:
-  void extend(std::size_t size);
-
-  const Graph& graph_;
-  CostModel cost_;
-  std::vector<double> times_;
-};
+/// Levels of 3:2 counters for n rows.
+double counter_levels(int rows);
+/// Bits between constant padding.
+int significant_width(const Graph& graph, NodeId id);
 
 /// A node that only pads its one argument that is not constant, or extends its sign: wires.
 bool is_padding(const Graph& graph, NodeId id);

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <set>
 
+#include "rtl_gen/cost/cost.h"
+
 namespace blockdot::rtl_gen {
 namespace {
 
 constexpr std::size_t kInputs = 6;
+constexpr double kJoined = 0.6;       // of the adders under adders, by measurement
 constexpr int kZero = -1, kOne = -2;  // constant bits
 
 using Cut = std::vector<int>;  // signals that a bit of logic reads, sorted
@@ -72,15 +75,26 @@ class Mapper {
       realise(widest);
     }
   }
+  // A signal beyond those of the graph's bits.
+  int fresh() {
+    cuts_.emplace_back();
+    ready_.push_back(false);
+    return static_cast<int>(ready_.size()) - 1;
+  }
+  void function(int signal, const std::vector<int>& signals) {
+    Cut cut = gather(signals, kInputs);
+    const auto me = static_cast<std::size_t>(signal);
+    // A wide reduction takes several LUTs.
+    if (cut.size() > kInputs) {
+      luts_ += std::ceil((static_cast<double>(cut.size()) - 1) / 5);
+      ready_[me] = true;
+    }
+    cuts_[me] = std::move(cut);
+  }
   void logic(NodeId id, int i, const std::vector<int>& signals) {
     const std::size_t me = at(id, i);
     source_[me] = static_cast<int>(me);
-    cuts_[me] = gather(signals, kInputs);
-    // A wide reduction takes several LUTs.
-    if (cuts_[me].size() > kInputs) {
-      luts_ += std::ceil((static_cast<double>(cuts_[me].size()) - 1) / 5);
-      ready_[me] = true;
-    }
+    function(static_cast<int>(me), signals);
   }
   void hard(NodeId id) {
     for (int i = 0; i < g_.width(id); ++i) {
@@ -93,8 +107,13 @@ class Mapper {
     hard(id);
     // Only a row that is written bit by bit shares the adder's LUTs (build/chain.h).
     const Node& row = g_.node(n.args[1]);
-    if (row.op != Op::kConcat || 2 * static_cast<int>(row.args.size()) < n.width)
+    if (row.op != Op::kConcat || 2 * static_cast<int>(row.args.size()) < n.width) {
       make_ready(n.args[1]);
+      // Yosys joins sums of sums into rows of full adders, two LUTs a bit, as far as it sees them.
+      for (NodeId a : n.args)
+        if (const NodeId inner = unpadded(g_, a); g_.node(inner).op == Op::kAdd)
+          luts_ += kJoined * g_.width(inner);
+    }
     for (int i = 0; i < n.width; ++i) {
       const int x = bit(n.args[0], i), y = bit(n.args[1], i);
       if (x == y) continue;
@@ -113,6 +132,37 @@ class Mapper {
       if (cut.size() + (holds ? 0 : 1) > kInputs) realise(rest);
       luts_ += 1;
     }
+  }
+
+  // Two-input selection as `mux`, over signals; a new signal unless it is a wire.
+  int choose(int select, int one, int zero) {
+    if (one == zero || select == kOne) return one;
+    if (select == kZero) return zero;
+    const int me = fresh();
+    std::vector<int> signals = {select};
+    for (int s : {one, zero})
+      if (s >= 0) signals.push_back(s);
+    function(me, signals);
+    return me;
+  }
+
+  // Levels of multiplexers; what is shifted in is zero.
+  void shift(NodeId id, const Node& n) {
+    std::vector<int> word;
+    for (int i = 0; i < n.width; ++i) word.push_back(bit(n.args[0], i));
+    for (int k = 0; k < g_.width(n.args[1]); ++k) {
+      const int step = k < 20 ? 1 << k : n.width;
+      std::vector<int> next = word;
+      for (int i = 0; i < n.width; ++i) {
+        const int from = n.op == Op::kShl ? i - step : i + step;
+        const bool inside = from >= 0 && from < n.width;
+        next[static_cast<std::size_t>(i)] =
+            choose(bit(n.args[1], k), inside ? word[static_cast<std::size_t>(from)] : kZero,
+                   word[static_cast<std::size_t>(i)]);
+      }
+      word = std::move(next);
+    }
+    for (int i = 0; i < n.width; ++i) source_[at(id, i)] = word[static_cast<std::size_t>(i)];
   }
 
   void visit(NodeId id) {
@@ -216,14 +266,9 @@ class Mapper {
         block(0.6 * g_.width(n.args[0]));
         return;
       case Op::kShl:
-      case Op::kLshr: {
-        // Two levels a LUT.
-        const double levels = std::ceil(g_.width(n.args[1]) / 2.0);
-        double moved = 0;
-        for (int i = 0; i < g_.width(n.args[0]); ++i) moved += bit(n.args[0], i) >= 0;
-        block(levels * std::min<double>(n.width, moved + 0.7 * (n.width - moved)));
+      case Op::kLshr:
+        shift(id, n);
         return;
-      }
       case Op::kMul: {
         double x = 0, y = 0;
         for (int i = 0; i < n.width; ++i) {

@@ -17,6 +17,7 @@
 #include <map>
 
 #include "formats/error.h"
+#include "rtl_gen/build/ops.h"
 #include "rtl_gen/emit/names.h"
 
 namespace blockdot::rtl_gen {
@@ -51,6 +52,7 @@ class Emitter {
   void declare(const std::string& kind, int width, const std::string& name,
                const std::string& note);
   std::string unused_text();
+  bool is_half_adder(const Node& n) const;
   void full_adder(NodeId id);
   void flush_full_adders();
 
@@ -229,7 +231,9 @@ std::string Emitter::expression(NodeId id) {
     case Op::kClz:
       break;
     case Op::kFullAdd: {
-      const std::string x = arg(0), y = arg(1), z = arg(2);
+      const std::string x = arg(0), y = arg(1);
+      if (is_half_adder(n)) return fmt::format("{{{0} & {1}, {0} ^ {1}}}", x, y);
+      const std::string z = arg(2);
       return fmt::format("{{({0} & {1}) | ({2} & ({0} ^ {1})), {0} ^ {1} ^ {2}}}", x, y, z);
     }
     case Op::kNot: {
@@ -339,6 +343,8 @@ void Emitter::stage_text(int stage) {
   flush_full_adders();
 }
 
+bool Emitter::is_half_adder(const Node& n) const { return ops::is_zero(g_, n.args[2]); }
+
 // Full adders that follow one another share one `ifdef: cells for synthesis, gates elsewhere.
 void Emitter::full_adder(NodeId id) {
   const Node& n = node(id);
@@ -350,10 +356,13 @@ void Emitter::full_adder(NodeId id) {
     return width == 1 ? fmt::format("{}[{}]", name, lo)
                       : fmt::format("{}[{}:{}]", name, lo + width - 1, lo);
   };
-  adder_cells_ += fmt::format("  FAX1 {}_cell{} (.A({}), .B({}), .C({}), .YC({}), .YS({}));\n",
-                              name, width == 1 ? "" : fmt::format(" [{}:0]", width - 1),
-                              read(n.args[0], stage, false), read(n.args[1], stage, false),
-                              read(n.args[2], stage, false), half(width), half(0));
+  const bool half_adder = is_half_adder(n);
+  adder_cells_ += fmt::format(
+      "  {} {}_cell{} (.A({}), .B({}){}, .YC({}), .YS({}));\n", half_adder ? "HAX1" : "FAX1", name,
+      width == 1 ? "" : fmt::format(" [{}:0]", width - 1), read(n.args[0], stage, false),
+      read(n.args[1], stage, false),
+      half_adder ? "" : fmt::format(", .C({})", read(n.args[2], stage, false)), half(width),
+      half(0));
 }
 
 void Emitter::flush_full_adders() {

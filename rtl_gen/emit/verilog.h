@@ -29,6 +29,10 @@ inline constexpr const char* kCellModels =
     "module FAX1 (input A, B, C, output YC, YS);\n"
     "  assign YC = (A & B) | (C & (A ^ B));\n"
     "  assign YS = A ^ B ^ C;\n"
+    "endmodule\n"
+    "module HAX1 (input A, B, output YC, YS);\n"
+    "  assign YC = A & B;\n"
+    "  assign YS = A ^ B;\n"
     "endmodule\n";
 
 /// The module. Deterministic: the same graph, schedule and request give the same bytes.

@@ -16,6 +16,7 @@
 #include <random>
 
 #include "formats/error.h"
+#include "rtl_gen/cost/timing.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -50,7 +51,9 @@ std::string label(const Graph& g, int i, const Net& net) {
   return std::string(to_text(g.node(NodeId{static_cast<std::uint32_t>(i)}).op));
 }
 
-Net make_net(const Graph& g, const CostModel& cost) {
+double unit_delay(const Net& net, const Unit& unit, int* slowest = nullptr);
+
+Net make_net(const Graph& g, const StageTiming& timing) {
   const std::size_t n = g.size();
   Net net;
   net.placed.assign(n, false);
@@ -66,7 +69,7 @@ Net make_net(const Graph& g, const CostModel& cost) {
     if (!live[i] || node.op == Op::kConst || is_padding(g, id)) continue;
     BLOCKDOT_CHECK(node.op != Op::kSum && node.op != Op::kClz, "schedule before lowering");
     net.placed[i] = true;
-    net.delay[i] = cost.delay_ns(g, id);
+    net.delay[i] = timing.delay_ns(id);
     for (NodeId a : node.args) {
       const int s = source(a);
       if (g.node(NodeId{static_cast<std::uint32_t>(s)}).op == Op::kConst) continue;
@@ -146,11 +149,23 @@ Net make_net(const Graph& g, const CostModel& cost) {
       net.units.push_back(std::move(unit));
     }
   }
+  // A loop stays in one stage: its low bits may be early throughout, so its delay is less than the
+  // sum of its nodes'.
+  for (const Unit& unit : net.units) {
+    if (!unit.loop) continue;
+    std::vector<int> stage(n, StageTiming::kOutside);
+    for (std::size_t i = 0; i < n; ++i)
+      if (is_padding(g, NodeId{static_cast<std::uint32_t>(i)})) stage[i] = -1;
+    for (int m : unit.nodes) stage[static_cast<std::size_t>(m)] = 0;
+    const double sum = unit_delay(net, unit);
+    const double part = sum > 0 ? std::min(1.0, timing.longest(stage).ns / sum) : 1;
+    for (int m : unit.nodes) net.delay[static_cast<std::size_t>(m)] *= part;
+  }
   return net;
 }
 
 // Delay of a loop or node when all it reads comes from registers.
-double unit_delay(const Net& net, const Unit& unit, int* slowest = nullptr) {
+double unit_delay(const Net& net, const Unit& unit, int* slowest) {
   std::vector<std::pair<int, double>> end;
   double worst = 0;
   for (int m : unit.nodes) {
@@ -401,20 +416,13 @@ std::vector<int> place_min_register(const Graph& g, const Net& net, double budge
 }
 
 // Latency, timing and registers of chosen stages. The stages keep the clock by construction.
-void measure(const Graph& g, const Net& net, Schedule& s) {
+void measure(const Graph& g, const Net& net, const StageTiming& timing, Schedule& s) {
   const std::size_t n = g.size();
-  std::vector<double> end(n, 0);
+  const StageTiming::Path path = timing.longest(s.stage);
+  s.critical_path_ns = path.ns;
+  s.critical_node = label(g, static_cast<int>(index(path.end)), net);
   for (std::size_t i = 0; i < n; ++i) {
     if (!net.placed[i]) continue;
-    double start = 0;
-    for (int a : net.args[i])
-      if (s.stage[static_cast<std::size_t>(a)] == s.stage[i])
-        start = std::max(start, end[static_cast<std::size_t>(a)]);
-    end[i] = start + net.delay[i];
-    if (end[i] >= s.critical_path_ns) {
-      s.critical_path_ns = end[i];
-      s.critical_node = label(g, static_cast<int>(i), net);
-    }
     int last = s.stage[i];
     for (int u : net.users[i]) last = std::max(last, s.stage[static_cast<std::size_t>(u)]);
     if (net.is_output[i]) last = std::max(last, s.latency);
@@ -449,14 +457,16 @@ ScheduleKind parse_schedule_kind(std::string_view text) {
 }
 
 double fastest_clock_ns(const Graph& g, const CostModel& cost) {
-  const Net net = make_net(g, cost);
+  const StageTiming timing(g, cost);
+  const Net net = make_net(g, timing);
   double worst = 0;
   for (const Unit& unit : net.units) worst = std::max(worst, unit_delay(net, unit));
   return worst + cost.register_overhead_ns();
 }
 
 Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequest& request) {
-  const Net net = make_net(g, cost);
+  const StageTiming timing(g, cost);
+  const Net net = make_net(g, timing);
   const std::size_t n = g.size();
   Schedule s;
   s.stage.assign(n, kNone);
@@ -482,7 +492,7 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
       taken.stage = std::move(stages);
       for (NodeId i : g.inputs()) taken.stage[index(i)] = 0;
       taken.latency = depth(taken.stage);
-      measure(g, net, taken);
+      measure(g, net, timing, taken);
       return taken;
     };
     switch (request.kind) {
@@ -499,7 +509,7 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
       }
     }
   }
-  if (request.combinational) measure(g, net, s);
+  if (request.combinational) measure(g, net, timing, s);
   if (!request.combinational) s.critical_path_ns += cost.register_overhead_ns();
   BLOCKDOT_CHECK(request.combinational || s.critical_path_ns <= request.clock_ns + 1e-6,
                  "stage of {:.3f} ns at a clock of {} ns", s.critical_path_ns, request.clock_ns);

@@ -92,4 +92,52 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
   return result(placed);
 }
 
+Buckets plan_buckets(int width, const Fx& shift) {
+  // A bit of a bucket costs a gate and its share of an adder; a bit of the shifter a multiplexer.
+  constexpr double kShifterBit = 0.4;
+  Buckets best;
+  double least = 0;
+  double shifter = 0;
+  for (int low = 0; low <= shift.width(); ++low) {
+    Buckets b{low, static_cast<int>(shift.lo >> static_cast<unsigned>(low)),
+              static_cast<int>(shift.hi >> static_cast<unsigned>(low))};
+    const int word = width + (1 << low) - 1;
+    if (low > 0) shifter += word;
+    const double cost = b.count() * word + kShifterBit * shifter;
+    if (low == 0 || cost < least) {
+      least = cost;
+      best = b;
+    }
+  }
+  return best;
+}
+
+std::vector<Bucketed> shift_to_buckets(const Fx& word, const Fx& fill, const Fx& shift,
+                                       const Buckets& buckets, int drop, int width,
+                                       std::string_view label) {
+  Graph& g = *word.graph;
+  const int low = buckets.low, span = word.width() + (1 << low) - 1;
+  const int low_bits = std::min(low, shift.width());
+  const Fx moved = low == 0 ? word
+                            : name(shift_filled(word, fill, bits(shift, 0, low_bits), 0, span,
+                                                fmt::format("{}_low", label)),
+                                   label);
+  std::vector<Bucketed> all;
+  for (int k = buckets.first; k <= buckets.last; ++k) {
+    const int at = (k << low) - drop;  // where the word's bit 0 goes; below zero it is cut
+    const int from = std::max(-at, 0), to = std::min(span, width - at);
+    if (from >= to) continue;
+    Fx here = constant(g, 1);
+    if (buckets.count() > 1) {
+      const Fx high = bits(shift, low, shift.width() - low);
+      here = name(equal(high, assume(constant(g, k), 0, pow2(high.width()) - 1)),
+                  fmt::format("{}_in{}", label, k));
+    }
+    const Fx kept = bits(moved, from, to - from);
+    all.push_back({name(and_(kept, repeat(here, kept.width())), fmt::format("{}_b{}", label, k)),
+                   here, at + from});
+  }
+  return all;
+}
+
 }  // namespace blockdot::rtl_gen

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "formats/error.h"
 
@@ -77,16 +78,46 @@ std::vector<Int> book_magnitudes(const ElementFormat& f) {
   return magnitudes;
 }
 
-// table[first + code], the code's bits from the top deciding first.
-Fx lookup(Graph& g, const Fx& code, const std::vector<Int>& table, std::size_t first = 0) {
-  if (code.width() == 1) return mux(code, constant(g, table[first + 1]), constant(g, table[first]));
+using Tables = std::map<std::vector<Int>, Fx>;
+
+Fx lookup_in(Graph& g, const Fx& code, const std::vector<Int>& table, Tables& made) {
+  if (std::all_of(table.begin(), table.end(), [&](const Int& v) { return v == table[0]; }))
+    return constant(g, table[0]);
+  const auto found = made.find(table);
+  if (found != made.end()) return found->second;
+  const auto middle = table.begin() + static_cast<std::ptrdiff_t>(table.size() / 2);
   const int below = code.width() - 1;
-  const Fx rest = bits(code, 0, below);
-  return mux(bit(code, below), lookup(g, rest, table, first + (std::size_t{1} << below)),
-             lookup(g, rest, table, first));
+  const Fx rest = below > 0 ? bits(code, 0, below) : code;
+  const Fx out = mux(bit(code, below), lookup_in(g, rest, {middle, table.end()}, made),
+                     lookup_in(g, rest, {table.begin(), middle}, made));
+  made.emplace(table, out);
+  return out;
 }
 
 }  // namespace
+
+Fx lookup(Graph& g, const Fx& code, const std::vector<Int>& table) {
+  BLOCKDOT_CHECK(table.size() == std::size_t{1} << static_cast<unsigned>(code.width()));
+  Tables made;
+  return lookup_in(g, code, table, made);
+}
+
+Int magnitude_of(const ElementFormat& f, std::uint32_t code) {
+  switch (f.kind) {
+    case ElementKind::kInteger:
+      return abs(to_signed_int(to_bits(Int(code), f.int_bits)));
+    case ElementKind::kSignMagnitude:
+      return code;
+    case ElementKind::kCodeBook:
+      return book_magnitudes(f)[code];
+    case ElementKind::kMinifloat:
+      break;
+  }
+  if (code > formats::max_finite_code(f)) return 0;
+  const unsigned exponent = code >> static_cast<unsigned>(f.man_bits);
+  const Int mantissa = code & ((1u << static_cast<unsigned>(f.man_bits)) - 1);
+  return exponent == 0 ? mantissa : (mantissa + pow2(f.man_bits)) << (exponent - 1);
+}
 
 Int max_integer(const ElementFormat& f) {
   if (f.kind == ElementKind::kInteger) return pow2(f.int_bits - 1) - (f.symmetric ? 1 : 0);
@@ -94,11 +125,7 @@ Int max_integer(const ElementFormat& f) {
     const std::vector<Int> magnitudes = book_magnitudes(f);
     return *std::max_element(magnitudes.begin(), magnitudes.end());
   }
-  const std::uint32_t code = formats::max_finite_code(f);
-  if (f.kind == ElementKind::kSignMagnitude) return code;
-  const int exponent = static_cast<int>(code >> f.man_bits);
-  const Int mantissa = code & ((1u << f.man_bits) - 1);
-  return exponent == 0 ? mantissa : (mantissa + pow2(f.man_bits)) << (exponent - 1);
+  return magnitude_of(f, formats::max_finite_code(f));
 }
 
 Fx decode_integer(const ElementFormat& f, const Fx& code, std::string_view name) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "formats/block_format.h"
 #include "rtl_gen/build/fx.h"
@@ -39,6 +40,13 @@ struct Scale {
 /// `code` has no bits for ScaleKind::kNone and is not read then.
 Scale decode_scale(Graph& graph, const formats::ScaleFormat& format, const Fx& code,
                    std::string_view name);
+
+/// |element| of a code in units of 2^lsb_exponent(format); 0 for NaN and Inf codes. The code of a
+/// minifloat or sign and magnitude is without its sign bit.
+Int magnitude_of(const formats::ElementFormat& format, std::uint32_t code);
+/// table[code] as multiplexers, the code's bits from the top deciding first; equal halves are made
+/// once.
+Fx lookup(Graph& graph, const Fx& code, const std::vector<Int>& table);
 
 /// Largest |element| as an integer in units of 2^lsb_exponent(format).
 Int max_integer(const formats::ElementFormat& format);

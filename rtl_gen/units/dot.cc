@@ -1,6 +1,7 @@
 // Lanes multiply significands, move the product by the sum of both exponents, and put it into one
 // sum. A negative product enters as its complement; the missing +1s are counted apart, because the
-// signs are known long before the products. The sign above each product is part of that count:
+// signs are known long before the products; or both enter the sum with it. The sign above each
+// product is part of that count:
 //
 //   -p = ~p + 1 and ~p = (2^w - 1 - p)   so   sum = sum_j (p_j ^ sign_j) + N - N 2^w,
 //
@@ -71,6 +72,10 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
       case Multiplier::kAuto:
       case Multiplier::kWord:
         terms.push_back(name(mul(x0, y0), fmt::format("prod{}", j)));
+        break;
+      case Multiplier::kTable:
+        terms.push_back(product_table(spec.a.element, spec.b.element, element_code(spec.a, a, j),
+                                      element_code(spec.b, b, j), fmt::format("prod{}", j)));
         break;
       case Multiplier::kArray:
         array_rows(x0, y0, fmt::format("row{}", j), terms);
@@ -243,10 +248,19 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     } else {
       parts = {xs[i].shift, ys[i].shift};
     }
-    const Fx product = scale(
-        multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
-        x.lsb + y.lsb);
-    products.push_back(product);
+    if (structure.multiplier == Multiplier::kTable) {
+      const Fx product = product_table(spec.a.element, spec.b.element, element_code(spec.a, a, j),
+                                       element_code(spec.b, b, j), label("prod", j));
+      // All shifts are in the table.
+      const int lsb = formats::lsb_exponent(spec.a.element) +
+                      formats::lsb_exponent(spec.b.element) - xs[i].weight - ys[i].weight;
+      products.push_back(scale(product, lsb));
+      parts.clear();
+    } else {
+      products.push_back(scale(
+          multiply(g, scale(x, -x.lsb), scale(y, -y.lsb), structure, technology, label("prod", j)),
+          x.lsb + y.lsb));
+    }
     shifts.push_back(lane_shift(g, spec, a, b, j, std::move(parts), technology));
   }
 
@@ -255,11 +269,40 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
   const int width = range_width(0, most);
   std::vector<Fx> terms;
   std::vector<SignedWord> words;
+  struct Bucket {
+    int at = 0, width = 0;
+    std::vector<Fx> negatives;
+    std::vector<SignedWord> words;
+  };
+  std::vector<Bucket> buckets;
   for (int j = 0; j < spec.lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
     const int weight = xs[i].weight + ys[i].weight - micro - total.lsb;
     const int drop = -(products[i].lsb + weight);  // bits that are zero for every shift
     const Fx product = scale(products[i], -products[i].lsb);
+    if (structure.align == Align::kBucket) {
+      BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
+      const bool relative = structure.signs == Signs::kRelative;
+      const Fx word =
+          relative ? product
+                   : name(xor_(product, repeat(lanes.sign[i], product.width())), label("turned", j));
+      const std::vector<Bucketed> parts = shift_to_buckets(
+          word, relative ? constant(g, 0) : lanes.sign[i], shifts[i],
+          plan_buckets(product.width(), shifts[i]), drop, width, label("aligned", j));
+      buckets.resize(parts.size());
+      for (std::size_t k = 0; k < parts.size(); ++k) {
+        buckets[k].at = parts[k].at;
+        buckets[k].width = parts[k].word.width();
+        if (relative) {
+          buckets[k].words.push_back({parts[k].word, lanes.sign[i]});
+          continue;
+        }
+        terms.push_back(scale(parts[k].word, parts[k].at));
+        buckets[k].negatives.push_back(
+            name(and_(lanes.sign[i], parts[k].here), fmt::format("neg{}_b{}", j, k)));
+      }
+      continue;
+    }
     if (structure.signs == Signs::kBefore) {
       const Fx turned =
           name(xor_(product, repeat(lanes.sign[i], product.width())), label("turned", j));
@@ -280,23 +323,50 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       aligned = assume(aligned, 0, most);
     }
     aligned = name(aligned, label("aligned", j));
-    if (structure.signs == Signs::kRelative)
+    if (structure.signs == Signs::kRelative) {
       words.push_back({aligned, lanes.sign[i]});
-    else
+    } else if (structure.signs == Signs::kExtend) {
+      const Fx word = cat({lanes.sign[i], xor_(aligned, repeat(lanes.sign[i], width))});
+      terms.push_back(name(wrap_signed(word, width + 1), label("term", j)));
+      terms.push_back(lanes.sign[i]);
+    } else {
       terms.push_back(xor_(aligned, repeat(lanes.sign[i], width)));
+    }
   }
 
   g.section("sum");
+  const int chain = structure.sum == Summation::kChain ? kChainLanes : 1;
+  // N complemented words of `count` bits at `at` lack N there and have N too much above:
+  // -N = ~N - (2^n - 1).
+  const auto complete = [&](const std::vector<Fx>& negative, int count, int at,
+                            std::string_view what) {
+    const Fx n = name(sum(g, negative), what);
+    terms.push_back(scale(n, at));
+    terms.push_back(scale(not_(n), at + count));
+    terms.push_back(scale(constant(g, 1 - pow2(n.width())), at + count));
+  };
   if (structure.signs == Signs::kRelative) {
-    const Fx signed_sum =
-        sum_relative(g, words, structure.sum == Summation::kChain ? kChainLanes : 1, "sum");
+    Fx signed_sum;
+    if (structure.align == Align::kBucket) {
+      // The signs are the same in every bucket, so all sums are relative to the same one.
+      std::vector<ChainRow> rows;
+      Fx sign;
+      for (std::size_t k = 0; k < buckets.size(); ++k) {
+        const SignedWord root = sum_to_sign(buckets[k].words, chain, fmt::format("bucket{}_", k));
+        rows.push_back(row_of(scale(root.word, buckets[k].at), constant(g, 0)));
+        sign = root.sign;
+      }
+      signed_sum = add_row(constant(g, 0), row_of(sum_rows(g, rows, 1, "buckets"), sign), "signed");
+    } else {
+      signed_sum = sum_relative(g, words, chain, "sum");
+    }
     out.sum = assume(signed_sum, total.range.lo, total.range.hi);
   } else {
-    const Fx negatives = name(sum(g, lanes.sign), "negatives");
-    terms.push_back(negatives);
-    // -N = ~N - (2^n - 1).
-    terms.push_back(scale(not_(negatives), width));
-    terms.push_back(scale(constant(g, 1 - pow2(negatives.width())), width));
+    for (std::size_t k = 0; k < buckets.size(); ++k)
+      complete(buckets[k].negatives, buckets[k].width, buckets[k].at,
+               fmt::format("negatives_b{}", k));
+    if (buckets.empty() && structure.signs != Signs::kExtend)
+      complete(lanes.sign, width, 0, "negatives");
     out.sum = sum(g, terms, total.range);
   }
   out.sum = name(scale(out.sum, total.lsb), "sum");

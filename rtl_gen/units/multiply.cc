@@ -11,6 +11,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/build/ops.h"
+#include "rtl_gen/units/decode.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -81,6 +82,41 @@ Fx multiply(Graph& g, const Fx& x, const Fx& y, const Structure& s, Technology t
                          ? multiply_on_luts(g, x, y, label)
                          : multiply_array(g, x, y, s, technology, label);
   return name(product, label);
+}
+
+namespace {
+
+constexpr int kTableBits = 8;
+
+// Of a code as the table reads it.
+int index_bits(const formats::ElementFormat& f) {
+  const bool own_sign =
+      f.kind == formats::ElementKind::kMinifloat || f.kind == formats::ElementKind::kSignMagnitude;
+  return f.width() - (own_sign ? 1 : 0);
+}
+
+}  // namespace
+
+int table_bits(const formats::ElementFormat& a, const formats::ElementFormat& b) {
+  const int bits = index_bits(a) + index_bits(b);
+  return bits <= kTableBits ? bits : 0;
+}
+
+Fx product_table(const formats::ElementFormat& a, const formats::ElementFormat& b, const Fx& code_a,
+                 const Fx& code_b, std::string_view label) {
+  const bool integers =
+      a.kind == formats::ElementKind::kInteger && b.kind == formats::ElementKind::kInteger;
+  const auto value = [&](const formats::ElementFormat& f, std::uint32_t code) -> Int {
+    const Int magnitude = magnitude_of(f, code);
+    const bool negative = integers && (code >> static_cast<unsigned>(f.int_bits - 1)) != 0;
+    return negative ? Int(-magnitude) : magnitude;
+  };
+  std::vector<Int> table;
+  for (std::uint32_t x = 0; x < 1u << static_cast<unsigned>(index_bits(a)); ++x)
+    for (std::uint32_t y = 0; y < 1u << static_cast<unsigned>(index_bits(b)); ++y)
+      table.push_back(value(a, x) * value(b, y));
+  const Fx index = cat({bits(code_a, 0, index_bits(a)), bits(code_b, 0, index_bits(b))});
+  return name(lookup(*code_a.graph, index, table), label);
 }
 
 void array_rows(const Fx& a, const Fx& b, std::string_view label, std::vector<Fx>& terms) {

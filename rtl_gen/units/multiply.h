@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/block_format.h"
 #include "rtl_gen/build/chain.h"
 #include "rtl_gen/units/structure.h"
 
@@ -13,6 +14,14 @@ namespace blockdot::rtl_gen {
 /// x * y of two unsigned significands, by the structure's multiplier.
 Fx multiply(Graph& graph, const Fx& x, const Fx& y, const Structure& structure,
             Technology technology, std::string_view name);
+
+/// Bits of the index of a product table; 0 where the pair has too many for one.
+int table_bits(const formats::ElementFormat& a, const formats::ElementFormat& b);
+
+/// |a| * |b| in units of both formats' lsb_exponents, all exponents applied, by the codes without
+/// sign bits; of two integers the signed product by the codes. Codes of NaN and Inf count as zero.
+Fx product_table(const formats::ElementFormat& a, const formats::ElementFormat& b, const Fx& code_a,
+                 const Fx& code_b, std::string_view name);
 
 /// Terms of x * y, two's complement, by AND rows (Baugh and Wooley): row i is y masked by bit i of
 /// x; the row of x's sign bit is subtracted.

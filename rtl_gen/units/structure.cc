@@ -9,30 +9,83 @@
 namespace blockdot::rtl_gen {
 namespace {
 
-// The names of a field's choices, in the order of its enumerators.
+struct Choice {
+  std::string_view name, meaning;
+};
+
+// A field's choices in the order of its enumerators.
 struct Field {
-  std::string name;
-  std::vector<std::string> choices;
+  std::string_view name;
+  std::vector<Choice> choices;
 };
 
 const std::vector<Field>& fields() {
   static const std::vector<Field> all = {
-      {"multiplier", {"auto", "word", "array", "booth"}},
-      {"align", {"auto", "shift", "split", "before"}},
-      {"signs", {"auto", "after", "before", "relative"}},
-      {"sum", {"auto", "compress", "timed", "tree", "chain"}},
-      {"adder", {"auto", "plus", "ripple", "brent-kung", "sklansky", "kogge-stone"}},
-      {"cells", {"auto", "none", "library"}},
-      {"rounding", {"auto", "lazy", "eager"}},
+      {"multiplier",
+       {{"auto", ""},
+        {"word", "one * a lane"},
+        {"array", "rows of AND gates"},
+        {"booth", "rows by radix-4 digits, straight into the sum"},
+        {"table", "the aligned product, looked up by both codes"}}},
+      {"align",
+       {{"auto", ""},
+        {"shift", "after the product, by the sum of the exponents"},
+        {"split",
+         "two stages after the product: by the low bits of the sum, then to one of few "
+         "places by its high bits"},
+        {"before", "each significand by its own exponent, before the product"},
+        {"bucket",
+         "by the low bits of the sum of the exponents; its high bits name a bucket that "
+         "is summed alone"}}},
+      {"signs",
+       {{"auto", ""},
+        {"after", "the aligned product is complemented, the missing +1s are counted"},
+        {"before", "the product is complemented, the shifter fills with the sign"},
+        {"extend",
+         "the aligned product is complemented; +1 and sign enter the sum as single bits, "
+         "sign extensions fold to a constant"},
+        {"relative", "adders add or subtract, the root corrects"}}},
+      {"sum",
+       {{"auto", ""},
+        {"compress", "counters on words"},
+        {"timed", "counters on bits, the earliest first"},
+        {"tree", "a binary tree of adders"},
+        {"chain", "carry chains that take lane after lane, then a tree"}}},
+      {"counters",
+       {{"auto", ""},
+        {"3:2", "full and half adders"},
+        {"6:3", "six bits to three while a column has six, then full and half adders"}}},
+      {"adder",
+       {{"auto", ""},
+        {"plus", "the synthesiser's"},
+        {"ripple", "one full adder a bit"},
+        {"brent-kung", "a prefix tree of the fewest gates"},
+        {"sklansky", "a prefix tree of the fewest levels"},
+        {"kogge-stone", "a prefix tree of the least fan-out"}}},
+      {"cells",
+       {{"auto", ""},
+        {"none", "gates only"},
+        {"full", "full adders are FAX1 cells"},
+        {"library", "full adders are FAX1 cells, half adders HAX1"}}},
+      {"rounding",
+       {{"auto", ""},
+        {"lazy", "random bits are added to the tail of the normalised sum"},
+        {"eager", "random bits are added at every place where the tail may begin, while normalising"}}},
   };
   return all;
+}
+
+std::vector<std::string> names_of(const std::vector<Choice>& choices) {
+  std::vector<std::string> names;
+  for (const Choice& c : choices) names.emplace_back(c.name);
+  return names;
 }
 
 int get(const Structure& s, std::size_t field) {
   const int values[] = {static_cast<int>(s.multiplier), static_cast<int>(s.align),
                         static_cast<int>(s.signs),      static_cast<int>(s.sum),
-                        static_cast<int>(s.adder),      static_cast<int>(s.cells),
-                        static_cast<int>(s.rounding)};
+                        static_cast<int>(s.counters),   static_cast<int>(s.adder),
+                        static_cast<int>(s.cells),      static_cast<int>(s.rounding)};
   return values[field];
 }
 
@@ -51,12 +104,15 @@ void set(Structure& s, std::size_t field, int choice) {
       s.sum = static_cast<Summation>(choice);
       return;
     case 4:
-      s.adder = static_cast<Adder>(choice);
+      s.counters = static_cast<Counters>(choice);
       return;
     case 5:
-      s.cells = static_cast<Cells>(choice);
+      s.adder = static_cast<Adder>(choice);
       return;
     case 6:
+      s.cells = static_cast<Cells>(choice);
+      return;
+    case 7:
       s.rounding = static_cast<SrPlace>(choice);
       return;
   }
@@ -89,17 +145,27 @@ std::string to_text(const Structure& structure) {
   const std::size_t count = fields().size() - (structure.rounding == SrPlace::kAuto);
   for (std::size_t i = 0; i < count; ++i)
     text += fmt::format("{}{}={}", i ? "," : "", fields()[i].name,
-                        fields()[i].choices[static_cast<std::size_t>(get(structure, i))]);
+                        fields()[i].choices[static_cast<std::size_t>(get(structure, i))].name);
   if (structure.segment == kOneWord) text += ",accumulator=word";
   if (structure.segment > 0) text += fmt::format(",accumulator=segmented:{}", structure.segment);
   return text;
 }
 
+std::vector<std::string> describe(const Structure& structure) {
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < fields().size(); ++i) {
+    const Choice& c = fields()[i].choices[static_cast<std::size_t>(get(structure, i))];
+    if (get(structure, i) == 0) continue;  // a rounding that most units do not have
+    lines.push_back(fmt::format("{}={}: {}", fields()[i].name, c.name, c.meaning));
+  }
+  return lines;
+}
+
 Structure parse_structure(std::string_view text) {
   Structure out;
   std::vector<std::string> names;
-  for (const Field& f : fields()) names.push_back(f.name);
-  names.push_back("accumulator");
+  for (const Field& f : fields()) names.emplace_back(f.name);
+  names.emplace_back("accumulator");
   std::vector<bool> seen(names.size(), false);
   while (!text.empty()) {
     const std::size_t end = std::min(text.find(','), text.size());
@@ -119,7 +185,7 @@ Structure parse_structure(std::string_view text) {
       out.segment = parse_segment(value);
       continue;
     }
-    const std::vector<std::string>& choices = fields()[field].choices;
+    const std::vector<std::string> choices = names_of(fields()[field].choices);
     const std::size_t choice = find(choices, value);
     if (choice == choices.size())
       throw ConfigError("arch {} = {}: must be one of {}{}", name, formats::shown(value),
@@ -132,7 +198,9 @@ Structure parse_structure(std::string_view text) {
 SumOptions sum_options(const Structure& s, Technology technology) {
   SumOptions options;
   options.technology = technology;
-  options.cells = s.cells == Cells::kLibrary;
+  options.cells = s.cells == Cells::kFull || s.cells == Cells::kLibrary;
+  options.half_cells = s.cells == Cells::kLibrary;
+  options.six = s.counters == Counters::kSix;
   switch (s.sum) {
     case Summation::kTimed:
       options.style = SumStyle::kTimed;
@@ -172,11 +240,11 @@ Structure plain_structure(Technology technology) {
     case Technology::kGeneric:
       return kPlain;
     case Technology::kOsu018:
-      return {Multiplier::kArray, Align::kShift,    Signs::kBefore,
-              Summation::kTimed,  Adder::kSklansky, Cells::kLibrary};
+      return {Multiplier::kArray, Align::kShift,    Signs::kBefore, Summation::kTimed,
+              Counters::kThree,   Adder::kSklansky, Cells::kFull};
     case Technology::kXilinx:
-      return {Multiplier::kArray, Align::kSplit, Signs::kRelative,
-              Summation::kChain,  Adder::kPlus,  Cells::kNone};
+      return {Multiplier::kArray, Align::kSplit, Signs::kRelative, Summation::kChain,
+              Counters::kThree,   Adder::kPlus,  Cells::kNone};
   }
   return {};
 }

@@ -1,9 +1,9 @@
 // Structure: how the parts of a block dot are built; never what they compute. Every field may be
 // left to the cost model, which builds the candidates of a few lanes and compares.
 //
-// Text form: `multiplier=booth,align=split,signs=before,sum=timed,adder=sklansky,cells=library,
-// accumulator=segmented:16`, any of the fields in any order; a field that is left out is `auto`.
-// `rounding=lazy` is one more, of units whose float accumulator rounds stochastically.
+// Text form: `multiplier=booth,align=split,signs=before,sum=timed,counters=3:2,adder=sklansky,
+// cells=library,accumulator=segmented:16`, any of the fields in any order; a field that is left out
+// is `auto`. `rounding=lazy` is one more, of units whose float accumulator rounds stochastically.
 #pragma once
 
 #include <string>
@@ -19,6 +19,7 @@ enum class Multiplier {
   kWord,   // one `*` a lane
   kArray,  // rows of AND gates: of significands added a lane, of integers in the heap of the sum
   kBooth,  // integers: rows by radix-4 digits of a, in the heap or on carry chains
+  kTable,  // elements of at most 8 bits a pair: the aligned product looked up by both codes
 };
 
 enum class Align {
@@ -26,12 +27,15 @@ enum class Align {
   kShift,   // the product is shifted by the sum of the exponents
   kSplit,   // a shift by the low bits of the sum, then one of few places by its high bits
   kBefore,  // each significand is shifted by its own exponent, then multiplied
+  kBucket,  // a shift by the low bits of the sum, then into the bucket that its high bits name;
+            // every bucket is summed over all lanes, and the few sums are added
 };
 
 enum class Signs {
   kAuto,
   kAfter,     // the aligned product is complemented, the missing +1s are counted apart
   kBefore,    // the product is complemented and the shifter fills with the sign
+  kExtend,    // as kAfter, but +1 and sign enter the sum as single bits, sign extensions folded
   kRelative,  // adders add or subtract by the sign of one side over the other's; the root corrects
 };
 
@@ -44,12 +48,19 @@ enum class Summation {
            // shares the adder's LUTs
 };
 
+enum class Counters {
+  kAuto,
+  kThree,  // 3:2 and 2:2
+  kSix,    // 6:3 as long as a column has six bits, then 3:2
+};
+
 enum class Adder { kAuto, kPlus, kRipple, kBrentKung, kSklansky, kKoggeStone };
 
 enum class Cells {
   kAuto,
   kNone,
-  kLibrary,  // full adders by name: technology osu018 only
+  kFull,     // full adders by name: technology osu018 only
+  kLibrary,  // full and half adders by name
 };
 
 /// How a fixed-point accumulator that does not saturate is kept: as one word, or as segments of so
@@ -73,6 +84,7 @@ struct Structure {
   Align align = Align::kAuto;
   Signs signs = Signs::kAuto;
   Summation sum = Summation::kAuto;
+  Counters counters = Counters::kAuto;
   Adder adder = Adder::kAuto;
   Cells cells = Cells::kAuto;
   int segment = kAutoSegment;
@@ -82,11 +94,14 @@ struct Structure {
 };
 
 /// Regular words and operators, for any synthesiser: what technology generic takes.
-inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift, Signs::kAfter,
-                                  Summation::kCompress, Adder::kPlus,  Cells::kNone};
+inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift,    Signs::kAfter,
+                                  Summation::kCompress, Counters::kThree, Adder::kPlus,
+                                  Cells::kNone};
 
 /// Every field, in the order above; the accumulator and the rounding only where they are not auto.
 std::string to_text(const Structure& structure);
+/// What each field's choice means, one line a field: `align=split: a shift by ...`.
+std::vector<std::string> describe(const Structure& structure);
 /// ConfigError names the field, the value and the choices, with suggestions.
 Structure parse_structure(std::string_view text);
 
