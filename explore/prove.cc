@@ -521,8 +521,9 @@ class Prover {
   void values(ProofStep& s) const {
     const rtl_gen::QuantizerSpec& spec = spec_.quantizer;
     const formats::BlockFormat& f = spec.format;
-    if (beats_of(spec) > 1 || f.has_outer() || f.tile_rows > 1 || spec.rounding.stochastic()) {
-      s.how = "blocks of several beats, outer scales and random bits: left to the vectors";
+    if (beats_of(spec) > 1 || f.has_outer() || f.tile_rows > 1 || spec.rounding.stochastic() ||
+        (f.block == 0 && f.has_scale())) {
+      s.how = "blocks of several beats, scales on a port and random bits: left to the vectors";
       return;
     }
     rtl_gen::Arch arch = point_.arch;
@@ -530,7 +531,8 @@ class Prover {
     arch.clock_ns = 0;
     Pins pins(generate_quantizer(spec, arch));
     const int w = spec.input.width();
-    std::vector<float> x(static_cast<std::size_t>(f.block), 0.0f);
+    const int length = row_of(spec);
+    std::vector<float> x(static_cast<std::size_t>(length), 0.0f);
     formats::QuantizeOptions options;
     options.scale_rule = spec.rule;
     options.rounding = spec.rounding;
@@ -541,9 +543,9 @@ class Prover {
       pins.run();
       ++s.cases;
       const formats::QuantizedMatrix wanted =
-          formats::quantize_by_definition(f, formats::row_major(x.data(), 1, f.block), options);
-      bool equal = pins.get("scale_o", 0, f.scale.width()) == wanted.scale(0, 0);
-      for (int j = 0; j < f.block; ++j)
+          formats::quantize_by_definition(f, formats::row_major(x.data(), 1, length), options);
+      bool equal = f.block == 0 || pins.get("scale_o", 0, f.scale.width()) == wanted.scale(0, 0);
+      for (int j = 0; j < length; ++j)
         equal = equal && pins.get("elements_o", j * f.element.width(), f.element.width()) ==
                              wanted.code(0, j);
       if (equal) continue;

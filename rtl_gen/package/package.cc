@@ -129,10 +129,11 @@ std::string summary(const Design& design) {
                          ? fmt::format(", with an addend, rounded once to {}.", to_text(*m.addend))
                          : ", without rounding.");
     }
-    case UnitKind::kQuantizer:
-      return fmt::format("Quantiser: {} values {} a beat to a block of {}.",
-                         design.spec.quantizer.format.block, to_text(design.spec.quantizer.input),
-                         display_name(design.spec.quantizer.format));
+    case UnitKind::kQuantizer: {
+      const QuantizerSpec& q = design.spec.quantizer;
+      return fmt::format("Quantiser: {} values {} a beat to {}{}.", lanes_of(q), to_text(q.input),
+                         q.format.block > 0 ? "blocks of " : "", display_name(q.format));
+    }
   }
   return "";
 }

@@ -349,7 +349,9 @@ namespace {
 Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uint64_t seed) {
   const rtl_gen::QuantizerSpec& spec = design.spec.quantizer;
   const formats::BlockFormat& f = spec.format;
-  const int size = f.block * f.tile_rows, lanes = lanes_of(spec), beats = beats_of(spec);
+  const int block = row_of(spec), size = block * f.tile_rows;
+  const int lanes = lanes_of(spec), beats = beats_of(spec);
+  const bool given = f.block == 0 && f.has_scale();
   const bool narrow = spec.input.width() == 16;
   std::mt19937_64 random(seed);
   formats::QuantizeOptions options;
@@ -357,10 +359,12 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
   options.rounding = spec.rounding;
   options.lfsr = spec.lfsr;
   options.seed = (random() & spec.lfsr.mask()) | 1;
+  if (f.block == 0) options.specials = formats::BlockSpecials::kPerElement;
   std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half; a block row after row
   for (int b = 0; b < count; ++b) {
-    // Under an outer scale neighbours are of one size.
-    const auto centre = static_cast<std::uint32_t>(f.has_outer() ? 127 : 1 + random() % 254);
+    // Under a scale of many blocks neighbours are of one size.
+    const bool near = f.has_outer() || given;
+    const auto centre = static_cast<std::uint32_t>(near ? 127 : 1 + random() % 254);
     const auto kind = random() % 8;
     for (int j = 0; j < size; ++j) {
       auto bits = static_cast<std::uint32_t>(random());
@@ -378,14 +382,14 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
   // Blocks or tiles side by side along one matrix.
   std::vector<float> values(codes.size());
   for (std::size_t i = 0; i < codes.size(); ++i) {
-    const std::size_t block = static_cast<std::size_t>(f.block);
+    const auto length = static_cast<std::size_t>(block);
     const std::size_t group = i / static_cast<std::size_t>(size);
-    const std::size_t row = i % static_cast<std::size_t>(size) / block;
-    values[(row * static_cast<std::size_t>(count) + group) * block + i % block] =
+    const std::size_t row = i % static_cast<std::size_t>(size) / length;
+    values[(row * static_cast<std::size_t>(count) + group) * length + i % length] =
         std::bit_cast<float>(codes[i]);
   }
   const formats::QuantizedMatrix wanted = formats::quantize_by_definition(
-      f, formats::row_major(values.data(), f.tile_rows, std::int64_t{count} * f.block), options);
+      f, formats::row_major(values.data(), f.tile_rows, std::int64_t{count} * block), options);
 
   // What is to be seen for a beat of a block, in the order of the ports.
   const auto expected = [&](int b, int beat) {
@@ -393,7 +397,7 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
     const int place = beat * lanes;  // of the beat's first value in its block
     const auto at = [&](int j) {
       const int i = place + j;
-      return std::pair{std::int64_t{i / f.block}, std::int64_t{b} * f.block + i % f.block};
+      return std::pair{std::int64_t{i / block}, std::int64_t{b} * block + i % block};
     };
     for (const rtl_gen::Port& port : design.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
@@ -430,10 +434,13 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
         line.add(valid ? std::uint64_t{beat == 0} : random(), port.width);
       } else if (port.name == "outer_i") {
         const bool read = b >= 0 && beat + 1 == beats;
-        line.add(read ? std::uint64_t{wanted.outer_scales[wanted.outer_index(
-                            0, std::int64_t{b} * f.block)]}
-                      : random(),
-                 port.width);
+        line.add(
+            read
+                ? std::uint64_t{wanted.outer_scales[wanted.outer_index(0, std::int64_t{b} * block)]}
+                : random(),
+            port.width);
+      } else if (port.name == "scale_i") {
+        line.add(b >= 0 ? std::uint64_t{wanted.scales[0]} : random(), port.width);
       } else if (port.name == "seed_load_i") {
         line.add(std::uint64_t{seed_load}, port.width);
       } else if (port.name == "seed_i") {

@@ -73,6 +73,7 @@ struct Case {
 };
 void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
+// `accumulator`: of a quantizer its lanes.
 rtl_gen::DesignText text(const char* unit, const char* a, const char* accumulator = "",
                          const char* rounding = "", const char* dataflow = "") {
   rtl_gen::DesignText t;
@@ -84,7 +85,10 @@ rtl_gen::DesignText text(const char* unit, const char* a, const char* accumulato
   }
   t.dot.a = a;
   t.dot.rounding = rounding;
-  if (t.unit == "quantizer") return t;
+  if (t.unit == "quantizer") {
+    t.dot.lanes = accumulator;
+    return t;
+  }
   t.dot.lanes = "4";
   t.dot.accumulator = accumulator;
   t.dot.output = "bf16";
@@ -103,7 +107,16 @@ const std::vector<Case>& cases() {
       {"multi", text("multi", "e4m3,e5m2,e2m1"), {{"a_i[0]", "b_i[0]"}}},
       {"fused", text("fused", "e4m3,e2m1"), {{"c_i[", "~c_i["}}},
       {"quantizer", text("quantizer", "sm4@e8m0/8+u1/2"), {{"x_i[30:0]", "31'd5"}}},
-      {"random_quantizer", text("quantizer", "e2m1@e8m0/4", "", "sr:5"), {{"assign seed = {seed_i", "assign seed = {~seed_i"}}},
+      {"random_quantizer",
+       text("quantizer", "e2m1@e8m0/4", "", "sr:5"),
+       {{"assign seed = {seed_i", "assign seed = {~seed_i"}}},
+      {"streamed_quantizer",
+       text("quantizer", "e2m1@e4m3/8*fp32/tensor", "2"),
+       {{"x_i[30:0]", "31'd5"}}},
+      {"given_scale_quantizer",
+       text("quantizer", "fp8_e4m3_tensor", "2"),
+       {{"scale_i[", "~scale_i["}}},
+      {"scalar_quantizer", text("quantizer", "fp8_e5m2", "2"), {{"x_i[30:23]", "x_i[62:55]"}}},
       {"stream",
        text("stream", "mxfp4", "kulisch[20:-10]"),
        {{"first_q <= s_axis_tlast", "first_q <= 1'b0"},
