@@ -149,7 +149,7 @@ std::vector<Candidate> roundings(const DotSpec& spec, Technology technology, Str
     all.push_back({s, cost.area(graph), fastest_clock_ns(graph, cost)});
   }
   std::stable_sort(all.begin(), all.end(),
-                   [](const Candidate& x, const Candidate& y) { return merit(x) < merit(y); });
+                   [technology](const Candidate& x, const Candidate& y) { return merit(x, technology) < merit(y, technology); });
   return all;
 }
 

@@ -61,7 +61,7 @@ std::vector<Design> others() {
   }
   for (const char* rounding : {"rne", "sr:6"}) {
     DesignText text = text_of_kind("stream");
-    text.dot = {"mx6", "", "4", "bf16", "bf16", rounding, "", ""};
+    text.dot = {"mx6", "", "4", "bf16", "bf16", rounding, "", "", ""};
     designs.push_back(make(text));
     text.unit = "array";
     text.rows = "2";
@@ -70,7 +70,7 @@ std::vector<Design> others() {
   }
   for (const char* rows : {"1", "3"}) {
     DesignText text = text_of_kind("array");
-    text.dot = {"mxfp4", "e4m3@e8m0/32", "2", "fp32", "", "", "", ""};
+    text.dot = {"mxfp4", "e4m3@e8m0/32", "2", "fp32", "", "", "", "", ""};
     text.rows = rows;
     text.cols = "2";
     text.dataflow = "ws";
