@@ -56,7 +56,8 @@ void check_fields(UnitKind kind, const DesignText& text) {
                       formats::shown(field.value), kinds, to_text(kind), taken);
   }
   if (text.dot.a.empty() && kind != UnitKind::kMulti && kind != UnitKind::kFused)
-    throw ConfigError("a = (nothing): unit {} needs a format, e.g. mxfp8_e4m3", to_text(kind));
+    throw ConfigError("a = (nothing): a format is needed by unit {}, e.g. mxfp8_e4m3",
+                      to_text(kind));
 }
 
 void read_int(const char* field, const std::string& text, int& to) {
