@@ -1,6 +1,8 @@
 #include "formats/dot_spec.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 #include "formats/error.h"
 #include "formats/text.h"
@@ -87,6 +89,47 @@ std::int64_t beats_for(const DotSpec& spec, std::int64_t k) {
   return k / segment * beats(segment) + beats(k % segment);
 }
 
+bool outer_in_beat(const BlockFormat& format) {
+  return format.has_outer() && (format.outer.span == Span::kBlock || format.outer.mean);
+}
+
+bool outer_in_result(const BlockFormat& format) {
+  return format.has_outer() && !outer_in_beat(format);
+}
+
+bool scale_in_result(const BlockFormat& format) {
+  return format.has_scale() && format.span != Span::kBlock;
+}
+
+bool has_result_factor(const BlockFormat& format) {
+  return scale_in_result(format) || outer_in_result(format) || format.scale.of_maximum;
+}
+
+bool has_result_factor(const DotSpec& spec) {
+  return has_result_factor(spec.a) || has_result_factor(spec.b);
+}
+
+bool output_rounds(const DotSpec& spec) {
+  return spec.accumulator.kind != AccumulatorKind::kFloat ||
+         spec.accumulator.format != spec.output || has_result_factor(spec);
+}
+
+bool needs_count(const DotSpec& spec) {
+  auto zero = [](const ElementFormat& f) { return decode(f, zero_code(f)) == 0; };
+  return !zero(spec.a.element) && !zero(spec.b.element);
+}
+
+OddFactor amax_divisor(const BlockFormat& format) {
+  if (!format.scale.of_maximum) return {};
+  int exponent;
+  auto odd =
+      static_cast<std::uint64_t>(std::ldexp(std::frexp(max_value(format.element), &exponent), 53));
+  int zeros = std::countr_zero(odd);
+  odd >>= zeros;
+  BLOCKDOT_CHECK(odd < (std::uint64_t{1} << 24), "{}", to_text(format.element));
+  return {static_cast<std::uint32_t>(odd), exponent - 53 + zeros};
+}
+
 void validate(const DotSpec& spec) {
   validate(spec.a);
   validate(spec.b);
@@ -94,37 +137,6 @@ void validate(const DotSpec& spec) {
     throw ConfigError("lanes = {}: must be in [1, 1024]", spec.lanes);
   for (const BlockFormat* operand : {&spec.a, &spec.b}) {
     const char* which = operand == &spec.a ? "a" : "b";
-    // Lanes beyond the last element hold the zero code.
-    if (operand->element.kind == ElementKind::kCodeBook &&
-        decode(operand->element, zero_code(operand->element)) != 0)
-      throw ConfigError(
-          "{} = {}: a unit needs a zero for the lanes at rest, and this code book has none; try "
-          "int2@fp32/32 for -1, 0 and 1",
-          which, to_text(*operand));
-    if (operand->span != Span::kBlock)
-      throw ConfigError(
-          "{} = {}: a unit takes scales of blocks; the scale of a row or tensor multiplies its "
-          "result, "
-          "try {} = {}",
-          which, to_text(*operand), which, to_text(operand->element));
-    if (operand->has_outer()) {
-      BlockFormat inner = *operand;
-      inner.outer = {};
-      throw ConfigError(
-          "{} = {}: a unit takes one scale a block; the outer scale multiplies its result{}", which,
-          to_text(*operand),
-          inner.scale.kind == ScaleKind::kMinifloat
-              ? fmt::format(", try {} = {}", which, to_text(inner))
-              : "");
-    }
-    if (operand->scale.of_maximum)
-      throw ConfigError(
-          "{} = {}: a unit takes a scale that is the factor; :amax is divided by the element's "
-          "maximum, try the same without :amax",
-          which, to_text(*operand));
-    if (operand->element.width() > 16)
-      throw ConfigError("{} = {}: element of {} bits; a unit takes at most 16 (bf16, fp16)", which,
-                        to_text(*operand), operand->element.width());
     if (operand->micro.bits > 0 && spec.lanes % operand->micro.block != 0)
       throw ConfigError("lanes = {}: must be a multiple of the micro block {} of {} = {}",
                         spec.lanes, operand->micro.block, which, to_text(*operand));
@@ -181,7 +193,7 @@ void validate(const DotSpec& spec) {
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);
       check_rounding("accumulator rounding", spec.accumulator.rounding);
-      if (spec.accumulator.format == spec.output) {
+      if (!output_rounds(spec)) {
         if (spec.accumulator.rounding != spec.rounding)
           throw ConfigError(
               "rounding = {}: accumulator {} has the output's format, so the one rounding is the "
@@ -222,7 +234,7 @@ DotSpec resolve(const DotSpecText& text) {
                       did_you_mean(text.output, {"fp32", "bf16", "fp16", "e4m3", "e5m2"}));
   }
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
-  if (spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output) {
+  if (!output_rounds(spec)) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
                           to_lower(text.accumulator).find(":sr") != std::string::npos;
     if (!names_rounding) spec.accumulator.rounding = spec.rounding;
