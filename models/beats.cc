@@ -27,6 +27,43 @@ void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const Quantiz
         products, spec.max_k);
 }
 
+std::string port_name(BeatPort port, bool a) {
+  switch (port) {
+    case BeatPort::kElements:
+      return a ? "a_i" : "b_i";
+    case BeatPort::kScale:
+      return a ? "a_scale_i" : "b_scale_i";
+    case BeatPort::kMicro:
+      return a ? "a_micro_i" : "b_micro_i";
+    case BeatPort::kOuter:
+      return a ? "a_outer_i" : "b_outer_i";
+    case BeatPort::kMean:
+      return a ? "a_mean_i" : "b_mean_i";
+    case BeatPort::kCount:
+      return "count_i";
+  }
+  BLOCKDOT_CHECK(false, "port");
+}
+
+int port_width(const DotSpec& spec, BeatPort port, bool a) {
+  const formats::BlockFormat& format = a ? spec.a : spec.b;
+  switch (port) {
+    case BeatPort::kElements:
+      return spec.lanes * format.element.width();
+    case BeatPort::kScale:
+      return format.scale.width();
+    case BeatPort::kMicro:
+      return format.micro.bits > 0 ? spec.lanes / format.micro.block * format.micro.bits : 0;
+    case BeatPort::kOuter:
+      return format.outer.scale.width();
+    case BeatPort::kMean:
+      return format.outer.mean ? 32 : 0;
+    case BeatPort::kCount:
+      return a && needs_count(spec) ? std::bit_width(static_cast<unsigned>(spec.lanes)) : 0;
+  }
+  BLOCKDOT_CHECK(false, "port");
+}
+
 namespace {
 
 void fill_side(int lanes, const QuantizedMatrix& matrix, std::int64_t row, const BeatRange& range,

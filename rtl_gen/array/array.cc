@@ -29,9 +29,8 @@ void check_size(const char* field, int value, int most) {
 
 bool draws(const DotSpec& spec) {
   const bool is_float = spec.accumulator.kind == formats::AccumulatorKind::kFloat;
-  const bool same = is_float && spec.accumulator.format == spec.output;
   return (is_float && spec.accumulator.rounding.stochastic()) ||
-         (!same && spec.rounding.stochastic());
+         (formats::output_rounds(spec) && spec.rounding.stochastic());
 }
 
 // One side's operands as they travel: elements lowest, then scale, then micro exponents.
@@ -48,9 +47,10 @@ struct Side {
 Side side_of(const std::vector<Port>& ports, std::string_view name) {
   Side side;
   for (const Port& p : ports) {
-    const bool mine = p.name == fmt::format("{}_i", name) ||
-                      p.name == fmt::format("{}_scale_i", name) ||
-                      p.name == fmt::format("{}_micro_i", name);
+    const bool mine =
+        p.name == fmt::format("{}_i", name) || p.name == fmt::format("{}_scale_i", name) ||
+        p.name == fmt::format("{}_micro_i", name) || p.name == fmt::format("{}_outer_i", name) ||
+        p.name == fmt::format("{}_mean_i", name);
     if (!mine) continue;
     side.parts.push_back({p.name, side.width, p.width, p.meaning});
     side.width += p.width;
@@ -695,7 +695,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   Arch arch = wanted;
   arch.structure = choose(spec.unit, arch.technology, arch.structure).structure;
   const OpenedUnit opened =
-      open_loop(build_dot_unit(spec.unit, nullptr, arch.structure, arch.technology));
+      open_loop(build_dot_unit(spec.unit, nullptr, arch.structure, arch.technology, true));
   const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
     UnitText text;
     text.purpose = what;
@@ -976,6 +976,11 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   if (arch.combinational)
     throw ConfigError("combinational = true: an array is clocked; leave it out");
   formats::validate(spec.unit);
+  if (formats::needs_count(spec.unit))
+    throw ConfigError(
+        "a = {}: an array pads lanes with zeros, and neither side has one; try ternary for one of "
+        "them",
+        to_text(spec.unit.a));
   if (spec.dataflow == Dataflow::kWeightStationary && draws(spec.unit))
     throw ConfigError(
         "rounding = {}: a weight-stationary array has no order of draws that a dot unit has; take "

@@ -15,6 +15,7 @@
 #include "formats/error.h"
 #include "rtl_gen/build/chain.h"
 #include "rtl_gen/units/align.h"
+#include "rtl_gen/units/factor.h"
 #include "rtl_gen/units/multiply.h"
 
 namespace blockdot::rtl_gen {
@@ -113,13 +114,26 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
 
 }  // namespace
 
-OperandPorts declare_operand(Graph& g, const BlockFormat& f, int lanes, std::string_view side) {
+OperandPorts declare_operand(Graph& g, const BlockFormat& f, int lanes, std::string_view side,
+                             bool of_result) {
   OperandPorts ports;
   ports.elements = input(g, fmt::format("{}_i", side), lanes * f.element.width());
-  if (f.scale.width() > 0) ports.scale = input(g, fmt::format("{}_scale_i", side), f.scale.width());
-  if (f.micro.bits > 0)
-    ports.micro = input(g, fmt::format("{}_micro_i", side), micro_groups(f, lanes) * f.micro.bits);
+  const auto port = [&](const char* what, int width) {
+    return input(g, fmt::format("{}_{}_i", side, what), width);
+  };
+  if (f.has_scale() && (of_result || !formats::scale_in_result(f)))
+    ports.scale = port("scale", f.scale.width());
+  if (f.micro.bits > 0) ports.micro = port("micro", micro_groups(f, lanes) * f.micro.bits);
+  if (f.has_outer() && (of_result || !formats::outer_in_result(f)))
+    ports.outer = port("outer", f.outer.scale.width());
+  if (f.outer.mean) ports.mean = port("mean", 32);
   return ports;
+}
+
+std::optional<Fx> declare_count(Graph& g, const DotSpec& spec) {
+  if (!formats::needs_count(spec)) return std::nullopt;
+  Fx count = input(g, "count_i", range_width(0, spec.lanes));
+  return count;
 }
 
 SumRange block_dot_range(const DotSpec& spec) {
@@ -139,7 +153,8 @@ SumRange block_dot_range(const DotSpec& spec) {
 }
 
 BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                         const OperandPorts& b, const Structure& structure, Technology technology) {
+                         const OperandPorts& b, const std::optional<Fx>& count,
+                         const Structure& structure, Technology technology) {
   const int lanes = spec.lanes;
   const SumRange total = block_dot_range(spec);
   const int micro = micro_most(spec.a) + micro_most(spec.b);
@@ -154,6 +169,11 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
         decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
     ys.push_back(
         decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
+    if (count) {
+      const Fx live = name(less(constant(g, j), *count), label("live", j));
+      Fx& significand = xs.back().significand;
+      significand = name(and_(significand, repeat(live, significand.width())), label("a_live", j));
+    }
   }
 
   g.section("multiply");
@@ -270,41 +290,31 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
 }
 
 BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b, const Structure& structure,
-                           Technology technology) {
-  const BlockDot dot = build_block_dot(g, spec, a, b, structure, technology);
+                           const OperandPorts& b, const std::optional<Fx>& count,
+                           const Structure& structure, Technology technology) {
+  const BlockDot dot = build_block_dot(g, spec, a, b, count, structure, technology);
   g.section("scale");
-  const Fx none = constant(g, 0);
-  const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
-  const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
+  const Scale factor =
+      product(build_beat_factor(g, spec.a, a, "a"), build_beat_factor(g, spec.b, b, "b"), "scale");
+  const bool has_sign = g.node(factor.sign.node).op != Op::kConst;
   BeatValue out;
-  const Fx factor = name(mul(x.significand, y.significand), "scale_sig");
-  out.significand = name(scale(mul(dot.sum, factor), x.weight + y.weight), "scaled");
-  out.shift = name(add(x.shift, y.shift), "scale_shift");
+  Fx scaled = mul(dot.sum, factor.significand);
+  if (has_sign) scaled = neg_if(factor.sign, scaled);
+  out.significand = name(scale(scaled, factor.weight), "scaled");
+  out.shift = factor.shift;
 
-  // The largest factor: NaN and Inf codes are left out, they do not count.
-  const auto most = [](const formats::ScaleFormat& f) -> Int {
-    switch (f.kind) {
-      case formats::ScaleKind::kNone:
-      case formats::ScaleKind::kInteger:  // no unit takes these two
-      case formats::ScaleKind::kCodeBook:
-        return 1;
-      case formats::ScaleKind::kE8M0:
-        return pow2(static_cast<int>(formats::kE8M0Nan) - 1);
-      case formats::ScaleKind::kMinifloat:
-        return max_integer(f.minifloat) * 2;  // in units of shift 0
-    }
-    return 1;
-  };
-  const Int scales = most(spec.a.scale) * most(spec.b.scale);
   const SumRange total = block_dot_range(spec);
-  out.limit = {total.range.lo * scales, total.range.hi * scales};
+  out.limit = {total.range.lo * factor.most, total.range.hi * factor.most};
+  if (has_sign) {
+    const Int most = std::max(Int(-out.limit.lo), out.limit.hi);
+    out.limit = {-most, most};
+  }
 
-  out.nan = name(any_of(g, {dot.nan, x.not_finite, y.not_finite,
-                            and_(or_(x.zero, y.zero), or_(dot.plus_inf, dot.minus_inf))}),
-                 "term_nan");
-  out.plus_inf = dot.plus_inf;
-  out.minus_inf = dot.minus_inf;
+  out.nan = name(
+      any_of(g, {dot.nan, factor.not_finite, and_(factor.zero, or_(dot.plus_inf, dot.minus_inf))}),
+      "term_nan");
+  out.plus_inf = has_sign ? mux(factor.sign, dot.minus_inf, dot.plus_inf) : dot.plus_inf;
+  out.minus_inf = has_sign ? mux(factor.sign, dot.plus_inf, dot.minus_inf) : dot.minus_inf;
   return out;
 }
 
