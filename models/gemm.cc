@@ -14,6 +14,10 @@
 //   wide    Any accumulator, one result at a time, T and the sums in 126 or 510 bits.
 //   golden  What is left.
 //
+// What multiplies a whole result (scales of rows and tensors, dot_spec.h) comes after the sums: the
+// exact accumulator times the factor is rounded to odd in double, then to the output. A float
+// accumulator's sums are a product of their own, by any way.
+//
 // "Fits" counts from the lowest bit that the data set to the highest that they can reach. A Kulisch
 // sum does not depend on the order or on the lanes, so its chunks may be longer than beats. NaN and
 // Inf are flags beside the sums, as in the contract, and join at the end.
@@ -24,6 +28,7 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <optional>
 
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
@@ -47,7 +52,6 @@ using formats::Overflow;
 using formats::QuantizedMatrix;
 using formats::Rounding;
 using formats::RoundingMode;
-using formats::ScaleFormat;
 using formats::ScaleKind;
 
 namespace {
@@ -75,12 +79,86 @@ class Panel {
 
 int ceil_log2(double x) { return x <= 1 ? 0 : std::ilogb(x) + (std::exp2(std::ilogb(x)) < x); }
 
-/// Significant bits of a scale.
-int scale_bits(const ScaleFormat& scale) {
-  return scale.kind == ScaleKind::kMinifloat ? scale.minifloat.man_bits + 1 : 1;
-}
-
 bool is_fp32(const ElementFormat& format) { return format == formats::minifloat(8, 23); }
+
+/// Ra * Rb of every result.
+class Factors {
+ public:
+  Factors(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b)
+      : any_(has_result_factor(spec)) {
+    if (!any_) return;
+    for (std::int64_t i = 0; i < a.rows; ++i) a_.push_back(result_factor(a, i));
+    for (std::int64_t j = 0; j < b.rows; ++j) b_.push_back(result_factor(b, j));
+    formats::OddFactor x = amax_divisor(spec.a), y = amax_divisor(spec.b);
+    divisor_ = std::uint64_t{x.odd} * y.odd;
+    divisor_exponent_ = x.exponent + y.exponent;
+  }
+
+  bool any() const { return any_; }
+  /// Without the division: exact, since both have 24 bits; NaN and Inf too.
+  double product(std::int64_t i, std::int64_t j) const {
+    return any_ ? a_[static_cast<size_t>(i)] * b_[static_cast<size_t>(j)] : 1;
+  }
+
+  /// acc * Ra * Rb as a double rounded to odd, in a range where the doubles are normal: far outside
+  /// of every output it stops. acc: x * 2^exponent.
+  template <typename Wide>
+  double times(const Wide& x, int exponent, std::int64_t i, std::int64_t j) const {
+    double factor = product(i, j);
+    if (!std::isfinite(factor)) return std::numeric_limits<double>::quiet_NaN();
+    if (x == 0 || factor == 0) return 0;
+    int factor_exponent;
+    auto significand =
+        static_cast<std::int64_t>(std::ldexp(std::frexp(factor, &factor_exponent), kFactorBits));
+    exponent += factor_exponent - kFactorBits - divisor_exponent_;
+    Wide magnitude = x < 0 ? Wide(-x) : x;
+    double value = bit_length(magnitude) + kFactorBits <= kCapacity<Int128> - 1
+                       ? divided<Int128>(static_cast<Int128>(magnitude) * significand, exponent)
+                       : divided<Int512>(Int512(to_512(magnitude) * significand), exponent);
+    return x < 0 ? -value : value;
+  }
+
+  /// The same for what a float accumulator holds: NaN and Inf as the contract has them.
+  double times(double acc, std::int64_t i, std::int64_t j) const {
+    if (std::isnan(acc) || std::isinf(acc))
+      return acc * (product(i, j) > 0 && std::isfinite(product(i, j))
+                        ? 1
+                        : std::numeric_limits<double>::quiet_NaN());
+    if (acc == 0) return times(Int128{0}, 0, i, j);
+    int exponent;
+    auto significand = static_cast<std::int64_t>(std::ldexp(std::frexp(acc, &exponent), 53));
+    return times(Int128{significand}, exponent - 53, i, j);
+  }
+
+  Exact divisor() const { return Exact(Exact::Integer(divisor_), divisor_exponent_); }
+
+ private:
+  static constexpr int kFactorBits = 48;
+
+  static Int512 to_512(const Int512& x) { return x; }
+  static Int512 to_512(const Int128& x) { return widen(x, static_cast<Int512*>(nullptr)); }
+
+  template <typename Wide>
+  double divided(Wide x, int exponent) const {
+    if (divisor_ > 1) {
+      // Far more bits than a double has; the last one stands for the remainder.
+      int shift = kCapacity<Wide> - 1 - bit_length(x);
+      x <<= shift;
+      exponent -= shift;
+      Wide quotient = x / Wide(divisor_);
+      if (quotient * Wide(divisor_) != x) quotient |= 1;
+      x = quotient;
+    }
+    // Doubles end beyond every output on both sides.
+    const int top = bit_length(x) + exponent, beyond = std::clamp(top, -900, 900) - top;
+    return odd_double(x, exponent + beyond);
+  }
+
+  bool any_;
+  std::vector<double> a_, b_;
+  std::uint64_t divisor_ = 1;
+  int divisor_exponent_ = 0;
+};
 
 /// Results (i, j) of one GEMM; shared, and only read, by all threads.
 struct Job {
@@ -93,17 +171,19 @@ struct Job {
   int max_count = 0;                        // longest chunk
   std::vector<std::uint32_t> random_state;  // [m][n] Lfsr state at the result's first draw
   GemmResult result;
+  Factors factors;
 
   bool float_accumulator() const { return spec.accumulator.kind == AccumulatorKind::kFloat; }
   /// The accumulator's rounding is the last one.
-  bool same_float() const { return float_accumulator() && spec.accumulator.format == spec.output; }
+  bool same_float() const { return !output_rounds(spec); }
   std::uint32_t state(std::int64_t i, std::int64_t j) const {
     return random_state.empty() ? 1 : random_state[static_cast<size_t>(i * result.n + j)];
   }
   bool plain(std::int64_t i, std::int64_t j) const {
     const Operand::Row& x = a.row[static_cast<size_t>(i)];
     const Operand::Row& y = b.row[static_cast<size_t>(j)];
-    return !x.nan && !y.nan && x.infs.empty() && y.infs.empty();
+    return !x.nan && !y.nan && x.infs.empty() && y.infs.empty() &&
+           std::isfinite(factors.product(i, j));
   }
 };
 
@@ -119,26 +199,27 @@ Flags inf_flags(const Job& job, std::int64_t i, std::int64_t j) {
   auto product = [&](std::int64_t k) {
     double x = decode(job.spec.a.element, job.a_matrix.code(i, k));
     double y = decode(job.spec.b.element, job.b_matrix.code(j, k));
-    double xa = decode(job.spec.a.scale, job.a_matrix.scale(i, k));
-    double xb = decode(job.spec.b.scale, job.b_matrix.scale(j, k));
-    if (x == 0 || y == 0 || xa == 0 || xb == 0)
+    double xa = beat_factor(job.a_matrix, i, k);
+    double xb = beat_factor(job.b_matrix, j, k);
+    if (x == 0 || y == 0 || xa == 0 || xb == 0 || job.factors.product(i, j) == 0)
       flags.nan = true;
     else
-      ((x < 0) == (y < 0) ? flags.plus_inf : flags.minus_inf) = true;
+      ((x < 0) ^ (y < 0) ^ (xa < 0) ^ (xb < 0) ? flags.minus_inf : flags.plus_inf) = true;
   };
   for (std::int64_t k : job.a.row[static_cast<size_t>(i)].infs) product(k);
   for (std::int64_t k : job.b.row[static_cast<size_t>(j)].infs) product(k);
   return flags;
 }
 
-/// The result's code from its accumulator: a float accumulator's value, or the exact sum rounded to
-/// odd. `random`: the output's draw.
+/// The result's code from its accumulator times its factor: a float accumulator's value, or the
+/// exact number rounded to odd. `random`: the output's draw.
 std::uint32_t finish(const Job& job, std::int64_t i, std::int64_t j, double value,
                      std::uint32_t random) {
   const ElementFormat& output = job.spec.output;
   if (!job.plain(i, j)) {
     Flags flags = inf_flags(job, i, j);
-    if (job.a.row[static_cast<size_t>(i)].nan || job.b.row[static_cast<size_t>(j)].nan)
+    if (job.a.row[static_cast<size_t>(i)].nan || job.b.row[static_cast<size_t>(j)].nan ||
+        !std::isfinite(job.factors.product(i, j)))
       flags.nan = true;
     // What a float accumulator holds.
     constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -207,8 +288,8 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
       sum += static_cast<Sum>(x[k]) * y[k];
     auto at = static_cast<size_t>(i * job.a.chunks + c);
     auto bt = static_cast<size_t>(j * job.b.chunks + c);
-    Wide t = widen(sum, static_cast<Wide*>(nullptr)) *
-             Wide(job.a.significands[at] * job.b.significands[bt]);
+    Wide t = widen(sum, static_cast<Wide*>(nullptr)) * Wide(job.a.significands[at]) *
+             Wide(job.b.significands[bt]);
     int exponent = job.a.exponents[at] + job.b.exponents[bt];
     switch (spec.accumulator.kind) {
       case AccumulatorKind::kKulisch:
@@ -230,17 +311,13 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
       }
     }
   }
-  double value = 0;
-  switch (spec.accumulator.kind) {
-    case AccumulatorKind::kKulisch:
-      value = odd_double(fixed, scale_low);
-      break;
-    case AccumulatorKind::kKulischWindow:
-      value = odd_double(fixed, spec.accumulator.window.lsb);
-      break;
-    case AccumulatorKind::kFloat:
-      value = floating;
-      break;
+  double value = floating;
+  if (job.float_accumulator()) {
+    if (job.factors.any()) value = job.factors.times(floating, i, j);
+  } else {
+    int unit = spec.accumulator.kind == AccumulatorKind::kKulisch ? scale_low
+                                                                  : spec.accumulator.window.lsb;
+    value = job.factors.any() ? job.factors.times(fixed, unit, i, j) : odd_double(fixed, unit);
   }
   bool draws = spec.rounding.stochastic() && !job.same_float();
   return finish(job, i, j, value, draws ? stream.draw(spec.rounding.random_bits) : 0);
@@ -248,7 +325,8 @@ std::uint32_t wide_result_with(const Job& job, std::int64_t i, std::int64_t j, i
 
 /// A rounding sees no difference between a value and its double rounded to odd.
 bool odd_suffices(const ElementFormat& format, const Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 2 <= 53;
+  return format.man_bits + 1 + rounding.random_bits + 2 <= 53 && max_exponent(format) < 800 &&
+         lsb_exponent(format) - rounding.random_bits > -800;
 }
 
 struct Bounds {
@@ -278,7 +356,7 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
   Bounds bounds = bounds_of(job, job.a.row[static_cast<size_t>(i)].range,
                             job.b.row[static_cast<size_t>(j)].range);
   int sum_bits = ceil_log2(bounds.units) + 1;
-  int bits = sum_bits + scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
+  int bits = sum_bits + beat_factor_bits(spec.a) + beat_factor_bits(spec.b);
   bool fits = !bounds.wild && sum_bits <= 126 && bounds.scale_low > -kSafeExponent &&
               bounds.scale_high + bits < kSafeExponent && odd_suffices(spec.output, spec.rounding);
   // Bits of T; with a Kulisch accumulator, of its sum; with the others, room beside T.
@@ -299,7 +377,8 @@ std::uint32_t wide_result(const Job& job, std::int64_t i, std::int64_t j) {
               odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
       break;
   }
-  if (!fits || need > kCapacity<Int512>) return golden_result(job, i, j);
+  const int factor_bits = job.factors.any() ? 64 : 0;
+  if (!fits || need + factor_bits > kCapacity<Int512>) return golden_result(job, i, j);
   int low = bounds.scale_low;
   bool narrow_sum = sum_bits <= 63;
   if (need <= kCapacity<Int128>)
@@ -382,12 +461,13 @@ class TileRunner {
  private:
   Way way_of(const Bounds& bounds) const {
     const DotSpec& spec = job_.spec;
-    int scales = scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
+    int scales = beat_factor_bits(spec.a) + beat_factor_bits(spec.b);
     // Floating point sees only the bits from the lowest one that is set.
     int sum_bits = ceil_log2(bounds.units) - bounds.units_low;  // |S| = 2^sum_bits fits too
     bool in_double = !bounds.wild && sum_bits + (scales == 2 ? 0 : scales) <= 53 &&
                      bounds.scale_low > -kSafeExponent && bounds.scale_high < kSafeExponent - 128;
     if (!in_double) return Way::kWide;
+    if (job_.factors.any() && !odd_suffices(spec.output, spec.rounding)) return Way::kWide;
     if (job_.float_accumulator()) {
       // xa * xb is formed in double and then narrowed, exactly both times.
       bool in_float = sizeof(T) == sizeof(float) && bounds.units <= 0x1p24 && scales <= 24 &&
@@ -457,6 +537,13 @@ class TileRunner {
     return odd_double<Int128>(acc, -std::ilogb(factor));
   }
 
+  double scaled_value(double acc, double, std::int64_t i, std::int64_t j) const {
+    return job_.factors.times(acc, i, j);
+  }
+  double scaled_value(std::int64_t acc, double factor, std::int64_t i, std::int64_t j) const {
+    return job_.factors.times(Int128{acc}, -std::ilogb(factor), i, j);
+  }
+
   template <typename Acc>
   void store(std::int64_t ip, std::int64_t jp, const Acc* acc, double factor,
              std::uint32_t* codes) const {
@@ -469,9 +556,11 @@ class TileRunner {
       for (int c = 0; c < kCols; ++c) {
         std::int64_t j = jp * kCols + c;
         if (j >= job_.b.rows) break;
-        double value = exact_value(acc[r * kCols + c], factor);
+        const Acc& sum = acc[r * kCols + c];
+        double value =
+            job_.factors.any() ? scaled_value(sum, factor, i, j) : exact_value(sum, factor);
         std::uint32_t& code = codes[i * job_.b.rows + j];
-        if (nearest_fp32 && job_.plain(i, j))
+        if (nearest_fp32 && job_.plain(i, j) && !std::isnan(value))
           code = std::bit_cast<std::uint32_t>(static_cast<float>(value));
         else
           code = finish(job_, i, j, value,
@@ -507,12 +596,10 @@ void run_wide(Job& job, int threads) {
 /// Lfsr state before each result's first draw, in the order of results.
 std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t results,
                                          std::int64_t beats, std::uint64_t seed) {
-  bool same =
-      spec.accumulator.kind == AccumulatorKind::kFloat && spec.accumulator.format == spec.output;
   std::int64_t steps = 0;
   if (spec.accumulator.kind == AccumulatorKind::kFloat)
     steps += beats * spec.accumulator.rounding.random_bits;
-  if (!same) steps += spec.rounding.random_bits;
+  if (output_rounds(spec)) steps += spec.rounding.random_bits;
   if (steps == 0) return {};
   formats::LfsrJump jump(static_cast<std::uint64_t>(steps));
   std::vector<std::uint32_t> states(static_cast<size_t>(results));
@@ -524,12 +611,73 @@ std::vector<std::uint32_t> random_states(const DotSpec& spec, std::int64_t resul
   return states;
 }
 
+/// A side whose scales of the result are taken off, where what is left is a format.
+std::optional<QuantizedMatrix> without_result_factor(const QuantizedMatrix& matrix) {
+  const formats::BlockFormat& format = matrix.format;
+  if (format.scale.kind == ScaleKind::kInteger || format.scale.kind == ScaleKind::kCodeBook)
+    return has_result_factor(format) ? std::nullopt : std::optional(matrix);
+  QuantizedMatrix rest = matrix;
+  rest.format.scale.of_maximum = false;
+  if (outer_in_result(format)) {
+    rest.format.outer = {};
+    rest.outer_scales.clear();
+  }
+  if (scale_in_result(format)) {
+    rest.format.scale = {};
+    rest.format.span = formats::Span::kBlock;
+    rest.scales.clear();
+  }
+  return rest;
+}
+
+/// With a float accumulator that has Inf and NaN: the accumulators as a product of their own, by
+/// the fastest way that there is for it; then each times its factor, rounded.
+std::optional<GemmResult> gemm_by_accumulators(const DotSpec& spec, const QuantizedMatrix& a,
+                                               const QuantizedMatrix& b,
+                                               const GemmOptions& options) {
+  const formats::Accumulator& accumulator = spec.accumulator;
+  if (accumulator.kind != AccumulatorKind::kFloat || !has_inf(accumulator.format))
+    return std::nullopt;
+  // Its draws and the output's would alternate.
+  if (accumulator.rounding.stochastic() && spec.rounding.stochastic()) return std::nullopt;
+  auto x = without_result_factor(a), y = without_result_factor(b);
+  if (!x || !y) return std::nullopt;
+  DotSpec inner = spec;
+  inner.a = x->format;
+  inner.b = y->format;
+  inner.output = accumulator.format;
+  inner.rounding = accumulator.rounding;
+  GemmResult result = gemm(inner, *x, *y, options);
+  result.output = spec.output;
+  Factors factors(spec, a, b);
+  const bool odd = odd_suffices(spec.output, spec.rounding);
+  Lfsr random(options.seed);
+  const Exact divisor = factors.divisor();
+  for (std::int64_t i = 0; i < result.m; ++i)
+    for (std::int64_t j = 0; j < result.n; ++j) {
+      std::uint32_t& code = result.codes[static_cast<size_t>(i * result.n + j)];
+      const std::uint32_t draw =
+          spec.rounding.stochastic() ? random.draw(spec.rounding.random_bits) : 0;
+      const double acc = decode(accumulator.format, code);
+      const double factor = factors.product(i, j);
+      if (odd || !std::isfinite(acc) || !std::isfinite(factor))
+        code = encode(spec.output, factors.times(acc, i, j), spec.rounding, draw,
+                      Overflow::kToSpecial);
+      else
+        code = golden_round(spec.output, Exact(acc) * Exact(factor), spec.rounding, draw,
+                            Overflow::kToSpecial, divisor);
+    }
+  return result;
+}
+
 }  // namespace
 
 GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                 const GemmOptions& options) {
   if (options.threads < 1) throw ConfigError("threads = {}: must be at least 1", options.threads);
   check_operands(spec, a, b);
+  if (has_result_factor(spec))
+    if (auto result = gemm_by_accumulators(spec, a, b, options)) return std::move(*result);
   GemmResult quick{a.rows, b.rows, spec.output, {}};
   quick.codes.resize(static_cast<size_t>(a.rows * b.rows));
   auto taken = [&quick](std::string_view way) {
@@ -548,7 +696,8 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
           {},
           0,
           {},
-          std::move(quick)};
+          std::move(quick),
+          Factors(spec, a, b)};
   job.random_state = random_states(spec, a.rows * b.rows,
                                    static_cast<std::int64_t>(job.beats.size()), options.seed);
 
@@ -577,7 +726,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   // Two scales of many bits never fit beside the sum.
   bool tiled =
       (spec.accumulator.kind == AccumulatorKind::kKulisch || has_nearest_fp32_accumulator(spec)) &&
-      scale_bits(spec.a.scale) + scale_bits(spec.b.scale) <= 32;
+      beat_factor_bits(spec.a) + beat_factor_bits(spec.b) <= 32;
   job.result.way = tiled ? "tiles" : "results";
   if (tiled && job.max_count <= float_count)
     run_tiles<float>(job, options.threads);

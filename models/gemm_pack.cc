@@ -45,7 +45,7 @@ bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
 
 bool power_of_two_scale(const BlockFormat& format) {
   return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0) &&
-         !format.has_outer();
+         !format.has_outer() && !has_result_factor(format);
 }
 
 void RowRange::take(int lowest, int highest) {

@@ -52,7 +52,7 @@ Units units_of(const formats::BlockFormat& format, int most_bits);
 /// An FP32 accumulator that rounds to nearest: the rounding that the processor has.
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec);
 
-/// Scales are E8M0 or none.
+/// Scales are E8M0 or none, and none is the result's.
 bool power_of_two_scale(const formats::BlockFormat& format);
 
 /// What some rows hold, zeros left out.

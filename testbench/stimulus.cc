@@ -358,8 +358,11 @@ class Maker {
         }
         case 2:
         case 3:
-          return encode(
-              scale, std::ldexp(amax_divisor(format).odd * (1 + 2 * uniform(4)), uniform(16) - 8));
+          // Or one step beside it, where what is left of the division decides.
+          return std::min(encode(scale, std::ldexp(amax_divisor(format).odd * (1 + 2 * uniform(4)),
+                                                   uniform(16) - 8)) +
+                              static_cast<std::uint32_t>(uniform(2)),
+                          highest(scale));
         case 4:
           return encode(scale,
                         1 + std::ldexp(static_cast<double>(random_() >> 40), uniform(9) - 28));
