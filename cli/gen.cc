@@ -99,18 +99,22 @@ void run_quantizer(const GenArguments& arguments, const Context& context) {
   for (const auto& [option, value] :
        {std::pair{"b", &text.b}, std::pair{"accumulator", &text.accumulator},
         std::pair{"output", &text.output}, std::pair{"specials", &text.specials},
-        std::pair{"lanes", &text.lanes}, std::pair{"max-k", &text.max_k}})
+        std::pair{"max-k", &text.max_k}})
     if (!value->empty())
-      throw ConfigError("{} = {}: a quantizer takes --a, --input, --scale-rule and --rounding",
-                        option, *value);
+      throw ConfigError(
+          "{} = {}: a quantizer takes --a, --input, --scale-rule, --rounding and --lanes", option,
+          *value);
   rtl_gen::QuantizerSpec spec;
   spec.format = formats::parse_block_format(text.a);
   spec.input = formats::parse_element(arguments.input);
   spec.rule = formats::parse_scale_rule(arguments.scale_rule);
   if (!text.rounding.empty()) spec.rounding = formats::parse_rounding(text.rounding);
+  if (!text.lanes.empty())
+    spec.lanes = static_cast<int>(formats::parse_int("lanes", text.lanes, 1, 1024));
   const rtl_gen::Unit unit = generate_quantizer(
       spec, resolve(arguments.arch), arguments.top.empty() ? "quantizer" : arguments.top);
-  write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit), context);
+  write_design(arguments.out, {{unit.report.top, unit.verilog}}, quantizer_json(unit, spec),
+               context);
 }
 
 // Why the structure is what it is: the candidates as the cost model sees them.
@@ -247,12 +251,15 @@ void add_gen(CLI::App& program, Context& context) {
   command
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
-  command->add_option("--input", arguments->input, "quantizer: fp32 or bf16")
+  command
+      ->add_option("--input", arguments->input,
+                   "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
       ->capture_default_str()
       ->type_name("FORMAT");
   command
       ->add_option("--scale-rule", arguments->scale_rule,
-                   "quantizer: floor, ceil, even, rceil, amax or ceil-exponent")
+                   "quantizer: floor, ceil, even, rceil, rceil-reciprocal, amax, shift, "
+                   "ceil-exponent or three-quarters; with another scale than e8m0 floor or ceil")
       ->capture_default_str()
       ->type_name("RULE");
   command->add_option("--rows", arguments->rows, "array: rows of units, 1 to 64")
@@ -293,7 +300,9 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
        "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "
        "--out array/",
-       "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/"}));
+       "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/",
+       "blockdot gen --unit quantizer --a bm8 --input bf16 --lanes 16 --rounding sr:8 --out tile/",
+       "blockdot gen --unit quantizer --a nvfp4 --lanes 4 --out nvfp4/"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

@@ -226,6 +226,7 @@ std::uint32_t encode(const ScaleFormat& scale, double x) {
     case ScaleKind::kMinifloat:
       return std::max(encode(scale.minifloat, x), least);
     case ScaleKind::kInteger: {
+      if (std::isnan(x)) return 0;
       double most = max_value(scale);
       double whole = x >= most ? most : std::nearbyint(x);  // RNE: the mode is never changed
       return std::max(static_cast<std::uint32_t>(whole), least);

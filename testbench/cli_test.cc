@@ -323,6 +323,9 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
   expect_refused("gen --lanes 4 --out u", "--a");
   expect_refused("gen --unit quantizer --out u", "--a");
+  expect_refused("gen --unit quantizer --a mxint8 --lanes 5 --out u", "must divide the 32 values");
+  expect_refused("gen --unit quantizer --a fp8_e4m3_128x128 --lanes 64 --out u",
+                 "wait for their scale");
   expect_refused("gen --unit fused --out u", "e.g. e4m3,e5m2");
   expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "takes --modes");
   expect_refused("gen --unit fused --modes e4m3 --addend fp16 --out u", "try fp32 or bf16");

@@ -1,10 +1,10 @@
-// The quantiser: a block of floats a beat in, its codes, shared scale and micro exponents out, bit
-// for bit what formats::quantize makes of it.
+// The quantiser: floats in, blocks of codes with their shared scales out, bit for bit what
+// formats::quantize makes of them.
 //
-//   valid, x (block floats) -> largest magnitude -> shared exponent -> every element rounded once
+//   beats of values -> the block's largest magnitude -> shared scale -> every element rounded once
 //
-// Scales are e8m0. NaN or Inf anywhere makes the scale NaN and everything else zero (the default
-// of formats/quantize.h); elements saturate.
+// A block (or tile) is one beat or several. NaN or Inf anywhere makes the scale NaN and the
+// elements zero (the default of formats/quantize.h); elements saturate.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -21,27 +21,43 @@ struct QuantizerSpec {
   formats::ElementFormat input = formats::minifloat(8, 23);  // fp32 or bf16
   formats::ScaleRule rule = formats::ScaleRule::kFloor;
   formats::Rounding rounding;
+  int lanes = 0;  // values a beat: divides a row of the block, or is a whole tile; 0: a row
 };
 
-/// ConfigError naming field, value and choices: scales other than e8m0, tiles, code books, blocks
-/// beyond 1024, inputs other than fp32 and bf16, rules that need a search or a division
-/// (three-quarters, optimal, shift, rceil-reciprocal), SR other than SRFF.
+/// Values a beat: spec.lanes, or a row of the block.
+int lanes_of(const QuantizerSpec& spec);
+/// Beats a block or tile, row after row.
+int beats_of(const QuantizerSpec& spec);
+/// Bits of the values that wait for their scale; 0 where a block is one beat.
+int buffer_bits(const QuantizerSpec& spec);
+
+/// ConfigError naming field, value and choices. Refused: elements beyond 16 bits, formats without
+/// scale or with one of a row or tensor, code-book scales and means, scales without NaN; pairs of
+/// scales, or random bits, for which binary64 quotients are not exact (formats/quantize.cc,
+/// divide); rule optimal; SR other than SRFF, and SR to code books; lanes that do not divide a row;
+/// tiles beyond 2^17 bits of values.
 void validate(const QuantizerSpec& spec);
-/// "format=e4m3@e8m0/32 input=fp32 scale-rule=floor rounding=rne".
+/// "format=e4m3@e8m0/32 input=fp32 scale-rule=floor rounding=rne", " lanes=8" where a block has
+/// several beats.
 std::string to_text(const QuantizerSpec& spec);
 
-/// Ports valid_i, x_i (value j at [j*w +: w]), with SR seed_load_i and seed_i; valid_o, elements_o
-/// (element j at [j*w +: w]), scale_o, with a second level micro_o (group g at [g*d +: d]).
+/// Ports valid_i, x_i (value j at [j*w +: w]), with several beats a block first_i, with an outer
+/// scale outer_i (its code), with SR seed_load_i and seed_i; valid_o, elements_o (element j at
+/// [j*w +: w]), scale_o, with several beats first_o and last_o, with a second level micro_o (group
+/// g at [g*d +: d]).
 ///
-/// SR draws once an element, in order, from one Lfsr (formats/lfsr.h): a block that is not finite
-/// draws nothing.
+/// The beats of a block leave in consecutive cycles, the first of them `latency` cycles after the
+/// last one came, each with the block's scale. SR draws once an element, in order, from one Lfsr
+/// (formats/lfsr.h): a block whose elements are all zero by its scale (not finite, or scale 0)
+/// draws nothing. An outer scale that is zero, NaN or Inf counts as a block that is not finite.
 Graph build_quantizer(const QuantizerSpec& spec);
 
 /// The unit; kind and spec in the report are those of a quantiser.
 Unit generate_quantizer(const QuantizerSpec& spec, const Arch& arch,
                         std::string_view top = "quantizer");
 
-/// As a unit's report, schema "blockdot.quantizer/1", without accumulator.
-nlohmann::json quantizer_json(const Unit& unit);
+/// As a unit's report, schema "blockdot.quantizer/1", without accumulator, with lanes, beats and
+/// buffer_bits.
+nlohmann::json quantizer_json(const Unit& unit, const QuantizerSpec& spec);
 
 }  // namespace blockdot::rtl_gen
