@@ -75,26 +75,15 @@ int beat_factor_bits(const formats::BlockFormat& format) {
   return format.outer.mean ? 24 : bits(format.scale) + bits(format.outer.scale);
 }
 
-double result_factor(const QuantizedMatrix& matrix, std::int64_t r) {
-  const formats::BlockFormat& format = matrix.format;
-  if (scale_in_result(format)) return decode(format.scale, matrix.scale(r, 0));
-  if (outer_in_result(format))
-    return decode(format.outer.scale, matrix.outer_scales[matrix.outer_index(r, 0)]);
-  return 1;
-}
-
-double Operand::scale(std::int64_t r, std::int64_t c) const {
-  auto at = static_cast<size_t>(r * chunks + c);
-  return std::ldexp(static_cast<double>(significands[at]), exponents[at]);
-}
-
-Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, int threads) {
+Operand decode_operand(const QuantizedMatrix& matrix, std::int64_t first, std::int64_t rows,
+                       SpecialsPolicy specials, int threads) {
   const ElementFormat& element = matrix.format.element;
   Operand operand;
-  operand.rows = matrix.rows;
+  operand.first = first;
+  operand.rows = rows;
   operand.length = matrix.length;
-  operand.units.assign(static_cast<size_t>(matrix.rows * matrix.length), 0);
-  operand.row.resize(static_cast<size_t>(matrix.rows));
+  operand.units.assign(static_cast<size_t>(rows * matrix.length), 0);
+  operand.row.resize(static_cast<size_t>(rows));
   // Until set_chunks: scale_low holds the exponent of the row's unit.
   int tau_max = (1 << matrix.format.micro.bits) - 1;
   bool narrow = element.width() <= 8 && span_bits(element) + tau_max <= 40;
@@ -130,7 +119,7 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
 
   auto decode_narrow_row = [&](std::int64_t r) {
     Operand::Row& row = operand.row[static_cast<size_t>(r)];
-    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
+    const std::uint8_t* codes = matrix.codes.data() + (first + r) * matrix.padded_length;
     std::int64_t* units = operand.units.data() + r * matrix.length;
     bool specials_possible = has_nan(element);
     for (std::int64_t k = 0; k < matrix.length; ++k) {
@@ -140,7 +129,7 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
     }
     if (tau_max > 0)
       for (std::int64_t k = 0; k < matrix.length; ++k)
-        units[k] *= std::int64_t{1} << (tau_max - matrix.micro(r, k));
+        units[k] *= std::int64_t{1} << (tau_max - matrix.micro(first + r, k));
     measure(units, row.range);
     row.range.scale_low = table.unit;
   };
@@ -152,13 +141,13 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
     int low = 0, high = 0;
     bool any = false;
     for (std::int64_t k = 0; k < matrix.length; ++k) {
-      double value = decode(element, matrix.code(r, k));
+      double value = decode(element, matrix.code(first + r, k));
       if (!std::isfinite(value)) {
         mark(row, value, k);
         continue;
       }
       if (value == 0) continue;
-      value = std::ldexp(value, -matrix.micro(r, k));
+      value = std::ldexp(value, -matrix.micro(first + r, k));
       values[static_cast<size_t>(k)] = value;
       int lsb = dyadic(value).exponent, top = std::ilogb(value) + 1;
       low = any ? std::min(low, lsb) : lsb;
@@ -176,7 +165,7 @@ Operand decode_operand(const QuantizedMatrix& matrix, SpecialsPolicy specials, i
     measure(units, row.range);
   };
 
-  parallel_ranges(matrix.rows, threads, [&](std::int64_t begin, std::int64_t end) {
+  parallel_ranges(rows, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) narrow ? decode_narrow_row(r) : decode_wide_row(r);
   });
   return operand;
@@ -196,7 +185,7 @@ void set_chunks(Operand& operand, const QuantizedMatrix& matrix,
     range.empty = true;
     for (std::int64_t c = 0; c < operand.chunks; ++c) {
       const BeatRange& chunk = chunks[static_cast<size_t>(c)];
-      double value = beat_factor(matrix, r, chunk.k);
+      double value = beat_factor(matrix, operand.first + r, chunk.k);
       if (!std::isfinite(value)) {
         row.nan = true;
         continue;  // significand 0
@@ -223,24 +212,6 @@ void set_chunks(Operand& operand, const QuantizedMatrix& matrix,
   parallel_ranges(operand.rows, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) set_row(r);
   });
-}
-
-OperandRange joint_range(const Operand& operand, std::int64_t begin, std::int64_t end) {
-  OperandRange joint;
-  for (std::int64_t r = begin; r < end; ++r) {
-    const OperandRange& range = operand.row[static_cast<size_t>(r)].range;
-    joint.wild |= range.wild;
-    if (range.max_units > 0)
-      joint.units_low =
-          joint.max_units > 0 ? std::min(joint.units_low, range.units_low) : range.units_low;
-    joint.max_units = std::max(joint.max_units, range.max_units);
-    if (range.empty) continue;
-    joint.scale_low = joint.empty ? range.scale_low : std::min(joint.scale_low, range.scale_low);
-    joint.scale_high =
-        joint.empty ? range.scale_high : std::max(joint.scale_high, range.scale_high);
-    joint.empty = false;
-  }
-  return joint;
 }
 
 }  // namespace blockdot::models

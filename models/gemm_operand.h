@@ -1,4 +1,4 @@
-// One side of a fast GEMM, decoded once: integer units and real scales.
+// One side of a GEMM for results one at a time: integer units and real scales.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@
 
 namespace blockdot::models {
 
-/// Bounds of some rows of an operand; what decides which kernel is exact for them.
+/// Bounds of a row of an operand; what decides which integer is wide enough.
 struct OperandRange {
-  bool wild = false;            // some row's elements span more than 62 bits: units not usable
+  bool wild = false;            // the elements span more than 62 bits: units not usable
   std::uint64_t max_units = 0;  // |units| at most
   int units_low = 0;            // units are multiples of 2^units_low; 0 where all are 0
   int scale_low = 0;            // every scale that matters is a multiple of 2^scale_low
@@ -29,6 +29,7 @@ struct Operand {
     OperandRange range;
   };
 
+  std::int64_t first = 0;  // row of the matrix that is row 0 here
   std::int64_t rows = 0;
   std::int64_t length = 0;
   std::int64_t chunks = 0;
@@ -38,7 +39,6 @@ struct Operand {
   std::vector<Row> row;
 
   const std::int64_t* units_of(std::int64_t r) const { return units.data() + r * length; }
-  double scale(std::int64_t r, std::int64_t c) const;
 };
 
 /// What the scales multiply the elements of the beat at k by (dot_spec.h, "Factors"): exact, also
@@ -46,19 +46,15 @@ struct Operand {
 double beat_factor(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
 /// Significant bits of it at most; 1 for powers of two.
 int beat_factor_bits(const formats::BlockFormat& format);
-/// What they multiply a row's results by, without the division by the largest element.
-double result_factor(const formats::QuantizedMatrix& matrix, std::int64_t r);
 
-/// Decodes elements; scales are still to be set. Inf counts as NaN where `specials` says so.
-Operand decode_operand(const formats::QuantizedMatrix& matrix, formats::SpecialsPolicy specials,
-                       int threads);
+/// Decodes the elements of rows [first, first + rows); scales are still to be set. Inf counts as
+/// NaN where `specials` says so.
+Operand decode_operand(const formats::QuantizedMatrix& matrix, std::int64_t first,
+                       std::int64_t rows, formats::SpecialsPolicy specials, int threads);
 
 /// Sets the scales of the chunks (none straddles a block) and the rows' ranges. A negative factor
 /// gives its sign to the units.
 void set_chunks(Operand& operand, const formats::QuantizedMatrix& matrix,
                 const std::vector<formats::BeatRange>& chunks, int threads);
-
-/// Joint bounds of rows [begin, end).
-OperandRange joint_range(const Operand& operand, std::int64_t begin, std::int64_t end);
 
 }  // namespace blockdot::models

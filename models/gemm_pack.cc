@@ -27,7 +27,8 @@ Units units_of(const BlockFormat& format, int most_bits) {
     if (std::fabs(value) > most) return units;
     units.value[code] = static_cast<std::int64_t>(value);
     const auto magnitude = static_cast<std::uint64_t>(std::abs(units.value[code]));
-    units.most = std::max(units.most, static_cast<std::int64_t>(magnitude));
+    units.magnitude[code] = static_cast<std::int64_t>(magnitude);
+    units.most = std::max(units.most, units.magnitude[code]);
     if (magnitude != 0)
       units.bits = std::max(
           units.bits, static_cast<int>(std::bit_width(magnitude)) - std::countr_zero(magnitude));
@@ -37,6 +38,11 @@ Units units_of(const BlockFormat& format, int most_bits) {
   return units;
 }
 
+bool odd_suffices(const ElementFormat& format, const formats::Rounding& rounding) {
+  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && max_exponent(format) < 800 &&
+         lsb_exponent(format) > -800;
+}
+
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
   return spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
          spec.accumulator.format == formats::minifloat(8, 23) &&
@@ -44,25 +50,38 @@ bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
 }
 
 bool power_of_two_scale(const BlockFormat& format) {
-  return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0) &&
-         !format.has_outer() && !has_result_factor(format);
+  return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0 ||
+          scale_in_result(format)) &&
+         !format.has_outer();
 }
 
 void RowRange::take(int lowest, int highest) {
   low = empty ? lowest : std::min(low, lowest);
   high = empty ? highest : std::max(high, highest);
   span = std::max(span, highest - lowest);
+  least_span = std::min(least_span, highest - lowest);
   empty = false;
+}
+
+void RowRange::take_scale(int lowest, int highest) {
+  scale_low = scaled ? std::min(scale_low, lowest) : lowest;
+  scale_high = scaled ? std::max(scale_high, highest) : highest;
+  scaled = true;
 }
 
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end) {
   RowRange range;
   for (std::int64_t r = begin; r < std::min<std::int64_t>(end, std::ssize(rows)); ++r) {
     const RowRange& row = rows[static_cast<size_t>(r)];
+    range.nan |= row.nan;
+    range.inf |= row.inf;
     if (row.empty) continue;
     const int span = std::max(range.span, row.span);
+    const int least_span = std::min(range.least_span, row.least_span);
     range.take(row.low, row.high);
+    range.take_scale(row.scale_low, row.scale_high);
     range.span = span;
+    range.least_span = least_span;
   }
   return range;
 }

@@ -41,7 +41,8 @@ struct Units {
   std::int64_t most = 0;         // largest magnitude, second level included
   int bits = 0;                  // significant bits of a magnitude at most
   std::int64_t value[256] = {};  // by code, before the second level; 0 for NaN and Inf
-  bool nan[256] = {};            // by code: NaN
+  std::int64_t magnitude[256] = {};
+  bool nan[256] = {};  // by code: NaN
   bool inf[256] = {};
   int tau_most = 0;  // value << (tau_most - tau)
 };
@@ -49,10 +50,13 @@ struct Units {
 /// Known for elements of at most 8 bits without code book, whose magnitudes fit `most_bits` bits.
 Units units_of(const formats::BlockFormat& format, int most_bits);
 
+/// A rounding to `format` sees no difference between a value and its double rounded to odd.
+bool odd_suffices(const formats::ElementFormat& format, const formats::Rounding& rounding);
+
 /// An FP32 accumulator that rounds to nearest: the rounding that the processor has.
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec);
 
-/// Scales are E8M0 or none, and none is the result's.
+/// The scales of its beats are E8M0 or none.
 bool power_of_two_scale(const formats::BlockFormat& format);
 
 /// What some rows hold, zeros left out.
@@ -60,11 +64,15 @@ struct RowRange {
   bool nan = false;
   bool inf = false;
   bool empty = true;
-  int low = 0, high = 0;  // powers of two; what they mean is the way's business
-  int span = 0;           // bits of a chunk from its lowest to its highest
+  int low = 0, high = 0;     // powers of two; what they mean is the way's business
+  int span = 0;              // bits of a chunk from its lowest to its highest, at most
+  int least_span = 1 << 20;  // and at least
+  bool scaled = false;
+  int scale_low = 0, scale_high = 0;  // what a unit is worth
 
   void take(int lowest, int highest);
   void take(int exponent) { take(exponent, exponent); }
+  void take_scale(int lowest, int highest);
 };
 
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <future>
 #include <vector>
@@ -24,6 +25,17 @@ void parallel_ranges(std::int64_t count, int threads, Body body, std::int64_t gr
     others.push_back(std::async(std::launch::async, body, border(part), border(part + 1)));
   body(border(0), border(1));
   for (std::future<void>& other : others) other.get();
+}
+
+/// Calls body(task) for each task in [0, count), by `threads` threads that take the next one as
+/// they come free; waits for all and passes on an exception.
+template <typename Body>
+void parallel_tasks(std::int64_t count, int threads, Body body) {
+  std::atomic<std::int64_t> next = 0;
+  auto work = [&](std::int64_t, std::int64_t) {
+    for (std::int64_t task = next++; task < count; task = next++) body(task);
+  };
+  parallel_ranges(std::min<std::int64_t>(count, threads), threads, work);
 }
 
 }  // namespace blockdot::models

@@ -1,0 +1,239 @@
+#include "models/gemm_results.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "formats/lfsr.h"
+#include "models/beats.h"
+#include "models/gemm_pack.h"
+#include "models/golden.h"
+#include "models/wide_int.h"
+
+namespace blockdot::models {
+
+using formats::AccumulatorKind;
+using formats::BeatRange;
+using formats::DotSpec;
+using formats::ElementFormat;
+using formats::Lfsr;
+using formats::Overflow;
+using formats::QuantizedMatrix;
+using formats::Rounding;
+
+namespace {
+
+int ceil_log2(double x) { return x <= 1 ? 0 : std::ilogb(x) + (std::exp2(std::ilogb(x)) < x); }
+
+constexpr int kSafeExponent = 900;  // doubles and their errors stay normal within
+
+/// acc + floor(t * 2^exponent / 2^lsb) in units of 2^lsb, fitted to the window.
+template <typename Wide>
+Wide window_step(const formats::FixedFormat& window, const Wide& acc, const Wide& t, int exponent) {
+  if (t == 0) return acc;
+  int shift = exponent - window.lsb;
+  int width = window.width();
+  Wide half = Wide(1) << (width - 1);
+  Wide entry = 0;
+  if (shift <= 0) {
+    entry = floor_shift(t, -shift);
+  } else if (window.saturate) {
+    // Beyond twice the window it decides alone.
+    if (bit_length(t < 0 ? Wide(-t) : t) + shift > width + 1)
+      return t < 0 ? Wide(-half) : Wide(half - 1);
+    entry = t << shift;
+  } else if (shift < width) {
+    entry = Wide(t - (floor_shift(t, width - shift) << (width - shift))) << shift;
+  }
+  Wide sum = acc + entry;
+  if (window.saturate) return sum < -half ? Wide(-half) : sum >= half ? Wide(half - 1) : sum;
+  sum -= floor_shift(sum, width) << width;  // 0 .. 2^width - 1
+  return sum >= half ? Wide(sum - half - half) : sum;
+}
+
+}  // namespace
+
+ResultSolver::ResultSolver(const DotSpec& spec, const QuantizedMatrix& a, std::int64_t first_row,
+                           std::int64_t rows, const QuantizedMatrix& b, std::int64_t first_col,
+                           std::int64_t cols, int threads)
+    : spec_(spec),
+      a_matrix_(a),
+      b_matrix_(b),
+      beats_(beat_ranges(spec, a.length)),
+      a_(decode_operand(a, first_row, rows, spec.specials, threads)),
+      b_(decode_operand(b, first_col, cols, spec.specials, threads)),
+      factors_(spec, a, b) {
+  chunks_ = beats_;
+  if (spec.accumulator.kind == AccumulatorKind::kKulisch) {
+    // The order does not matter: no need to stop after every beat.
+    DotSpec coarse = spec;
+    coarse.lanes = std::max(spec.lanes, 256);
+    chunks_ = beat_ranges(coarse, a.length);
+  }
+  for (const BeatRange& chunk : chunks_) longest_ = std::max(longest_, chunk.count);
+  set_chunks(a_, a, chunks_, threads);
+  set_chunks(b_, b, chunks_, threads);
+}
+
+/// Of the result, without the division.
+double ResultSolver::factor(std::int64_t i, std::int64_t j) const {
+  return factors_.product(a_.first + i, b_.first + j);
+}
+
+bool ResultSolver::plain(std::int64_t i, std::int64_t j) const {
+  const Operand::Row& x = a_.row[static_cast<size_t>(i)];
+  const Operand::Row& y = b_.row[static_cast<size_t>(j)];
+  return !x.nan && !y.nan && x.infs.empty() && y.infs.empty() && std::isfinite(factor(i, j));
+}
+
+/// What the Inf elements of row i and column j do (dot_spec.h, "NaN and Inf").
+ResultSolver::Flags ResultSolver::inf_flags(std::int64_t i, std::int64_t j) const {
+  Flags flags;
+  auto product = [&](std::int64_t k) {
+    double x = decode(spec_.a.element, a_matrix_.code(a_.first + i, k));
+    double y = decode(spec_.b.element, b_matrix_.code(b_.first + j, k));
+    double xa = beat_factor(a_matrix_, a_.first + i, k);
+    double xb = beat_factor(b_matrix_, b_.first + j, k);
+    if (x == 0 || y == 0 || xa == 0 || xb == 0 || factor(i, j) == 0)
+      flags.nan = true;
+    else
+      ((x < 0) ^ (y < 0) ^ (xa < 0) ^ (xb < 0) ? flags.minus_inf : flags.plus_inf) = true;
+  };
+  for (std::int64_t k : a_.row[static_cast<size_t>(i)].infs) product(k);
+  for (std::int64_t k : b_.row[static_cast<size_t>(j)].infs) product(k);
+  return flags;
+}
+
+/// The result's code from its accumulator times its factor: a float accumulator's value, or the
+/// exact number rounded to odd. `random`: the output's draw.
+std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
+                                   std::uint32_t random) const {
+  const ElementFormat& output = spec_.output;
+  if (!plain(i, j)) {
+    Flags flags = inf_flags(i, j);
+    if (a_.row[static_cast<size_t>(i)].nan || b_.row[static_cast<size_t>(j)].nan ||
+        !std::isfinite(factor(i, j)))
+      flags.nan = true;
+    // What a float accumulator holds.
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (std::isnan(value)) flags.nan = true;
+    if (value == infinity) flags.plus_inf = true;
+    if (value == -infinity) flags.minus_inf = true;
+    if (flags.nan || (flags.plus_inf && flags.minus_inf))
+      value = std::numeric_limits<double>::quiet_NaN();
+    else if (flags.plus_inf || flags.minus_inf)
+      value = flags.plus_inf ? infinity : -infinity;
+  }
+  // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
+  if (value == 0 && output_rounds(spec_)) value = 0;
+  return encode(output, value, spec_.rounding, random, Overflow::kToSpecial);
+}
+
+std::uint32_t ResultSolver::golden(std::int64_t i, std::int64_t j, std::uint64_t state) const {
+  GoldenDot unit(spec_, state);
+  BeatBuffer buffer;
+  for (size_t beat = 0;; ++beat) {
+    fill_beat(spec_, a_matrix_, a_.first + i, b_matrix_, b_.first + j, beats_[beat], buffer);
+    if (auto code = unit.step(buffer.beat(beat == 0, beat + 1 == beats_.size()))) return *code;
+  }
+}
+
+template <typename Wide, typename Sum>
+std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t state,
+                                 int scale_low) const {
+  const DotSpec& spec = spec_;
+  const std::int64_t* x = a_.units_of(i);
+  const std::int64_t* y = b_.units_of(j);
+  Lfsr stream(state);
+  Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
+  double floating = 0;  // float accumulator
+  const Rounding& rounding = spec.accumulator.rounding;
+  bool nearest_fp32 = has_nearest_fp32_accumulator(spec);
+  for (std::int64_t c = 0; c < a_.chunks; ++c) {
+    const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
+    Sum sum = 0;
+    for (std::int64_t k = chunk.k; k < chunk.k + chunk.count; ++k)
+      sum += static_cast<Sum>(x[k]) * y[k];
+    auto at = static_cast<size_t>(i * a_.chunks + c);
+    auto bt = static_cast<size_t>(j * b_.chunks + c);
+    Wide t = widen(sum, static_cast<Wide*>(nullptr)) * Wide(a_.significands[at]) *
+             Wide(b_.significands[bt]);
+    int exponent = a_.exponents[at] + b_.exponents[bt];
+    switch (spec.accumulator.kind) {
+      case AccumulatorKind::kKulisch:
+        if (t != 0) fixed += t << (exponent - scale_low);
+        break;
+      case AccumulatorKind::kKulischWindow:
+        fixed = window_step(spec.accumulator.window, fixed, t, exponent);
+        break;
+      case AccumulatorKind::kFloat: {
+        std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
+        if (!std::isfinite(floating)) break;
+        const ElementFormat& format = spec.accumulator.format;
+        double exact = odd_sum(floating, t, exponent);
+        floating =
+            nearest_fp32
+                ? static_cast<float>(exact)
+                : decode(format, encode(format, exact, rounding, random, Overflow::kToSpecial));
+        break;
+      }
+    }
+  }
+  double value = floating;
+  const std::int64_t row = a_.first + i, column = b_.first + j;
+  if (spec.accumulator.kind == AccumulatorKind::kFloat) {
+    if (factors_.any()) value = factors_.times(floating, row, column);
+  } else {
+    const int unit = spec.accumulator.kind == AccumulatorKind::kKulisch
+                         ? scale_low
+                         : spec.accumulator.window.lsb;
+    value = factors_.any() ? factors_.times(fixed, unit, row, column) : odd_double(fixed, unit);
+  }
+  bool draws = spec.rounding.stochastic() && output_rounds(spec);
+  return finish(i, j, value, draws ? stream.draw(spec.rounding.random_bits) : 0);
+}
+
+std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t state) const {
+  const DotSpec& spec = spec_;
+  const OperandRange& x = a_.row[static_cast<size_t>(i)].range;
+  const OperandRange& y = b_.row[static_cast<size_t>(j)].range;
+  int scale_low = 0, scale_high = 0;
+  if (!x.empty && !y.empty) {
+    scale_low = x.scale_low + y.scale_low;
+    scale_high = x.scale_high + y.scale_high;
+  }
+  const double most =
+      static_cast<double>(x.max_units) * static_cast<double>(y.max_units) * longest_;
+  int sum_bits = ceil_log2(most) + 1;
+  int bits = sum_bits + beat_factor_bits(spec.a) + beat_factor_bits(spec.b);
+  bool fits = !x.wild && !y.wild && sum_bits <= 126 && scale_low > -kSafeExponent &&
+              scale_high + bits < kSafeExponent && odd_suffices(spec.output, spec.rounding);
+  // Bits of T; with a Kulisch accumulator, of its sum; with the others, room beside T.
+  int need = bits;
+  switch (spec.accumulator.kind) {
+    case AccumulatorKind::kKulisch:
+      need = sum_bits + scale_high - scale_low + ceil_log2(static_cast<double>(a_.chunks));
+      break;
+    case AccumulatorKind::kKulischWindow:
+      need = std::max(need, spec.accumulator.window.width() + 2);
+      fits &= std::abs(spec.accumulator.window.lsb) < kSafeExponent &&
+              std::abs(spec.accumulator.window.msb) < kSafeExponent;
+      break;
+    case AccumulatorKind::kFloat:
+      need += 30;
+      fits &= spec.accumulator.format.width() <= 32 &&
+              odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
+      break;
+  }
+  const int room = factors_.any() ? ResultFactors::kFactorBits + 2 : 0;
+  if (!fits || need + room > kCapacity<Int512>) return golden(i, j, state);
+  bool narrow_sum = sum_bits <= 63;
+  if (need <= kCapacity<Int128>)
+    return narrow_sum ? wide<Int128, std::int64_t>(i, j, state, scale_low)
+                      : wide<Int128, Int128>(i, j, state, scale_low);
+  return narrow_sum ? wide<Int512, std::int64_t>(i, j, state, scale_low)
+                    : wide<Int512, Int128>(i, j, state, scale_low);
+}
+
+}  // namespace blockdot::models

@@ -1,0 +1,51 @@
+// Results one at a time, exactly, for any spec and any data: what the vector code of the GEMM does
+// not take, and the few results that it leaves in doubt.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "formats/dot_spec.h"
+#include "formats/quantize.h"
+#include "models/gemm_factor.h"
+#include "models/gemm_operand.h"
+
+namespace blockdot::models {
+
+/// Rows [first_row, first_row + rows) of `a` against rows [first_col, first_col + cols) of `b`, all
+/// of which must outlive it. Elements become integers in units of their row, so that a beat's sum
+/// S of products is an integer and the beat value T = S * xa * xb; T and the sums are held in 126
+/// or 510 bits, which each result's range decides, or the golden model takes it.
+class ResultSolver {
+ public:
+  ResultSolver(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+               std::int64_t first_row, std::int64_t rows, const formats::QuantizedMatrix& b,
+               std::int64_t first_col, std::int64_t cols, int threads);
+
+  /// Code of the result of row first_row + i and column first_col + j, whose first draw is from an
+  /// Lfsr in this state.
+  std::uint32_t code(std::int64_t i, std::int64_t j, std::uint64_t state) const;
+
+ private:
+  struct Flags {
+    bool nan = false, plus_inf = false, minus_inf = false;
+  };
+  double factor(std::int64_t i, std::int64_t j) const;
+  bool plain(std::int64_t i, std::int64_t j) const;
+  Flags inf_flags(std::int64_t i, std::int64_t j) const;
+  std::uint32_t finish(std::int64_t i, std::int64_t j, double value, std::uint32_t random) const;
+  std::uint32_t golden(std::int64_t i, std::int64_t j, std::uint64_t state) const;
+  template <typename Wide, typename Sum>
+  std::uint32_t wide(std::int64_t i, std::int64_t j, std::uint64_t state, int scale_low) const;
+
+  const formats::DotSpec& spec_;
+  const formats::QuantizedMatrix& a_matrix_;
+  const formats::QuantizedMatrix& b_matrix_;
+  std::vector<formats::BeatRange> beats_;
+  std::vector<formats::BeatRange> chunks_;  // beats, or longer where the order does not matter
+  int longest_ = 0;
+  Operand a_, b_;
+  ResultFactors factors_;
+};
+
+}  // namespace blockdot::models

@@ -1,0 +1,755 @@
+// Both operands are packed once, as words of the source (vector_kernels.h) in panels, chunk after
+// chunk: for a float accumulator or a window a chunk is a beat, for Kulisch it is as long as its
+// sum stays small. What a row's chunks span is noted on the way, in bits:
+//
+//   high .. low   from the highest that |element * scale| stays below to the lowest that is set
+//
+// From it each tile takes its step. |a b| < 2^(high_a + high_b), and every sum is a multiple of
+// 2^(low_a + low_b); so n products span high - low + ceil(log2 n) bits.
+#include "models/gemm_vector.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include "formats/error.h"
+#include "models/gemm_factor.h"
+#include "models/gemm_pack.h"
+#include "models/gemm_results.h"
+#include "models/parallel.h"
+#include "models/vector_kernels.h"
+
+namespace blockdot::models {
+
+using formats::AccumulatorKind;
+using formats::BeatRange;
+using formats::DotSpec;
+using formats::ElementFormat;
+using formats::QuantizedMatrix;
+using formats::Rounding;
+using formats::RoundingMode;
+
+namespace {
+
+constexpr int kDoubleBits = 53;
+constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
+
+/// The step of a float accumulator or a window; nothing where it has none here.
+std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
+  const formats::Accumulator& accumulator = spec.accumulator;
+  if (accumulator.kind == AccumulatorKind::kKulisch) return StepKind::kAdd;
+  if (accumulator.kind == AccumulatorKind::kKulischWindow) {
+    const formats::FixedFormat& window = accumulator.window;
+    const int width = window.width();
+    // acc + entry, up to 2^(width + 2), stays exact.
+    if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
+    format.to_lowest = std::ldexp(1.0, -window.lsb);
+    format.half = std::ldexp(1.0, width - 1);
+    format.span = std::ldexp(1.0, width);
+    format.from_span = std::ldexp(1.0, -width);
+    return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
+  }
+  const ElementFormat& f = accumulator.format;
+  const Rounding& rounding = accumulator.rounding;
+  format.to_units = std::ldexp(1.0, f.man_bits);
+  format.from_units = std::ldexp(1.0, -f.man_bits);
+  format.least_normal = min_normal(f);
+  format.most = max_value(f);
+  const bool saturates = !has_nan(f) || rounding.mode == RoundingMode::kRtz;
+  format.overflow = saturates    ? format.most
+                    : has_inf(f) ? std::numeric_limits<double>::infinity()
+                                 : std::numeric_limits<double>::quiet_NaN();
+  switch (rounding.mode) {
+    case RoundingMode::kRne:
+      if (f == formats::minifloat(8, 23)) return StepKind::kNearest32;
+      // Without mantissa bits a tie goes by the exponent's parity.
+      if (f.man_bits == 0) return std::nullopt;
+      return StepKind::kNearestEven;
+    case RoundingMode::kRna:
+      return StepKind::kNearestAway;
+    case RoundingMode::kRtz:
+      return StepKind::kTowardsZero;
+    case RoundingMode::kStochastic:
+      break;
+  }
+  const bool twice = rounding.variant == formats::SrVariant::kSrf;
+  format.random_range = std::ldexp(1.0, rounding.random_bits + (twice ? 1 : 0));
+  format.random_factor = twice ? 2 : 1;
+  format.random_offset = twice ? 1 : 0;
+  return rounding.variant == formats::SrVariant::kSrc ? StepKind::kStochasticNearest
+                                                      : StepKind::kStochastic;
+}
+
+/// The scale of a chunk: a multiple of 2^low, at most 2^high.
+struct ChunkScale {
+  double value = 0;
+  int low = 0, high = 0;
+};
+/// False: NaN, and so is every result of the row.
+bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, ChunkScale& scale) {
+  if (!matrix.format.has_scale() || scale_in_result(matrix.format)) {
+    scale = {1, 0, 0};
+    return true;
+  }
+  const std::uint32_t code = matrix.scale(r, k);
+  if (matrix.format.scale.kind == formats::ScaleKind::kE8M0) {
+    const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
+    scale = {std::ldexp(1.0, exponent), exponent, exponent};
+    return code != formats::kE8M0Nan;
+  }
+  const double value = decode(matrix.format.scale, code);
+  if (!std::isfinite(value)) return false;
+  scale = {value, 0, 0};
+  if (value == 0) return true;
+  int exponent;
+  const auto significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
+  scale.low = exponent - 53 + std::countr_zero(significand);
+  scale.high = scale.low == exponent - 1 ? exponent - 1 : exponent;
+  return true;
+}
+
+/// How a tile is computed.
+struct Way {
+  bool solved = false;  // one result at a time
+  StepKind step = StepKind::kAdd;
+  Certainty certainty = Certainty::kExact;
+};
+
+template <Source kSource>
+class VectorGemm {
+ public:
+  static constexpr int kCols = vector_cols(kSource);
+  static constexpr int kInWord = products_in_word(kSource);
+  using Word = std::conditional_t<kSource == Source::kDoubles, double, std::int32_t>;
+  using Element =
+      std::conditional_t<kSource == Source::kBytes, std::int8_t,
+                         std::conditional_t<kSource == Source::kHalves, std::int16_t, double>>;
+
+  VectorGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
+             const Units& x, const Units& y, StepKind step, const StepFormat& format,
+             std::vector<BeatRange> chunks, const std::vector<std::uint32_t>& states, int threads)
+      : spec_(spec),
+        step_(step),
+        format_(format),
+        chunks_(std::move(chunks)),
+        states_(states),
+        threads_(threads),
+        words_((longest(chunks_) + kInWord - 1) / kInWord),
+        rows_(a, x, kVectorRows, count(), words_),
+        columns_(b, y, kCols, count(), words_),
+        start_(rows_.panels * count() * kVectorRows),
+        factors_(spec, a, b) {}
+
+  bool run(GemmResult& result) {
+    const std::int64_t m = rows_.matrix.rows, n = columns_.matrix.rows;
+    // The result's memory is one of the tasks: to clear it takes as long as to pack.
+    parallel_tasks(rows_.panels + columns_.panels + 1, threads_, [&](std::int64_t task) {
+      if (task == 0)
+        result.codes.resize(static_cast<size_t>(m * n));
+      else if (task <= rows_.panels)
+        pack<kVectorRows, false>(rows_, task - 1);
+      else
+        pack<kCols, kSource == Source::kBytes>(columns_, task - 1 - rows_.panels);
+    });
+    if (!choose_ways()) return false;
+    if (needs_errors_) {
+      note_errors<kVectorRows>(rows_);
+      note_errors<kCols>(columns_);
+    }
+    // Slabs of a column panel that stay in the first cache while a group of row panels passes by.
+    const std::int64_t groups = (rows_.panels + kGroup - 1) / kGroup;
+    parallel_tasks(groups * columns_.panels, threads_, [&](std::int64_t task) {
+      const std::int64_t q = task % columns_.panels, first = task / columns_.panels * kGroup;
+      const std::int64_t last = std::min(first + kGroup, rows_.panels);
+      std::vector<Tile> tiles(static_cast<size_t>(last - first));
+      for (std::int64_t p = first; p < last; ++p)
+        begin(p, q, tiles[static_cast<size_t>(p - first)]);
+      for (std::int64_t c = 0; c < count(); c += slab())
+        for (std::int64_t p = first; p < last; ++p)
+          advance(p, q, c, std::min(slab(), count() - c), tiles[static_cast<size_t>(p - first)]);
+      for (std::int64_t p = first; p < last; ++p)
+        store(p, q, tiles[static_cast<size_t>(p - first)], result);
+    });
+    result.way = widest_way();
+    return true;
+  }
+
+ private:
+  static constexpr std::int64_t kGroup = 16;
+  static constexpr std::int64_t kSlabBytes = 24 << 10;
+  static constexpr int kResults = kVectorRows * kCols;
+
+  struct Side {
+    Side(const QuantizedMatrix& its_matrix, const Units& its_units, int width, std::int64_t chunks,
+         int words_a_chunk)
+        : matrix(its_matrix),
+          units(its_units),
+          panels((its_matrix.rows + width - 1) / width),
+          words(panels * chunks * words_a_chunk * width),
+          scales(panels * chunks * width),
+          spans(panels * chunks * width),
+          scales32(panels * chunks * width),
+          ranges(static_cast<size_t>(its_matrix.rows)),
+          panel_ranges(static_cast<size_t>(panels)) {}
+    const QuantizedMatrix& matrix;
+    const Units& units;
+    std::int64_t panels;
+    Buffer<Word> words;
+    Buffer<double> scales, spans;
+    Buffer<float> scales32;
+    std::vector<RowRange> ranges, panel_ranges;
+    std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
+    std::vector<double> norms;   // of the rows
+  };
+
+  /// A tile on its way; no initialiser, since most of it is not used.
+  struct Tile {
+    Tile() {}  // NOLINT
+    alignas(64) double acc[kResults];
+    alignas(64) float acc32[kResults];
+    alignas(64) double rest[kResults];
+    alignas(64) double doubt[kResults];
+    alignas(64) std::uint32_t states[kResults];
+    std::vector<std::uint32_t> draws;
+  };
+
+  /// Chunks of a slab.
+  std::int64_t slab() const {
+    return std::max<std::int64_t>(1, kSlabBytes / (words_ * kCols * word_bytes(kSource)));
+  }
+
+  std::int64_t count() const { return std::ssize(chunks_); }
+
+  static int longest(const std::vector<BeatRange>& chunks) {
+    int length = 0;
+    for (const BeatRange& chunk : chunks) length = std::max(length, chunk.count);
+    return length;
+  }
+
+  // ---- Packing ----
+
+  template <int kWidth, bool kBiased>
+  void pack(Side& side, std::int64_t panel) {
+    const QuantizedMatrix& matrix = side.matrix;
+    const Units& units = side.units;
+    const int length = words_ * kInWord;
+    std::vector<Element> chunk_elements(static_cast<size_t>(length));
+    Element* elements = chunk_elements.data();
+    Element table[256];
+    std::uint8_t special[256];  // 1: NaN, 2: Inf
+    const bool nan_for_inf = spec_.specials == formats::SpecialsPolicy::kNan;
+    for (size_t code = 0; code < 256; ++code) {
+      table[code] = static_cast<Element>(units.value[code]);
+      special[code] = units.nan[code] || (units.inf[code] && nan_for_inf) ? 1
+                      : units.inf[code]                                   ? 2
+                                                                          : 0;
+    }
+    const bool specials = has_nan(matrix.format.element);
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    const bool identity = kSource == Source::kBytes && mask == 0xFF &&
+                          matrix.format.element.kind == formats::ElementKind::kInteger;
+    // Chunk by chunk, so that what a panel's rows write lies together.
+    for (std::int64_t c = 0; c < count(); ++c)
+      for (int lane = 0; lane < kWidth; ++lane) {
+        const std::int64_t r = panel * kWidth + lane, at = panel * count() + c;
+        const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
+        Word* to = side.words.data() + at * words_ * kWidth + lane;
+        double& scale = side.scales.data()[at * kWidth + lane];
+        scale = side.spans.data()[at * kWidth + lane] = 0;
+        side.scales32.data()[at * kWidth + lane] = 0;
+        if (kSource == Source::kBytes && !kBiased) start_.data()[at * kWidth + lane] = 0;
+        if (r >= matrix.rows) {
+          for (int w = 0; w < words_; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+          continue;
+        }
+        RowRange& range = side.ranges[static_cast<size_t>(r)];
+        int low = 0, high = 0;
+        bool any = false;
+        if (units.known) {
+          const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+          if (identity) {
+            std::memcpy(elements, codes, static_cast<size_t>(chunk.count));
+          } else {
+            for (int k = 0; k < chunk.count; ++k) elements[k] = table[codes[k] & mask];
+          }
+          if (specials) {
+            std::uint8_t all = 0;
+            for (int k = 0; k < chunk.count; ++k) all |= special[codes[k] & mask];
+            range.nan |= (all & 1) != 0;
+            range.inf |= (all & 2) != 0;
+          }
+          if (units.tau_most > 0)
+            for (int k = 0; k < chunk.count; ++k)
+              elements[k] = static_cast<Element>(
+                  elements[k] *
+                  static_cast<Element>(std::int64_t{1}
+                                       << (units.tau_most - matrix.micro(r, chunk.k + k))));
+          std::fill(elements + chunk.count, elements + length, Element{0});
+          // The OR of the magnitudes has the lowest bit and the highest of them all.
+          std::uint64_t bits = 0;
+          if constexpr (kSource == Source::kDoubles) {
+            std::int64_t joint = 0;
+            for (int k = 0; k < chunk.count; ++k) joint |= units.magnitude[codes[k] & mask];
+            bits = static_cast<std::uint64_t>(joint);
+          } else {
+            std::int32_t joint = 0;
+            for (int k = 0; k < length; ++k)
+              joint |= elements[k] < 0 ? -static_cast<std::int32_t>(elements[k]) : elements[k];
+            bits = static_cast<std::uint32_t>(joint);
+          }
+          any = bits != 0;
+          if (any) {
+            const int tau_high = kSource == Source::kDoubles ? units.tau_most : 0;
+            low = units.unit + std::countr_zero(bits);
+            high = units.unit + tau_high + static_cast<int>(std::bit_width(bits));
+          }
+        } else if constexpr (kSource == Source::kDoubles) {
+          any = decode_chunk(matrix, r, chunk, elements, length, range, low, high);
+        }
+        if constexpr (kSource == Source::kBytes && !kBiased) {
+          std::int32_t sum = 0;
+          for (int k = 0; k < length; ++k) sum += elements[k];
+          start_.data()[at * kWidth + lane] = -128 * sum;
+        }
+        if constexpr (kBiased)
+          for (int k = 0; k < length; ++k) elements[k] = static_cast<Element>(elements[k] ^ -128);
+        for (int w = 0; w < words_; ++w)
+          std::memcpy(to + w * kWidth, elements + w * kInWord, sizeof(Word));
+        ChunkScale of_chunk;
+        if (!chunk_scale(matrix, r, chunk.k, of_chunk)) {
+          range.nan = true;
+        } else if (any && of_chunk.value != 0) {
+          scale = std::ldexp(of_chunk.value, units.known ? units.unit : 0);
+          side.scales32.data()[at * kWidth + lane] = static_cast<float>(scale);
+          side.spans.data()[at * kWidth + lane] = high - low + of_chunk.high - of_chunk.low;
+          range.take(low + of_chunk.low, high + of_chunk.high);
+          const int unit = units.known ? units.unit : 0;
+          range.take_scale(of_chunk.low + unit, of_chunk.high + unit);
+        }
+      }
+    side.panel_ranges[static_cast<size_t>(panel)] =
+        joint(side.ranges, panel * kWidth, (panel + 1) * kWidth);
+  }
+
+  /// Elements as values, where they have no table of units; false where all are zero.
+  bool decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
+                    Element* elements, int length, RowRange& range, int& low, int& high) const {
+    const ElementFormat& format = matrix.format.element;
+    std::uint64_t least = ~std::uint64_t{0}, most = 0;  // exponent fields
+    std::uint64_t lowest = 0;                           // significands
+    for (int k = 0; k < chunk.count; ++k) {
+      double value = decode(format, matrix.code(r, chunk.k + k));
+      if (!std::isfinite(value)) {
+        (std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan ? range.nan
+                                                                              : range.inf) = true;
+        value = 0;
+      }
+      if (matrix.format.micro.bits > 0) value = std::ldexp(value, -matrix.micro(r, chunk.k + k));
+      elements[k] = static_cast<Element>(value);
+      const auto code = std::bit_cast<std::uint64_t>(value) & 0x7FFFFFFFFFFFFFFF;
+      if (code == 0) continue;
+      least = std::min(least, code >> 52);
+      most = std::max(most, code >> 52);
+      lowest |= code;
+    }
+    std::fill(elements + chunk.count, elements + length, Element{0});
+    if (most == 0) return false;
+    // Below the leading bit the significands set bits down to this one.
+    const int below = 52 - std::min(52, std::countr_zero(lowest | (std::uint64_t{1} << 52)));
+    low = static_cast<int>(least) - 1023 - below;
+    high = static_cast<int>(most) - 1023 + 1;
+    return true;
+  }
+
+  // ---- Ways ----
+
+  bool choose_ways() {
+    const int beat = ceil_log2(words_ * kInWord);
+    const int all = ceil_log2(words_ * kInWord * count()) + growth();
+    const bool float_sums = kSource != Source::kDoubles && step_ == StepKind::kNearest32 &&
+                            power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b) &&
+                            fits_float();
+    ways_.resize(static_cast<size_t>(rows_.panels * columns_.panels));
+    const bool accumulator_odd = spec_.accumulator.kind != AccumulatorKind::kFloat ||
+                                 odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
+    span_limit_ = kDoubleBits - beat;
+    std::int64_t solved = 0;
+    for (std::int64_t p = 0; p < rows_.panels; ++p)
+      for (std::int64_t q = 0; q < columns_.panels; ++q) {
+        const RowRange& x = rows_.panel_ranges[static_cast<size_t>(p)];
+        const RowRange& y = columns_.panel_ranges[static_cast<size_t>(q)];
+        Way& way = ways_[static_cast<size_t>(p * columns_.panels + q)];
+        way.step = step_;
+        if (x.inf || y.inf) ++solved;
+        if (x.empty || y.empty) continue;
+        const int low = x.low + y.low, high = x.high + y.high;
+        if (low < -kFarthest || high > kFarthest || x.low < -kFarthest || y.low < -kFarthest) {
+          way.solved = true;
+          ++solved;
+          continue;
+        }
+        if (float_sums && x.scale_low + y.scale_low >= -149 && x.scale_low >= -149 &&
+            y.scale_low >= -149 && x.scale_high <= 127 && y.scale_high <= 127 - 24 &&
+            x.scale_high + y.scale_high <= 127 - 24) {
+          way.step = StepKind::kFma32;
+          continue;
+        }
+        const bool term = x.span + y.span + beat <= kDoubleBits;
+        const bool everything = term && high - low + all <= kDoubleBits;
+        // Rests of a sum of T: each up to half a unit in its last place, all in a second double.
+        const bool rests = high + all - kDoubleBits + ceil_log2(count()) - low <= kDoubleBits &&
+                           odd_suffices(spec_.output, spec_.rounding);
+        const bool odd = step_ == StepKind::kAdd ? rests : accumulator_odd;
+        if (everything)
+          way.certainty = Certainty::kExact;
+        else if (term && odd)
+          way.certainty = Certainty::kOdd;
+        else if (odd && x.least_span + y.least_span + beat <= kDoubleBits)
+          way.certainty = Certainty::kMixed;
+        else
+          way.certainty = Certainty::kChecked;
+        needs_errors_ |= checks(way);
+      }
+    return solved * 4 <= rows_.panels * columns_.panels;
+  }
+
+  std::string_view widest_way() const {
+    constexpr std::string_view kInteger[] = {"integers:fma",     "integers:exact",
+                                             "integers:odd",     "integers:mixed",
+                                             "integers:checked", "integers:solved"};
+    constexpr std::string_view kDouble[] = {
+        "", "doubles:exact", "doubles:odd", "doubles:mixed", "doubles:checked", "doubles:solved"};
+    size_t widest = 0;
+    for (const Way& way : ways_)
+      widest = std::max<size_t>(widest, way.solved ? 5
+                                        : way.step == StepKind::kFma32
+                                            ? 0
+                                            : 1 + static_cast<size_t>(way.certainty));
+    return kSource == Source::kDoubles ? kDouble[widest] : kInteger[widest];
+  }
+
+  /// A beat's sum stays within binary32.
+  bool fits_float() const {
+    return static_cast<double>(rows_.units.most) * static_cast<double>(columns_.units.most) *
+               longest(chunks_) <=
+           0x1p24;
+  }
+
+  /// Bits by which the roundings of a float accumulator may raise the sum.
+  int growth() const {
+    if (spec_.accumulator.kind != AccumulatorKind::kFloat) return 0;
+    // (1 + 2^-m)^n < 2^(1.45 n 2^-m).
+    const double bits =
+        std::ldexp(1.45 * static_cast<double>(count()), -spec_.accumulator.format.man_bits);
+    return static_cast<int>(std::min(bits, 1e6)) + 1;
+  }
+
+  /// The norms of what the chunks hold (or more), for the bound |x . y| <= |x| |y|.
+  template <int kWidth>
+  void note_errors(Side& side) {
+    side.errors.assign(static_cast<size_t>(side.panels * count() * kWidth), 0);
+    side.norms.assign(static_cast<size_t>(side.panels * kWidth), 0);
+    const double most = static_cast<double>(side.units.most);
+    const double length = words_ * kInWord;
+    // n products and additions, each rounded, err by 2 n 2^-53 of the sum of the magnitudes; the
+    // scales by a little more. The bound is a product: one side takes the factor.
+    const double factor = kWidth == kVectorRows ? std::ldexp(2 * length + 16, -53) : 1.0;
+    parallel_tasks(side.panels, threads_, [&](std::int64_t panel) {
+      double squares[kWidth] = {};
+      for (std::int64_t c = 0; c < count(); ++c) {
+        double sum[kWidth];
+        const std::int64_t at = panel * count() + c;
+        std::fill(sum, sum + kWidth, kSource == Source::kDoubles ? 0.0 : most * most * length);
+        if constexpr (kSource == Source::kDoubles) {
+          const double* words = side.words.data() + at * words_ * kWidth;
+          for (int w = 0; w < words_; ++w)
+            for (int lane = 0; lane < kWidth; ++lane)
+              sum[lane] += words[w * kWidth + lane] * words[w * kWidth + lane];
+        }
+        for (int lane = 0; lane < kWidth; ++lane) {
+          // A little more than its own roundings lose.
+          const double norm =
+              std::sqrt(sum[lane]) * side.scales.data()[at * kWidth + lane] * (1 + 0x1p-20);
+          side.errors[static_cast<size_t>(at * kWidth + lane)] = norm * factor;
+          squares[lane] += norm * norm;
+        }
+      }
+      for (int lane = 0; lane < kWidth; ++lane)
+        side.norms[static_cast<size_t>(panel * kWidth + lane)] =
+            std::sqrt(squares[lane]) * (1 + 0x1p-20);
+    });
+  }
+
+  // ---- Tiles ----
+
+  static bool checks(const Way& way) {
+    return way.certainty == Certainty::kMixed || way.certainty == Certainty::kChecked;
+  }
+
+  const Way& way_of(std::int64_t p, std::int64_t q) const {
+    return ways_[static_cast<size_t>(p * columns_.panels + q)];
+  }
+
+  void begin(std::int64_t p, std::int64_t q, Tile& tile) const {
+    const Way& way = way_of(p, q);
+    std::fill(tile.doubt, tile.doubt + kResults, way.solved ? 1.0 : 0.0);
+    if (way.step == StepKind::kAdd) std::fill(tile.rest, tile.rest + kResults, 0.0);
+    if (way.step == StepKind::kFma32)
+      std::fill(tile.acc32, tile.acc32 + kResults, 0.0f);
+    else
+      std::fill(tile.acc, tile.acc + kResults, 0.0);
+    if (draws_a_beat())
+      for (int r = 0; r < kVectorRows; ++r)
+        for (int c = 0; c < kCols; ++c)
+          tile.states[r * kCols + c] = state(p * kVectorRows + r, q * kCols + c);
+  }
+
+  /// Chunks [c, c + chunks).
+  void advance(std::int64_t p, std::int64_t q, std::int64_t c, std::int64_t chunks,
+               Tile& tile) const {
+    const Way& way = way_of(p, q);
+    if (way.solved) return;
+    VectorTile t;
+    const std::int64_t row = (p * count() + c), column = (q * count() + c);
+    t.rows = rows_.words.data() + row * words_ * kVectorRows;
+    t.columns = columns_.words.data() + column * words_ * kCols;
+    t.start = start_.data() + row * kVectorRows;
+    t.row_scale = rows_.scales.data() + row * kVectorRows;
+    t.column_scale = columns_.scales.data() + column * kCols;
+    t.column_scale32 = columns_.scales32.data() + column * kCols;
+    if (checks(way)) {
+      t.row_span = rows_.spans.data() + row * kVectorRows;
+      t.column_span = columns_.spans.data() + column * kCols;
+      t.span_limit = span_limit_;
+      t.row_error = rows_.errors.data() + row * kVectorRows;
+      t.column_error = columns_.errors.data() + column * kCols;
+    }
+    t.chunks = chunks;
+    t.words = words_;
+    t.format = format_;
+    t.acc = tile.acc;
+    t.acc32 = tile.acc32;
+    t.rest = tile.rest;
+    t.doubt = tile.doubt;
+    if (draws_a_beat()) {
+      tile.draws.resize(static_cast<size_t>(chunks) * kResults);
+      fill_draws(tile.states, kResults, chunks, spec_.accumulator.rounding.random_bits,
+                 tile.draws.data());
+      t.draws = tile.draws.data();
+    }
+    vector_tile(kSource, way.step, way.certainty, t);
+  }
+
+  bool draws_a_beat() const {
+    return step_ == StepKind::kStochastic || step_ == StepKind::kStochasticNearest;
+  }
+
+  /// Of the random stream at the first draw of a result; of any one outside of the matrix.
+  std::uint32_t state(std::int64_t i, std::int64_t j) const {
+    if (states_.empty() || i >= rows_.matrix.rows || j >= columns_.matrix.rows) return 1;
+    return states_[static_cast<size_t>(i * columns_.matrix.rows + j)];
+  }
+
+  void store(std::int64_t p, std::int64_t q, Tile& tile, GemmResult& result) const {
+    const Way& way = way_of(p, q);
+    const Rounding& rounding = spec_.rounding;
+    const bool nearest32 = spec_.output == formats::minifloat(8, 23) &&
+                           rounding.mode == RoundingMode::kRne && !factors_.any();
+    const bool same_float = !output_rounds(spec_);
+    const bool draws = rounding.stochastic() && !same_float;
+    // A sum of two doubles cannot be multiplied as its odd neighbour: there is an interval again.
+    const bool odd_times =
+        factors_.any() && way.step == StepKind::kAdd && way.certainty == Certainty::kOdd;
+    const bool checked_sum = odd_times || (step_ == StepKind::kAdd && checks(way));
+    if (way.step == StepKind::kAdd &&
+        (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed))
+      for (int i = 0; i < kResults; ++i) tile.acc[i] = odd_sum_of(tile.acc[i], tile.rest[i]);
+    const std::int64_t n = columns_.matrix.rows, j0 = q * kCols;
+    const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
+    const RowRange& column_range = columns_.panel_ranges[static_cast<size_t>(q)];
+    std::int64_t doubts = 0;
+    for (int r = 0; r < kVectorRows && p * kVectorRows + r < rows_.matrix.rows; ++r) {
+      const std::int64_t i = p * kVectorRows + r;
+      const RowRange& row_range = rows_.ranges[static_cast<size_t>(i)];
+      std::uint32_t* codes = result.codes.data() + i * n + j0;
+      const double* values = tile.acc + r * kCols;
+      double* doubt = tile.doubt + r * kCols;
+      if (way.solved) {
+        doubts += columns;
+        continue;
+      }
+      if (way.step == StepKind::kFma32 && nearest32) {
+        std::memcpy(codes, tile.acc32 + r * kCols,
+                    static_cast<size_t>(columns) * sizeof(std::uint32_t));
+      } else if (way.step == StepKind::kFma32) {
+        for (int c = 0; c < columns; ++c)
+          codes[c] = output_code(tile.acc32[r * kCols + c], i, j0 + c, same_float,
+                                 draws ? draw(i, j0 + c) : 0);
+      } else if (checked_sum) {
+        // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
+        const double rounded = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
+        const double bound = way.certainty == Certainty::kChecked
+                                 ? std::ldexp(rounded, -53) * rows_.norms[static_cast<size_t>(i)]
+                                 : 0;
+        for (int c = 0; c < columns; ++c) {
+          double error = 0;
+          if (way.certainty == Certainty::kChecked) {
+            error = bound * columns_.norms[static_cast<size_t>(j0 + c)];
+          } else if (way.certainty == Certainty::kMixed) {
+            error = doubt[c] * (1 + 0x1p-40);
+            if (error > 0) error += std::fabs(values[c]) * 0x1p-51;
+            doubt[c] = 0;
+          }
+          if (factors_.any() && (std::bit_cast<std::uint64_t>(values[c]) & 1) != 0)
+            error += std::fabs(values[c]) * 0x1p-51;
+          const std::uint32_t random = draws ? draw(i, j0 + c) : 0;
+          if (nearest32) {
+            codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] - error));
+            if (codes[c] != std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + error)))
+              doubt[c] = 1;
+          } else {
+            // An overflow to NaN has no sign.
+            const double low = values[c] - error, high = values[c] + error;
+            codes[c] = output_code(low, i, j0 + c, false, random);
+            if (codes[c] != output_code(high, i, j0 + c, false, random) || (low < 0) != (high < 0))
+              doubt[c] = 1;
+          }
+        }
+      } else if (nearest32 && spec_.accumulator.kind != AccumulatorKind::kKulischWindow) {
+        // An accumulator that is already the output may hold -0; elsewhere a zero is +0.
+        const double zero = same_float ? -0.0 : 0.0;
+        for (int c = 0; c < columns; ++c)
+          codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + zero));
+        if (has_nan_results()) canonical_nans(codes, columns);
+      } else {
+        const double unit = spec_.accumulator.kind == AccumulatorKind::kKulischWindow
+                                ? std::ldexp(1.0, spec_.accumulator.window.lsb)
+                                : 1.0;
+        for (int c = 0; c < columns; ++c)
+          codes[c] =
+              output_code(values[c] * unit, i, j0 + c, same_float, draws ? draw(i, j0 + c) : 0);
+      }
+      if (row_range.inf || column_range.inf)
+        for (int c = 0; c < columns; ++c)
+          if (row_range.inf || columns_.ranges[static_cast<size_t>(j0 + c)].inf) doubt[c] = 1;
+      if (row_range.nan || column_range.nan)
+        for (int c = 0; c < columns; ++c)
+          if (row_range.nan || columns_.ranges[static_cast<size_t>(j0 + c)].nan) {
+            codes[c] = encode(spec_.output, std::nan(""), {}, 0, formats::Overflow::kToSpecial);
+            doubt[c] = 0;
+          }
+      if (checks(way) || odd_times || row_range.inf || column_range.inf)
+        for (int c = 0; c < columns; ++c) doubts += doubt[c] != 0;
+    }
+    if (doubts > 0) solve(p, q, doubts, tile, result);
+  }
+
+  /// x + rest, where |rest| is far below |x|'s last place or so, rounded to odd.
+  static double odd_sum_of(double x, double rest) {
+    const double sum = x + rest;
+    const double part = sum - x;
+    const double left = (x - (sum - part)) + (rest - part);
+    if (!(left > 0 || left < 0) || (std::bit_cast<std::uint64_t>(sum) & 1) != 0) return sum;
+    return std::nextafter(sum, left > 0 ? HUGE_VAL : -HUGE_VAL);
+  }
+
+  /// A float accumulator that overflowed to NaN.
+  bool has_nan_results() const {
+    return spec_.accumulator.kind == AccumulatorKind::kFloat && !has_inf(spec_.accumulator.format);
+  }
+  static void canonical_nans(std::uint32_t* codes, int count) {
+    for (int c = 0; c < count; ++c)
+      if ((codes[c] & 0x7FFFFFFF) > 0x7F800000) codes[c] = 0x7FC00000;
+  }
+
+  std::uint32_t draw(std::int64_t i, std::int64_t j) const {
+    return formats::Lfsr(state(i, j)).draw(spec_.rounding.random_bits);
+  }
+
+  std::uint32_t output_code(double value, std::int64_t i, std::int64_t j, bool same_float,
+                            std::uint32_t random) const {
+    if (factors_.any()) value = factors_.times(value, i, j);
+    if (value == 0 && !same_float) value = 0;
+    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
+  }
+
+  /// The results in doubt, exactly.
+  void solve(std::int64_t p, std::int64_t q, std::int64_t doubts, const Tile& tile,
+             GemmResult& result) const {
+    const QuantizedMatrix& a = rows_.matrix;
+    const QuantizedMatrix& b = columns_.matrix;
+    const std::int64_t i0 = p * kVectorRows, j0 = q * kCols;
+    const std::int64_t m = std::min<std::int64_t>(kVectorRows, a.rows - i0);
+    const std::int64_t n = std::min<std::int64_t>(kCols, b.rows - j0);
+    std::optional<ResultSolver> together;
+    if (doubts > 8) together.emplace(spec_, a, i0, m, b, j0, n, 1);
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t j = 0; j < n; ++j) {
+        if (tile.doubt[i * kCols + j] == 0) continue;
+        std::uint32_t& code = result.codes[static_cast<size_t>((i0 + i) * b.rows + j0 + j)];
+        const std::uint32_t first = state(i0 + i, j0 + j);
+        code = together ? together->code(i, j, first)
+                        : ResultSolver(spec_, a, i0 + i, 1, b, j0 + j, 1, 1).code(0, 0, first);
+      }
+  }
+
+  static constexpr Word kBiasWord = static_cast<Word>(kSource == Source::kBytes ? -0x7F7F7F80 : 0);
+
+  const DotSpec& spec_;
+  StepKind step_;
+  StepFormat format_;
+  std::vector<BeatRange> chunks_;
+  const std::vector<std::uint32_t>& states_;
+  int threads_, words_;
+  Side rows_, columns_;
+  Buffer<std::int32_t> start_;
+  ResultFactors factors_;
+  std::vector<Way> ways_;
+  bool needs_errors_ = false;
+  double span_limit_ = 0;
+};
+
+}  // namespace
+
+bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
+                     const std::vector<std::uint32_t>& states, int threads, GemmResult& result) {
+  StepFormat step_format;
+  const std::optional<StepKind> step = step_of(spec, step_format);
+  if (!step) return false;
+  // A factor of the beat that may be negative or has two scales' bits.
+  for (const formats::BlockFormat* format : {&spec.a, &spec.b})
+    if (outer_in_beat(*format) || format->scale.kind == formats::ScaleKind::kCodeBook) return false;
+  if (has_result_factor(spec) && !odd_suffices(spec.output, spec.rounding)) return false;
+
+  // Products whose sum stays below 2^31.
+  const Units x = units_of(spec.a, 15), y = units_of(spec.b, 15);
+  const bool finite = !formats::has_nan(spec.a.element) && !formats::has_nan(spec.b.element);
+  double lanes = 0;
+  if (x.known && y.known && x.most > 0 && y.most > 0 && finite)
+    lanes = std::floor(0x1p30 / (static_cast<double>(x.most) * static_cast<double>(y.most)));
+  auto chunks = [&](double most) {
+    DotSpec coarse = spec;
+    // A Kulisch sum does not depend on the order.
+    if (*step == StepKind::kAdd)
+      coarse.lanes = std::max(spec.lanes, static_cast<int>(std::min(most, 1024.0)));
+    return beat_ranges(coarse, a.length);
+  };
+  auto run = [&]<Source kSource>(const Units& a_units, const Units& b_units, double most) {
+    return VectorGemm<kSource>(spec, a, b, a_units, b_units, *step, step_format, chunks(most),
+                               states, threads)
+        .run(result);
+  };
+  if (lanes >= spec.lanes) {
+    // Biased bytes: 255 * 128 * length stays far below 2^31.
+    if (has_fast_bytes() && x.most <= 128 && y.most <= 128)
+      return run.template operator()<Source::kBytes>(x, y, lanes);
+    return run.template operator()<Source::kHalves>(x, y, lanes);
+  }
+  return run.template operator()<Source::kDoubles>(units_of(spec.a, 52), units_of(spec.b, 52), 64);
+}
+
+}  // namespace blockdot::models

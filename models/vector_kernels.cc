@@ -1,0 +1,549 @@
+#include "models/vector_kernels.h"
+
+// Else a compiler whose own baseline is that target (-march=native) finds it missing.
+#define HWY_WANT_AVX3_DL
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "models/vector_kernels.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace blockdot::models {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<double>;
+using U = hn::RebindToUnsigned<D>;
+using F = hn::ScalableTag<float>;
+using I = hn::ScalableTag<std::int32_t>;
+using HalfI = hn::Rebind<std::int32_t, D>;
+using HalfF = hn::Rebind<float, D>;
+using VD = hn::Vec<D>;
+using VU = hn::Vec<U>;
+using VI = hn::Vec<I>;
+
+constexpr int kDoubleLanes = static_cast<int>(hn::MaxLanes(D()));
+
+// ---- Sums ----
+
+// Four products a word, the column's bytes unsigned.
+struct Bytes {
+  using Tag = I;
+  using Word = std::int32_t;
+  static constexpr Source kSource = Source::kBytes;
+  static HWY_INLINE VI start(const VectorTile& t, std::int64_t at) {
+    return hn::Set(I(), t.start[at]);
+  }
+  static HWY_INLINE VI add(VI acc, VI column, VI row) {
+#if HWY_TARGET == HWY_AVX3_DL
+    // As text: the compiler moves the operands of its intrinsic through needless copies.
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc.raw) : "v"(column.raw), "v"(row.raw));
+    return acc;
+#else
+    const I i;
+    const VI byte = hn::Set(i, 0xFF);
+    for (int at = 0; at < 4; ++at) {
+      acc =
+          hn::Add(acc, hn::Mul(hn::And(column, byte), hn::ShiftRight<24>(hn::ShiftLeft<24>(row))));
+      column = hn::ShiftRight<8>(column);
+      row = hn::ShiftRight<8>(row);
+    }
+    return acc;
+#endif
+  }
+};
+
+// Two products a word.
+struct Halves {
+  using Tag = I;
+  using Word = std::int32_t;
+  static constexpr Source kSource = Source::kHalves;
+  static HWY_INLINE VI start(const VectorTile&, std::int64_t) { return hn::Zero(I()); }
+  static HWY_INLINE VI add(VI acc, VI column, VI row) {
+#if HWY_TARGET == HWY_AVX3_DL
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc.raw) : "v"(column.raw), "v"(row.raw));
+    return acc;
+#elif HWY_TARGET == HWY_AVX3
+    return hn::Add(acc, VI{_mm512_madd_epi16(column.raw, row.raw)});
+#elif HWY_TARGET == HWY_AVX2
+    return hn::Add(acc, VI{_mm256_madd_epi16(column.raw, row.raw)});
+#else
+    const auto low = [](VI v) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(v)); };
+    acc = hn::Add(acc, hn::Mul(low(column), low(row)));
+    return hn::Add(acc, hn::Mul(hn::ShiftRight<16>(column), hn::ShiftRight<16>(row)));
+#endif
+  }
+};
+
+struct Doubles {
+  using Tag = D;
+  using Word = double;
+  static constexpr Source kSource = Source::kDoubles;
+  static HWY_INLINE VD start(const VectorTile&, std::int64_t) { return hn::Zero(D()); }
+  static HWY_INLINE VD add(VD acc, VD column, VD row) { return hn::MulAdd(row, column, acc); }
+};
+
+// take(c, r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
+template <typename Sums, typename Take>
+HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
+  using Word = typename Sums::Word;
+  using V = hn::Vec<typename Sums::Tag>;
+  const typename Sums::Tag tag;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(typename Sums::Tag()));
+  constexpr int kVectors = sizeof(Word) * kLanes >= 64 ? 4 : 2;
+  for (int first = 0; first < kCols; first += kVectors * kLanes) {
+    const Word* row = static_cast<const Word*>(t.rows) + c * t.words * kVectorRows;
+    const Word* column = static_cast<const Word*>(t.columns) + c * t.words * kCols + first;
+    V sum[kVectorRows][kVectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Sums::start(t, c * kVectorRows + r);
+    for (int w = 0; w < t.words; ++w) {
+      V b[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) b[v] = hn::LoadU(tag, column + v * kLanes);
+#pragma GCC unroll 6
+      for (int r = 0; r < kVectorRows; ++r) {
+        const V a = hn::Set(tag, row[r]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = Sums::add(sum[r][v], b[v], a);
+      }
+      row += kVectorRows;
+      column += kCols;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) take(r, first + v * kLanes, sum[r][v]);
+  }
+}
+
+// ---- Steps in registers ----
+
+template <typename Sums>
+void tile_fma32(const VectorTile& t) {
+  const F f;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int at, VI sum) HWY_ATTR {
+      float* acc = t.acc32 + r * kCols + at;
+      const auto scaled =
+          hn::Mul(hn::ConvertTo(f, sum), hn::LoadU(f, t.column_scale32 + c * kCols + at));
+      const auto scale = hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r]));
+      hn::StoreU(hn::MulAdd(scaled, scale, hn::LoadU(f, acc)), f, acc);
+    });
+}
+
+// part(at, vector of doubles) for the doubles in a vector of sums.
+template <typename Part>
+HWY_INLINE void in_doubles(VD sum, Part part) {
+  part(0, sum);
+}
+template <typename Part>
+HWY_INLINE void in_doubles(VI sum, Part part) {
+  const D d;
+#if HWY_TARGET == HWY_SCALAR
+  part(0, hn::PromoteTo(d, sum));
+#else
+  const HalfI half;
+  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
+  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
+#endif
+}
+
+// x + y as a rounded sum and the exact rest (Knuth).
+struct TwoSum {
+  HWY_INLINE TwoSum(VD x, VD y) {
+    sum = hn::Add(x, y);
+    const VD part = hn::Sub(sum, x);
+    rest = hn::Add(hn::Sub(x, hn::Sub(sum, part)), hn::Sub(y, part));
+  }
+  VD sum, rest;
+};
+
+// The bound of the error of T at (r, at) of chunk c.
+template <Certainty kCertainty>
+HWY_INLINE VD term_error(const VectorTile& t, std::int64_t c, int r, int cols, int at) {
+  const D d;
+  const VD error = hn::Mul(hn::Set(d, t.row_error[c * kVectorRows + r]),
+                           hn::LoadU(d, t.column_error + c * cols + at));
+  if constexpr (kCertainty == Certainty::kChecked) return error;
+  const VD span = hn::Add(hn::Set(d, t.row_span[c * kVectorRows + r]),
+                          hn::LoadU(d, t.column_span + c * cols + at));
+  return hn::IfThenElseZero(hn::Gt(span, hn::Set(d, t.span_limit)), error);
+}
+
+// acc + S * scales: the product of the scales is exact.
+template <typename Sums, Certainty kCertainty>
+void tile_add(const VectorTile& t) {
+  const D d;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
+      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      in_doubles(sum, [&](int more, VD s) HWY_ATTR {
+        const int column = first + more, at = r * kCols + column;
+        const VD scale = hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + column));
+        const VD acc = hn::LoadU(d, t.acc + at);
+        if constexpr (kCertainty == Certainty::kExact) {
+          hn::StoreU(hn::MulAdd(s, scale, acc), d, t.acc + at);
+        } else {
+          const TwoSum next(acc, hn::Mul(s, scale));
+          hn::StoreU(next.sum, d, t.acc + at);
+          hn::StoreU(hn::Add(hn::LoadU(d, t.rest + at), next.rest), d, t.rest + at);
+          if constexpr (kCertainty == Certainty::kMixed)
+            hn::StoreU(
+                hn::Add(hn::LoadU(d, t.doubt + at), term_error<kCertainty>(t, c, r, kCols, column)),
+                d, t.doubt + at);
+        }
+      });
+    });
+}
+
+// RNE, beyond the largest to Inf.
+HWY_INLINE hn::Vec<HalfF> to_float(VD x) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Vec<HalfF>(static_cast<float>(x.raw));  // the library's saturates
+#else
+  return hn::DemoteTo(HalfF(), x);
+#endif
+}
+
+// RNE_binary32(acc + T) where binary64 holds the sum.
+template <typename Sums>
+void tile_nearest32(const VectorTile& t) {
+  const D d;
+  const HalfF f;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  alignas(64) float held[kVectorRows * kCols];
+  for (int i = 0; i < kVectorRows * kCols; ++i) held[i] = static_cast<float>(t.acc[i]);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
+      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      in_doubles(sum, [&](int more, VD s) HWY_ATTR {
+        float* acc = held + r * kCols + first + more;
+        const VD scale =
+            hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + first + more));
+        const VD exact = hn::MulAdd(s, scale, hn::PromoteTo(d, hn::LoadU(f, acc)));
+        hn::StoreU(to_float(exact), f, acc);
+      });
+    });
+  for (int i = 0; i < kVectorRows * kCols; ++i) t.acc[i] = held[i];
+}
+
+// The same where T is known up to an error.
+template <typename Sums>
+void tile_checked32(const VectorTile& t) {
+  const D d;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
+      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      in_doubles(sum, [&](int more, VD s) HWY_ATTR {
+        const int column = first + more, at = r * kCols + column;
+        const VD scale = hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + column));
+        const VD x = hn::MulAdd(s, scale, hn::LoadU(d, t.acc + at));
+        VD error = term_error<Certainty::kChecked>(t, c, r, kCols, column);
+        error = hn::MulAdd(hn::Abs(x), hn::Set(d, 0x1p-51), error);
+        const auto low = to_float(hn::Sub(x, error)), high = to_float(hn::Add(x, error));
+        hn::StoreU(hn::PromoteTo(d, low), d, t.acc + at);
+        const HalfI i;
+        const auto same = hn::Eq(hn::BitCast(i, low), hn::BitCast(i, high));
+        if (HWY_UNLIKELY(!hn::AllTrue(i, same))) {
+          alignas(64) std::int32_t ends[2][hn::MaxLanes(HalfI())];
+          hn::StoreU(hn::BitCast(i, low), i, ends[0]);
+          hn::StoreU(hn::BitCast(i, high), i, ends[1]);
+          for (size_t lane = 0; lane < hn::Lanes(i); ++lane)
+            if (ends[0][lane] != ends[1][lane]) t.doubt[at + static_cast<int>(lane)] = 1;
+        }
+      });
+    });
+}
+
+// ---- Steps from memory: any accumulator ----
+
+HWY_INLINE VD power_of_two_in(VD x) {
+  const U u;
+  return hn::BitCast(D(), hn::And(hn::BitCast(u, x), hn::Set(u, 0x7FF0000000000000)));
+}
+
+// The value that x rounds to.
+template <StepKind kStep>
+HWY_INLINE VD rounded(const StepFormat& q, VD x, VD draw) {
+  const D d;
+  const U u;
+  if constexpr (kStep == StepKind::kNearest32) {
+    return hn::PromoteTo(d, to_float(x));
+  } else {
+    const VD magnitude = hn::Abs(x);
+    const VD power = hn::Max(power_of_two_in(magnitude), hn::Set(d, q.least_normal));
+    // 1 / power: the exponent field mirrored.
+    const VD inverse =
+        hn::BitCast(d, hn::Sub(hn::Set(u, std::uint64_t{2046} << 52), hn::BitCast(u, power)));
+    const VD units = hn::Mul(hn::Mul(magnitude, hn::Set(d, q.to_units)), inverse);
+    const VD one = hn::Set(d, 1.0);
+    VD n;
+    if constexpr (kStep == StepKind::kNearestEven) {
+      n = hn::Round(units);
+    } else {
+      n = hn::Trunc(units);
+      const VD fraction = hn::Sub(units, n);
+      if constexpr (kStep == StepKind::kNearestAway) {
+        n = hn::Add(n, hn::IfThenElseZero(hn::Ge(fraction, hn::Set(d, 0.5)), one));
+      } else if constexpr (kStep != StepKind::kTowardsZero) {
+        const VD range = hn::Set(d, q.random_range);
+        VD tail = hn::Mul(fraction, range);
+        tail = kStep == StepKind::kStochastic ? hn::Floor(tail) : hn::Round(tail);
+        n = hn::Add(n, hn::IfThenElseZero(hn::Ge(hn::Add(tail, draw), range), one));
+      }
+    }
+    VD result = hn::Mul(hn::Mul(n, hn::Set(d, q.from_units)), power);
+    result = hn::IfThenElse(hn::Gt(result, hn::Set(d, q.most)), hn::Set(d, q.overflow), result);
+    // An Inf or a NaN stays.
+    const auto finite = hn::Le(magnitude, hn::Set(d, 1.7976931348623157e308));
+    return hn::CopySign(hn::IfThenElse(finite, result, magnitude), x);
+  }
+}
+
+// A beat value T, with its possible error, joins a window's accumulator (in its lowest units).
+template <StepKind kStep>
+HWY_INLINE VD windowed(const StepFormat& q, VD acc, VD t) {
+  const D d;
+  VD entry = hn::Floor(hn::Mul(t, hn::Set(d, q.to_lowest)));
+  const VD half = hn::Set(d, q.half), span = hn::Set(d, q.span);
+  if constexpr (kStep == StepKind::kSaturate) {
+    // Beyond twice the window it decides alone.
+    const VD most = hn::Add(span, span);
+    entry = hn::Min(hn::Max(entry, hn::Neg(most)), most);
+    const VD top = hn::Sub(half, hn::Set(d, 1.0));
+    return hn::Min(hn::Max(hn::Add(acc, entry), hn::Neg(half)), top);
+  } else {
+    const VD turns = hn::Floor(hn::Mul(entry, hn::Set(d, q.from_span)));
+    entry = hn::Sub(entry, hn::Mul(turns, span));  // 0 .. 2^width - 1
+    const VD sum = hn::Add(acc, entry);
+    return hn::Sub(sum, hn::IfThenElseZero(hn::Ge(sum, half), span));
+  }
+}
+
+HWY_INLINE VD load_sums(const double* at) { return hn::LoadU(D(), at); }
+HWY_INLINE VD load_sums(const std::int32_t* at) {
+  return hn::PromoteTo(D(), hn::LoadU(HalfI(), at));
+}
+
+constexpr bool is_stochastic(StepKind step) {
+  return step == StepKind::kStochastic || step == StepKind::kStochasticNearest;
+}
+constexpr bool is_window(StepKind step) {
+  return step == StepKind::kSaturate || step == StepKind::kWrap;
+}
+
+// One chunk's sums [kVectorRows][kCols] join the accumulators.
+template <StepKind kStep, Certainty kCertainty, int kCols, typename Sum>
+HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sums) {
+  const D d;
+  const U u;
+  const StepFormat& q = t.format;
+  for (int r = 0; r < kVectorRows; ++r) {
+    const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+    for (int first = 0; first < kCols; first += kDoubleLanes) {
+      const int at = r * kCols + first;
+      const VD scale = hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + first));
+      const VD term = hn::Mul(load_sums(sums + at), scale);
+      const VD acc = hn::LoadU(d, t.acc + at);
+      VD draw = hn::Zero(d);
+      if constexpr (is_stochastic(kStep)) {
+        const std::uint32_t* bits = t.draws + c * kVectorRows * kCols + at;
+        draw = hn::PromoteTo(d, hn::LoadU(HalfI(), reinterpret_cast<const std::int32_t*>(bits)));
+        // Read as signed.
+        draw = hn::Add(draw, hn::IfThenElseZero(hn::Lt(draw, hn::Zero(d)), hn::Set(d, 0x1p32)));
+        draw = hn::MulAdd(draw, hn::Set(d, q.random_factor), hn::Set(d, q.random_offset));
+      }
+      const auto next = [&](VD x) HWY_ATTR {
+        if constexpr (is_window(kStep))
+          return windowed<kStep>(q, acc, x);
+        else
+          return rounded<kStep>(q, x, draw);
+      };
+      VD x = term;
+      if constexpr (!is_window(kStep)) x = hn::Add(acc, term);
+      if constexpr (!is_window(kStep) &&
+                    (kCertainty == Certainty::kOdd || kCertainty == Certainty::kMixed)) {
+        // The rest decides between the neighbours of an even significand.
+        const TwoSum both(acc, term);
+        const auto bits = hn::BitCast(u, x);
+        const auto one = hn::Set(u, 1);
+        const auto inexact = hn::Or(hn::Gt(both.rest, hn::Zero(d)), hn::Lt(both.rest, hn::Zero(d)));
+        const auto even = hn::RebindMask(d, hn::Eq(hn::And(bits, one), hn::Zero(u)));
+        const auto outward =
+            hn::Ge(hn::CopySign(hn::Set(d, 1.0), hn::Xor(both.rest, x)), hn::Zero(d));
+        const auto moved =
+            hn::IfThenElse(hn::RebindMask(u, outward), hn::Add(bits, one), hn::Sub(bits, one));
+        x = hn::IfThenElse(hn::And(inexact, even), hn::BitCast(d, moved), x);
+      }
+      if constexpr (kCertainty == Certainty::kMixed || kCertainty == Certainty::kChecked) {
+        VD error = term_error<kCertainty>(t, c, r, kCols, first);
+        // The roundings of acc + T and of the two ends.
+        const VD roundings = hn::Mul(hn::Abs(x), hn::Set(d, 0x1p-51));
+        if constexpr (kCertainty == Certainty::kMixed)
+          error = hn::Add(error, hn::IfThenElseZero(hn::Gt(error, hn::Zero(d)), roundings));
+        else
+          error = hn::Add(error, roundings);
+        const VD low = next(hn::Sub(x, error)), high = next(hn::Add(x, error));
+        // By their bits: zeros of both signs are not the same.
+        auto same = hn::RebindMask(d, hn::Eq(hn::BitCast(u, low), hn::BitCast(u, high)));
+        // Wrapped, far entries may meet.
+        if constexpr (kStep == StepKind::kWrap) {
+          const VD unit = hn::Set(d, q.to_lowest);
+          same = hn::Eq(hn::Floor(hn::Mul(hn::Sub(x, error), unit)),
+                        hn::Floor(hn::Mul(hn::Add(x, error), unit)));
+        }
+        hn::StoreU(low, d, t.acc + at);
+        if (HWY_UNLIKELY(!hn::AllTrue(d, same))) {
+          const VD doubt = hn::LoadU(d, t.doubt + at);
+          hn::StoreU(hn::IfThenElse(same, doubt, hn::Set(d, 1.0)), d, t.doubt + at);
+        }
+      } else {
+        hn::StoreU(next(x), d, t.acc + at);
+      }
+    }
+  }
+}
+
+template <typename Sums>
+using SumOf = hn::TFromD<typename Sums::Tag>;
+
+template <typename Sums>
+HWY_NOINLINE void store_sums(const VectorTile& t, std::int64_t c, SumOf<Sums>* sums) {
+  constexpr int kCols = vector_cols(Sums::kSource);
+  chunk_sums<Sums>(t, c, [&](int r, int at, auto sum) HWY_ATTR {
+    hn::StoreU(sum, typename Sums::Tag(), sums + r * kCols + at);
+  });
+}
+
+template <typename Sums, StepKind kStep, Certainty kCertainty>
+void tile_from_memory(const VectorTile& t) {
+  constexpr int kCols = vector_cols(Sums::kSource);
+  alignas(64) SumOf<Sums> sums[kVectorRows * kCols];
+  for (std::int64_t c = 0; c < t.chunks; ++c) {
+    store_sums<Sums>(t, c, sums);
+    step_chunk<kStep, kCertainty, kCols>(t, c, sums);
+  }
+}
+
+template <typename Sums, StepKind kStep>
+void tile_by_certainty(Certainty certainty, const VectorTile& t) {
+  switch (certainty) {
+    case Certainty::kExact:
+      return tile_from_memory<Sums, kStep, Certainty::kExact>(t);
+    case Certainty::kOdd:
+      // A window sees T alone.
+      return tile_from_memory < Sums, kStep,
+             is_window(kStep) ? Certainty::kExact : Certainty::kOdd > (t);
+    case Certainty::kMixed:
+      return tile_from_memory<Sums, kStep, Certainty::kMixed>(t);
+    case Certainty::kChecked:
+      return tile_from_memory<Sums, kStep, Certainty::kChecked>(t);
+  }
+}
+
+template <typename Sums>
+void tile_of(StepKind step, Certainty certainty, const VectorTile& t) {
+  switch (step) {
+    case StepKind::kAdd:
+      if (certainty == Certainty::kOdd) return tile_add<Sums, Certainty::kOdd>(t);
+      if (certainty == Certainty::kMixed) return tile_add<Sums, Certainty::kMixed>(t);
+      return tile_add<Sums, Certainty::kExact>(t);
+    case StepKind::kFma32:
+      if constexpr (Sums::kSource != Source::kDoubles) tile_fma32<Sums>(t);
+      return;
+    case StepKind::kNearest32:
+      if (certainty == Certainty::kExact) return tile_nearest32<Sums>(t);
+      if (certainty == Certainty::kChecked) return tile_checked32<Sums>(t);
+      return tile_by_certainty<Sums, StepKind::kNearest32>(certainty, t);
+    case StepKind::kNearestEven:
+      return tile_by_certainty<Sums, StepKind::kNearestEven>(certainty, t);
+    case StepKind::kNearestAway:
+      return tile_by_certainty<Sums, StepKind::kNearestAway>(certainty, t);
+    case StepKind::kTowardsZero:
+      return tile_by_certainty<Sums, StepKind::kTowardsZero>(certainty, t);
+    case StepKind::kStochastic:
+      return tile_by_certainty<Sums, StepKind::kStochastic>(certainty, t);
+    case StepKind::kStochasticNearest:
+      return tile_by_certainty<Sums, StepKind::kStochasticNearest>(certainty, t);
+    case StepKind::kSaturate:
+      return tile_by_certainty<Sums, StepKind::kSaturate>(certainty, t);
+    case StepKind::kWrap:
+      return tile_by_certainty<Sums, StepKind::kWrap>(certainty, t);
+  }
+}
+
+void tile_of_source(Source source, StepKind step, Certainty certainty, const VectorTile& t) {
+  switch (source) {
+    case Source::kBytes:
+      return tile_of<Bytes>(step, certainty, t);
+    case Source::kHalves:
+      return tile_of<Halves>(step, certainty, t);
+    case Source::kDoubles:
+      return tile_of<Doubles>(step, certainty, t);
+  }
+}
+
+bool fast_bytes() { return HWY_TARGET == HWY_AVX3_DL; }
+
+// ---- Draws ----
+
+// `steps` <= 16 steps of the LFSR: with b what they shift out, (s - b p) / x^steps, where
+// p = x^32 + x^22 + x^2 + x + 1 and b = s / (1 + x + x^2) modulo x^steps;
+// 1 / (1 + x + x^2) = (1 + x) (1 + x^3) (1 + x^6) (1 + x^12) ...
+template <typename V>
+HWY_INLINE V stepped(V s, int steps) {
+  const hn::RebindToUnsigned<I> u;
+  auto b = hn::Xor(s, hn::ShiftLeft<1>(s));
+  b = hn::Xor(b, hn::ShiftLeft<3>(b));
+  b = hn::Xor(b, hn::ShiftLeft<6>(b));
+  b = hn::Xor(b, hn::ShiftLeft<12>(b));
+  b = hn::And(b, hn::Set(u, (1u << steps) - 1));
+  const auto low = hn::Xor(hn::Xor(s, b), hn::Xor(hn::ShiftLeft<1>(b), hn::ShiftLeft<2>(b)));
+  return hn::Xor(hn::Xor(hn::ShiftRightSame(low, steps), hn::ShiftLeftSame(b, 22 - steps)),
+                 hn::ShiftLeftSame(b, 32 - steps));
+}
+
+void draws_of(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws) {
+  const hn::RebindToUnsigned<I> u;
+  const auto mask = hn::Set(u, r == 32 ? ~0u : (1u << r) - 1);
+  for (int i = 0; i < count; i += static_cast<int>(hn::MaxLanes(I()))) {
+    auto s = hn::LoadU(u, states + i);
+    for (std::int64_t c = 0; c < chunks; ++c) {
+      hn::StoreU(hn::And(s, mask), u, draws + c * count + i);
+      for (int left = r; left > 0; left -= 16) s = stepped(s, left < 16 ? left : 16);
+    }
+    hn::StoreU(s, u, states + i);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace blockdot::models
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace blockdot::models {
+
+HWY_EXPORT(tile_of_source);
+HWY_EXPORT(fast_bytes);
+HWY_EXPORT(draws_of);
+
+void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile) {
+  HWY_DYNAMIC_DISPATCH(tile_of_source)(source, step, certainty, tile);
+}
+bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
+void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
+                std::uint32_t* draws) {
+  HWY_DYNAMIC_DISPATCH(draws_of)(states, count, chunks, r, draws);
+}
+
+}  // namespace blockdot::models
+#endif

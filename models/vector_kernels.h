@@ -1,0 +1,104 @@
+// The inner loops of the vector way (Google Highway): sums of products, six rows against a panel of
+// columns at once, then one step of the accumulator a chunk. Every target gives the same bits,
+// since every operation is exact, or the one rounding of the definition, or bounded (kChecked).
+#pragma once
+
+#include <cstdint>
+
+namespace blockdot::models {
+
+/// What the products are made of. A word of the packed operands is four bytes, two halves or one
+/// double of consecutive k.
+enum class Source { kBytes, kHalves, kDoubles };
+
+inline constexpr int kVectorRows = 6;
+constexpr int vector_cols(Source source) { return source == Source::kDoubles ? 32 : 64; }
+constexpr int products_in_word(Source source) {
+  return source == Source::kBytes ? 4 : source == Source::kHalves ? 2 : 1;
+}
+constexpr int word_bytes(Source source) { return source == Source::kDoubles ? 8 : 4; }
+inline constexpr int kMostVectorCols = 64;
+
+/// How a beat value T = S * row_scale * column_scale joins the accumulator.
+enum class StepKind {
+  kAdd,          // acc + T, in binary64
+  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; kBytes and kHalves
+  kNearest32,    // the same by binary64
+  kNearestEven,  // a float accumulator of any format, by its rounding
+  kNearestAway,
+  kTowardsZero,
+  kStochastic,         // SRFF and SRF
+  kStochasticNearest,  // SRC
+  kSaturate,           // Kulisch windows
+  kWrap,
+};
+
+/// What is known of T and of acc + T.
+enum class Certainty {
+  kExact,    // binary64 holds both
+  kOdd,      // it holds T. The sum is rounded to odd, which a later rounding does not see; kAdd has
+             // a second accumulator for the rests
+  kMixed,    // T is as kOdd where row_span + column_span <= span_limit, else as kChecked
+  kChecked,  // T is known up to row_error * column_error. Where that could change the rounding,
+             // `doubt` is set. kAdd: as kExact, and the caller bounds the error
+};
+
+/// The format of an accumulator as a step needs it.
+struct StepFormat {
+  // Float: a value is n units, a unit the power of two at or below it (but at least least_normal)
+  // times 2^-man_bits.
+  double to_units = 0;    // 2^man_bits
+  double from_units = 0;  // 2^-man_bits
+  double least_normal = 0;
+  double most = 0;      // largest finite value
+  double overflow = 0;  // what lies above becomes this
+  // Rounds up when floor(or nearest)(fraction * random_range) + random_factor * draw +
+  // random_offset >= random_range.
+  double random_range = 0, random_factor = 0, random_offset = 0;
+  // Window: acc is in units of the lowest bit.
+  double to_lowest = 0;            // T in those units
+  double half = 0;                 // 2^(width - 1)
+  double span = 0, from_span = 0;  // 2^width and its inverse
+};
+
+/// A panel of rows against a panel of columns.
+///
+///   rows      [chunk][word][kVectorRows]   signed
+///   columns   [chunk][word][cols]          bytes: unsigned, biased by 128; else signed
+///   start     [chunk][kVectorRows]         bytes: what a sum starts from; takes the bias back
+///   row_scale [chunk][kVectorRows], column_scale [chunk][cols]; spans and errors alike
+///   draws     [chunk][kVectorRows][cols]   stochastic steps: random bits
+///   acc       [kVectorRows][cols]          goes on from what it holds; the others alike
+struct VectorTile {
+  const void* rows;
+  const void* columns;
+  const std::int32_t* start;
+  const double* row_scale;
+  const double* column_scale;
+  const float* column_scale32;
+  const double* row_span = nullptr;
+  const double* column_span = nullptr;
+  double span_limit = 0;
+  const double* row_error = nullptr;
+  const double* column_error = nullptr;
+  const std::uint32_t* draws = nullptr;
+  std::int64_t chunks;
+  int words;
+  StepFormat format;
+  double* acc;
+  float* acc32;   // kFma32: this instead of acc
+  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum
+  double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
+};
+
+/// kFma32 takes no certainty.
+void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile);
+
+/// The processor multiplies bytes four at a time.
+bool has_fast_bytes();
+
+/// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
+/// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.
+void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws);
+
+}  // namespace blockdot::models
