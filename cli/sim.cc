@@ -16,7 +16,7 @@ namespace blockdot::cli {
 namespace {
 
 struct SimArguments {
-  std::string design, trace, engine = "fast", json_file, point;
+  std::string design, trace, engine = "fast", json_file, point, machine, timeline;
   std::vector<std::string> gemms;
   int jobs = 0;
   double input_stalls = 0, output_stalls = 0;
@@ -51,6 +51,41 @@ std::string verdict(const sim::SimReport& report) {
   BLOCKDOT_CHECK(false, "engine");
 }
 
+std::string percent(std::int64_t part, std::int64_t whole) {
+  return fmt::format("{:.1f}", 100 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+/// Where the cycles of a machine went: one line a product or group.
+void print_machine_line(const std::string& name, const sim::MachineReport& r) {
+  const sim::CycleCount& c = r.count;
+  std::string shares;
+  for (std::int64_t part : {c.compute, c.fill, c.load, c.bank, c.store, c.back_pressure, c.drain})
+    shares += fmt::format(" {:>6}", percent(part, c.cycles));
+  fmt::print("  {:<38} {:>10} {:>5.1f}% {:>9.4g} {:>7.3g} {:>9.4g} {:<7}{}\n", name, c.cycles,
+             100 * r.utilisation(), r.gmac_per_s(), r.intensity(), r.bound(),
+             r.memory_bound() ? "memory" : "compute", shares);
+}
+
+void print_machine(const sim::SimReport& report) {
+  if (report.machine.empty()) return;
+  fmt::print("  machine: {}\n", report.machine);
+  fmt::print(
+      "  {:<38} {:>10} {:>6} {:>9} {:>7} {:>9} {:<7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}\n",
+      "", "cycles", "util", "GMAC/s", "MAC/B", "roofline", "wall", "comp%", "fill%", "load%",
+      "bank%", "store%", "back%", "drain%");
+  for (const sim::GemmReport& gemm : report.gemms) print_machine_line(gemm.name, *gemm.machine);
+  for (const sim::SimReport::MachineGroup& group : report.machine_groups()) {
+    if (group.report.products == 1 && group.by != "all") continue;
+    print_machine_line(fmt::format("{} {}", group.by, group.by == "all" ? "" : group.key),
+                       group.report);
+    if (group.by != "all") continue;
+    const sim::MachineTraffic& t = group.report.traffic;
+    fmt::print(
+        "    bytes: DRAM a {} b {} c {} (scales {}), SRAM read {} written {}, partial sums {}\n",
+        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read, t.sram_write, t.spilled);
+  }
+}
+
 void print_report(const explore::DesignPoint& point, const sim::SimReport& report) {
   fmt::print("{}: {}\n  {} latency {} interval {}, clock {:.3g} ns, engine {}\n", point.name,
              report.spec, report.top, report.latency, report.interval, report.clock_ns,
@@ -72,16 +107,38 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
           results - gemm.fp64.compared, results);
     if (!gemm.first_mismatch.empty()) fmt::print("    MISMATCH {}\n", gemm.first_mismatch);
   }
+  print_machine(report);
   fmt::print("  {} {}: {}\n\n", report.gemms.size(),
              report.gemms.size() == 1 ? "product" : "products", verdict(report));
+}
+
+/// The timeline of the one product that was asked for.
+void write_timeline(const std::string& file, const explore::DesignPoint& point,
+                    const sim::MachineDesign& design, const sim::GemmInfo& gemm) {
+  const sim::Schedule schedule = make_schedule(design.machine, design.timing, design.sum_width,
+                                               point.spec, gemm.m, gemm.n, gemm.k);
+  write_file_atomic(file, timeline_json(schedule, gemm.name));
 }
 
 void run(const SimArguments& arguments, Context& context) {
   explore::DesignFile designs =
       explore::only_point(explore::read_design_file(arguments.design), arguments.point);
+  if (!arguments.machine.empty())
+    for (explore::DesignPoint& point : designs.points)
+      point.machine = sim::parse_machine(arguments.machine);
   sim::Engine engine = sim::parse_engine(arguments.engine);
   sim::TraceReader trace(arguments.trace);
   std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
+
+  if (!arguments.timeline.empty()) {
+    if (chosen.size() != 1 || designs.points.size() != 1 || !designs.points[0].machine)
+      throw ConfigError(
+          "--timeline = {}: {} products, {} design points{}; needs one of each (--gemm, --point), "
+          "and a machine",
+          arguments.timeline, chosen.empty() ? trace.size() : chosen.size(), designs.points.size(),
+          designs.points[0].machine ? "" : " without a machine");
+    check_writable(arguments.timeline);
+  }
 
   bool to_stdout = context.json || arguments.json_file == "-";
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
@@ -100,6 +157,9 @@ void run(const SimArguments& arguments, Context& context) {
     options.input_stalls = arguments.input_stalls;
     options.output_stalls = arguments.output_stalls;
     options.stall_seed = arguments.stall_seed;
+    options.machine = design_machine(point, engine);
+    if (!arguments.timeline.empty())
+      write_timeline(arguments.timeline, point, *options.machine, trace.gemms()[chosen[0]]);
     Progress bar(point.name, context.quiet);
     options.progress = [&](const sim::Progress& progress) {
       bar.update(static_cast<double>(progress.macs_done), static_cast<double>(progress.macs_total),
@@ -142,6 +202,16 @@ void add_sim(CLI::App& program, Context& context) {
                    "Write the reports to this file as JSON; - is standard output, as is `blockdot "
                    "--json sim`")
       ->type_name("FILE");
+  command
+      ->add_option("--machine", arguments->machine,
+                   "Run every point on this machine, e.g. 'rows=8 cols=8 dataflow=ws bandwidth=32' "
+                   "(docs/machine.md)")
+      ->type_name("TEXT");
+  command
+      ->add_option("--timeline", arguments->timeline,
+                   "Write when one product's loads, tiles and stores happen on its machine, for "
+                   "Perfetto or chrome://tracing")
+      ->type_name("FILE");
   command->add_option("--jobs", arguments->jobs, "Products at a time (default: all cores)")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
@@ -161,7 +231,9 @@ void add_sim(CLI::App& program, Context& context) {
       examples({"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
                 "blockdot sim design.toml --trace traces/run1 --engine all --json out.json",
                 "blockdot sim design.toml --trace traces/run1 --gemm lm/step0000/head/fprop "
-                "--engine rtl"}));
+                "--engine rtl",
+                "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4 "
+                "bandwidth=32' --engine all"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

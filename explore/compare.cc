@@ -170,6 +170,7 @@ std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_ge
     replay.clock_ns = clock_of(point.arch, unit.report);
     replay.jobs = options.jobs;
     replay.cache = options.unit_cache;
+    replay.machine = design_machine(point, options.engine);
     std::int64_t macs = 0;
     replay.progress = [&](const sim::Progress& progress) {
       reporter.add(static_cast<double>(progress.macs_done - macs),

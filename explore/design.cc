@@ -41,7 +41,8 @@ constexpr Key kKeys[] = {{"name", ValueType::kText},
                          {"technology", ValueType::kText},
                          {"schedule", ValueType::kText},
                          {"schedule-seed", ValueType::kWhole},
-                         {"arch", ValueType::kText}};
+                         {"arch", ValueType::kText},
+                         {"machine", ValueType::kText}};
 
 const char* describe(ValueType type) {
   switch (type) {
@@ -178,6 +179,7 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
   whole("schedule-seed", 0, point.arch.schedule_seed);
   read("arch",
        [&](const std::string& value) { point.arch.structure = rtl_gen::parse_structure(value); });
+  read("machine", [&](const std::string& value) { point.machine = sim::parse_machine(value); });
   point.arch.combinational = text("combinational") == "true";
   if (!text("clock-ns").empty())
     point.arch.clock_ns = std::strtod(text("clock-ns").c_str(), nullptr);
@@ -284,13 +286,15 @@ DesignFile Parser::parse(std::string_view text) {
 std::string canonical_text(const DesignPoint& point) {
   const std::string structure =
       point.arch.structure == rtl_gen::Structure{} ? "" : " arch=" + to_text(point.arch.structure);
+  const std::string machine =
+      point.machine ? " machine=(" + to_text(*point.machine) + ")" : std::string();
   return fmt::format(
       "{} scale-rule={} quantize={} seed={} clock-ns={} combinational={} technology={} schedule={} "
-      "schedule-seed={}{}",
+      "schedule-seed={}{}{}",
       to_text(point.spec), to_text(point.quantize.scale_rule), to_text(point.quantize.rounding),
       point.quantize.seed, point.arch.clock_ns, point.arch.combinational,
       to_text(point.arch.technology), to_text(point.arch.schedule), point.arch.schedule_seed,
-      structure);
+      structure, machine);
 }
 
 std::string content_hash(const DesignPoint& point) {
@@ -325,6 +329,16 @@ DesignFile only_point(DesignFile designs, const std::string& name) {
 rtl_gen::Unit generate_unit(const DesignPoint& point) {
   try {
     return rtl_gen::generate(rtl_gen::UnitKind::kDot, point.spec, point.arch);
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
+}
+
+std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine) {
+  if (!point.machine) return std::nullopt;
+  const bool rtl = engine == sim::Engine::kRtl || engine == sim::Engine::kAll;
+  try {
+    return sim::design_machine(*point.machine, point.spec, point.arch, rtl);
   } catch (const ConfigError& error) {
     throw ConfigError("design point '{}': {}", point.name, error.what());
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
 #include "rtl_gen/generate.h"
+#include "sim/machine/report.h"
+#include "sim/replay/replay.h"
 
 namespace blockdot::explore {
 
@@ -19,7 +22,8 @@ struct DesignPoint {
   std::string name;  // unique in its file; for people, no part of the content hash
   formats::DotSpec spec;
   rtl_gen::Arch arch;
-  formats::QuantizeOptions quantize;  // of both operands; its seed is the unit's too
+  formats::QuantizeOptions quantize;    // of both operands; its seed is the unit's too
+  std::optional<sim::Machine> machine;  // none: one unit behind a stream
 };
 
 /// One line of key=value that fixes every result of the point: two points with the same text are
@@ -49,6 +53,9 @@ DesignFile only_point(DesignFile designs, const std::string& name);
 
 /// The dot unit of a point; what `rtl_gen` refuses names the point.
 rtl_gen::Unit generate_unit(const DesignPoint& point);
+
+/// The machine of a point for this engine, nothing where the point has none; errors name the point.
+std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine);
 
 inline constexpr std::size_t kMaxPoints = 10000;
 

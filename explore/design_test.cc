@@ -226,5 +226,15 @@ TEST(ShippedDesigns, AreRead) {
   EXPECT_EQ(read_design_file(folder / "accumulators.toml").points.size(), 12u);
 }
 
+TEST(DesignFile, AMachineIsPartOfTheDesignsIdentity) {
+  DesignFile file = parse_design_file(
+      "[[design]]\na = \"mxint8\"\n[[design]]\na = \"mxint8\"\nmachine = \"rows=2 cols=3\"\n", "f");
+  EXPECT_FALSE(file.points[0].machine.has_value());
+  ASSERT_TRUE(file.points[1].machine.has_value());
+  EXPECT_EQ(file.points[1].machine->cols, 3);
+  EXPECT_NE(content_hash(file.points[0]), content_hash(file.points[1]));
+  EXPECT_THAT(canonical_text(file.points[1]), HasSubstr("machine=(rows=2 cols=3 dataflow=os"));
+}
+
 }  // namespace
 }  // namespace blockdot::explore

@@ -286,6 +286,54 @@ TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
   for (const json& engine : gemm["engines"]) EXPECT_EQ(engine["cycles"], gemm["cycles"]);
 }
 
+TEST_F(Cli, SimOnAMachineAgreesAcrossEnginesAndSaysWhereEveryCycleWent) {
+  write("d.toml",
+        "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 8\naccumulator = \"fp32\"\n"
+        "machine = [\"rows=2 cols=2 bandwidth=16\", "
+        "\"rows=2 cols=2 dataflow=ws depth=16 bandwidth=16 operands=bf16\"]\n");
+  Outcome outcome = blockdot("--json sim d.toml --trace '" + trace_ +
+                             "' --gemm lm/step1000/head/wgrad --engine all");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  json runs = json::parse(outcome.out).at("runs");
+  ASSERT_EQ(runs.size(), 2u);
+  for (const json& run : runs) {
+    const json& gemm = run.at("gemms")[0];
+    EXPECT_EQ(gemm.at("agree"), true);
+    ASSERT_EQ(gemm.at("engines").size(), 3u);
+    EXPECT_GE(gemm.at("engines")[2].at("results"), 63 * 72);  // compared with the RTL
+    std::int64_t sum = gemm.at("machine").at("compute");
+    for (const json& part : gemm.at("machine").at("stalls")) sum += part.get<std::int64_t>();
+    EXPECT_EQ(sum, gemm.at("cycles"));
+    EXPECT_EQ(run.at("machine").at("groups")[0].at("report").at("cycles"), gemm.at("cycles"));
+  }
+  write("one.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
+  outcome =
+      blockdot("sim one.toml --trace '" + trace_ +
+               "' --gemm lm/step1000/head/wgrad --machine 'rows=300 cols=200' --timeline t.json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  json timeline = json::parse(read_file(folder_ / "t.json"));
+  std::int64_t stores = 0;
+  for (const json& event : timeline.at("traceEvents")) stores += event.at("name") == "store c";
+  EXPECT_EQ(stores, 1);  // one tile holds all 63 x 72 results
+}
+
+TEST_F(Cli, RefusesMachinesThatCannotRun) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
+  const std::string sim = "sim d.toml --trace '" + trace_ + "' --gemm lm/step1000/head/fprop ";
+  expect_refused(sim + "--machine bandwidth=0",
+                 "bandwidth = 0: must be a whole number in [1, 1099511627776]");
+  expect_refused(sim + "--machine a-sram=100", "a-sram = 100: a half holds 0 beats of 16 words");
+  expect_refused(sim + "--machine 'rows=64 cols=64' --engine rtl",
+                 "the RTL engine builds arrays of at most 4096 products a beat");
+  expect_refused(sim + "--machine 'rows=1 cols=1' --timeline /proc/none/t.json",
+                 "/proc/none: the folder cannot be made");
+  expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 --timeline t.json",
+                 "needs one of each");
+  write("bad.toml", "[[design]]\na = \"mxint8\"\nmachine = \"row=3\"\n");
+  expect_refused("sim bad.toml --trace '" + trace_ + "'", "bad.toml:3:11: machine");
+  EXPECT_FALSE(fs::exists(folder_ / "t.json"));
+}
+
 TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {
   write("d.toml", "[[design]]\na = [\"mxfp4\", \"mxint8\"]\nlanes = 16\n");
   Outcome outcome =

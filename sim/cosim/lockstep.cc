@@ -216,6 +216,7 @@ ModelSource model_source(const rtl_gen::Unit& unit) {
   ModelSource source{unit.verilog, unit.report.top, {}};
   for (const rtl_gen::Port& port : unit.report.ports)
     source.ports.push_back({port.name, port.is_input, port.width});
+  source.registered = unit.report.latency > 0;
   return source;
 }
 

@@ -93,9 +93,29 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
     checks += fmt::format("static_assert(sizeof(Vunit::{}) == {});\n", name, field.bytes);
   }
   bool clocked = has_clock(source);
+  // One evaluation: new inputs and the edge together; inputs settle before registers take them. The
+  // clock's fall is not evaluated: nothing looks at it but the edge detector, which is told.
+  bool once = clocked && source.registered;
   std::string low = clocked ? fmt::format("    s.top.{} = 0;\n", source.clock) : "";
   std::string high =
       clocked ? fmt::format("    s.top.{} = 1;\n    s.top.eval();\n", source.clock) : "";
+  std::string loop = once ? fmt::format(R"(  if (!s.settled) {{
+    s.settled = true;
+    s.top.{0} = 0;
+    s.top.eval();
+  }}
+  if constexpr (falls<Vunit___024root>(0)) {{
+    for (; cycles > 0; --cycles, in += {1}, out += {2}) {{
+      sample(s.top, out);
+      drive(s.top, in);
+      s.top.{0} = 1;
+      s.top.eval();
+      fall(*s.top.rootp, 0);
+    }}
+  }}
+)",
+                                        source.clock, inputs.bytes, outputs.bytes)
+                          : std::string();
   return fmt::format(R"(
 #include <cstdint>
 #include <cstring>
@@ -103,6 +123,7 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
 struct State {{
   VerilatedContext context;
   Vunit top{{&context, "unit"}};
+  bool settled = false;
   ~State() {{ top.final(); }}
 }};
 static inline void drive(Vunit& top, const std::uint8_t* in) {{
@@ -119,9 +140,17 @@ static void settle(void* state, const std::uint8_t* in, std::uint8_t* out) {{
 {low}  s.top.eval();
   sample(s.top, out);
 }}
+template <typename Root>
+static auto fall(Root& root, int) -> decltype((void)root.{edge}) {{ root.{clock} = root.{edge} = 0; }}
+template <typename Root>
+static void fall(Root&, ...) {{}}
+template <typename Root>
+static constexpr auto falls(int) -> decltype((void)((Root*)nullptr)->{edge}, true) {{ return true; }}
+template <typename Root>
+static constexpr bool falls(...) {{ return false; }}
 static void run(void* state, std::int64_t cycles, const std::uint8_t* in, std::uint8_t* out) {{
   State& s = *static_cast<State*>(state);
-  for (; cycles > 0; --cycles, in += {in_bytes}, out += {out_bytes}) {{
+{once}  for (; cycles > 0; --cycles, in += {in_bytes}, out += {out_bytes}) {{
     drive(s.top, in);
 {low}    s.top.eval();
     sample(s.top, out);
@@ -137,6 +166,8 @@ extern "C" __attribute__((visibility("default"))) const Api blockdot_model = {{
     create, destroy, run, settle}};
 )",
                      fmt::arg("checks", checks), fmt::arg("drive", drive),
+                     fmt::arg("edge", "__Vtrigrprev__TOP__" + source.clock),
+                     fmt::arg("clock", source.clock), fmt::arg("once", loop),
                      fmt::arg("sample", sample), fmt::arg("low", low), fmt::arg("high", high),
                      fmt::arg("in_bytes", inputs.bytes), fmt::arg("out_bytes", outputs.bytes));
 }

@@ -32,6 +32,8 @@ struct ModelSource {
   std::vector<ModelPort> ports;  // all of the top's ports
   std::string clock = "clk_i";   // the port that `run` toggles, where there is one of this name
   bool quick = false;            // compiled without optimising: for runs of few cycles
+  /// No output depends on an input of its own cycle. `run` then evaluates once a cycle, not twice.
+  bool registered = false;
 };
 
 /// $BLOCKDOT_CACHE, else $XDG_CACHE_HOME/blockdot, else ~/.cache/blockdot, else the system's

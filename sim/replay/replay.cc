@@ -27,7 +27,10 @@
 #include "models/beats.h"
 #include "models/gemm.h"
 #include "models/reference.h"
+#include "sim/cosim/array_lockstep.h"
 #include "sim/cosim/lockstep.h"
+#include "sim/machine/tile_values.h"
+#include "sim/systemc/machine.h"
 #include "sim/systemc/stream.h"
 #include "sim/trace/sha256.h"
 
@@ -128,6 +131,81 @@ EngineRun run_rtl(const Work& work, std::string& first_mismatch) {
   return run;
 }
 
+// ---- On a machine ----
+
+/// What the quantiser at the edge sees of reals that lie in DRAM as bfloat16.
+std::vector<float> as_bfloat16(const formats::MatrixView& view) {
+  const formats::ElementFormat bf16 = formats::minifloat(8, 7);
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(view.rows * view.length));
+  for (std::int64_t r = 0; r < view.rows; ++r)
+    for (std::int64_t k = 0; k < view.length; ++k)
+      values.push_back(static_cast<float>(
+          formats::decode(bf16, formats::encode(bf16, static_cast<double>(view.at(r, k)), {}, 0,
+                                                formats::Overflow::kToSpecial))));
+  return values;
+}
+
+struct MachineWork {
+  const MachineDesign& design;
+  Schedule schedule;
+  MachineOperands operands;
+  CycleCount closed;
+};
+
+/// The SystemC machine, and for rtl the Verilated array beside it, in one run.
+std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& on,
+                                           const std::vector<Engine>& engines,
+                                           std::string& first_mismatch) {
+  std::vector<EngineRun> runs;
+  const bool rtl = std::find(engines.begin(), engines.end(), Engine::kRtl) != engines.end();
+  const bool systemc = std::find(engines.begin(), engines.end(), Engine::kSystemc) != engines.end();
+  if (!rtl && !systemc) return runs;
+  std::optional<Model> model;
+  std::optional<ArrayLockstep> lockstep;
+  if (rtl) {
+    BLOCKDOT_CHECK(on.design.array.has_value());
+    model = Model::load(model_source(*on.design.array), work.options.cache);
+    lockstep.emplace(*model, *on.design.array, on.schedule, work.gemm.info.name);
+  }
+  const auto start = Clock::now();
+  const double stalls = std::max(work.options.input_stalls, work.options.output_stalls);
+  const MachineRun machine = run_machine(on.schedule, on.operands,
+                                         {.stalls = stalls,
+                                          .seed = work.options.stall_seed,
+                                          .watcher = lockstep ? &*lockstep : nullptr});
+  EngineRun run;
+  run.engine = Engine::kSystemc;
+  run.beats = machine.beats;
+  run.results = static_cast<std::int64_t>(machine.codes.size());
+  run.cycles = machine.count.cycles;
+  run.input_idle = machine.stalled;
+  run.seconds = seconds_since(start);
+  for (std::size_t i = 0; i < machine.codes.size(); ++i)
+    if (machine.codes[i] != work.expected.codes[i] && run.mismatches++ == 0)
+      first_mismatch = fmt::format("{}: systemc result [{}, {}]: expected 0x{:x}, got 0x{:x}",
+                                   work.gemm.info.name, static_cast<std::int64_t>(i) / work.b.rows,
+                                   static_cast<std::int64_t>(i) % work.b.rows,
+                                   work.expected.codes[i], machine.codes[i]);
+  if (stalls == 0 && !(machine.count == on.closed)) {
+    ++run.mismatches;
+    if (first_mismatch.empty())
+      first_mismatch = fmt::format(
+          "{}: the SystemC machine counts other cycles or causes than the closed form ({} and {} "
+          "cycles)",
+          work.gemm.info.name, machine.count.cycles, on.closed.cycles);
+  }
+  if (systemc) runs.push_back(run);
+  if (rtl) {
+    run.engine = Engine::kRtl;
+    run.results = lockstep->results();
+    run.mismatches = lockstep->mismatches() + (systemc ? 0 : run.mismatches);
+    if (first_mismatch.empty()) first_mismatch = lockstep->first().text;
+    runs.push_back(run);
+  }
+  return runs;
+}
+
 void fill_identity(GemmReport& report, const GemmInfo& info) {
   report.name = info.name;
   report.model = info.model;
@@ -161,11 +239,34 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
   check_unit(spec, unit);
   auto start = Clock::now();
   Work work{gemm, spec, unit, options, {}, {}, {}, {}};
+  std::optional<MachineWork> on;
+  std::vector<float> a_bf16, b_bf16;
+  formats::MatrixView a = gemm.a_view(), b = gemm.b_view();
   try {
-    work.a = formats::quantize(spec.a, gemm.a_view(), options.quantize);
-    work.b = formats::quantize(spec.b, gemm.b_view(), b_options(options.quantize));
+    if (options.machine) {
+      const MachineDesign& design = *options.machine;
+      on.emplace(MachineWork{design,
+                             make_schedule(design.machine, design.timing, design.sum_width, spec,
+                                           gemm.info.m, gemm.info.n, gemm.info.k),
+                             {},
+                             {}});
+      if (design.machine.operands == OperandSource::kBf16) {
+        a_bf16 = as_bfloat16(a);
+        b_bf16 = as_bfloat16(b);
+        a = formats::row_major(a_bf16.data(), a.rows, a.length);
+        b = formats::row_major(b_bf16.data(), b.rows, b.length);
+      }
+    }
+    work.a = formats::quantize(spec.a, a, options.quantize);
+    work.b = formats::quantize(spec.b, b, b_options(options.quantize));
     models::check_operands(spec, work.a, work.b);
-    work.expected = models::gemm(spec, work.a, work.b, {.seed = options.seed, .threads = threads});
+    if (on && draws(spec))
+      work.expected = {gemm.info.m, gemm.info.n, spec.output,
+                       machine_values(on->schedule, work.a, work.b), "units"};
+    else
+      work.expected =
+          models::gemm(spec, work.a, work.b, {.seed = options.seed, .threads = threads});
+    if (on) on->closed = machine_cycles(on->schedule);
   } catch (const ConfigError& error) {  // says what does not fit, but not which product
     throw ConfigError("{}: {}", gemm.info.name, error.what());
   }
@@ -178,29 +279,54 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
   report.macs = report.m * report.n * report.k;
   report.beats_per_result = work.shape.beats_per_result;
   report.beats = work.shape.results * work.shape.beats_per_result;
-  report.cycles = stream_cycles(work.shape);
+  report.cycles = on ? on->closed.cycles : stream_cycles(work.shape);
   auto macs = static_cast<double>(report.macs);
-  double time_ns = static_cast<double>(report.cycles) * clock_of(unit, options);
+  double time_ns =
+      static_cast<double>(report.cycles) * (on ? on->design.clock_ns : clock_of(unit, options));
   report.utilisation = macs / (static_cast<double>(report.cycles) * spec.lanes);
+  if (on) {
+    report.machine = machine_report(on->design, on->schedule, on->closed);
+    report.utilisation = report.machine->utilisation();
+  }
   report.time_us = time_ns / 1000;
   report.gmac_per_s = macs / time_ns;
   fill_accuracy(report, work, threads);
 
   bool disturbed = options.input_stalls > 0 || options.output_stalls > 0;
-  for (Engine one : engines_of(engine)) {
-    std::string mismatch;
-    EngineRun run = one == Engine::kFast      ? run_fast(work, fast_seconds)
-                    : one == Engine::kSystemc ? run_systemc(work, mismatch)
-                                              : run_rtl(work, mismatch);
+  const auto take = [&](EngineRun run, const std::string& mismatch) {
     report.mismatches += run.mismatches;
     if (report.first_mismatch.empty()) report.first_mismatch = mismatch;
     if (!disturbed && run.cycles != report.cycles) {
       report.agree = false;
       if (report.first_mismatch.empty())
-        report.first_mismatch = fmt::format("{}: {} took {} cycles, the closed form gives {}",
-                                            report.name, to_text(one), run.cycles, report.cycles);
+        report.first_mismatch =
+            fmt::format("{}: {} took {} cycles, the closed form gives {}", report.name,
+                        to_text(run.engine), run.cycles, report.cycles);
     }
     report.engines.push_back(run);
+  };
+  const std::vector<Engine> engines = engines_of(engine);
+  if (on) {
+    if (engines.front() == Engine::kFast) {
+      EngineRun run = run_fast(work, fast_seconds);
+      run.cycles = report.cycles;
+      take(run, "");
+    }
+    if (on->design.machine.operands == OperandSource::kPacked)
+      on->operands = {&work.a, &work.b, {}, {}, {}, {}};
+    else
+      on->operands = {nullptr, nullptr, a, b, options.quantize, b_options(options.quantize)};
+    std::string mismatch;
+    for (const EngineRun& run : run_machine_engines(work, *on, engines, mismatch))
+      take(run, mismatch);
+  } else {
+    for (Engine one : engines) {
+      std::string mismatch;
+      EngineRun run = one == Engine::kFast      ? run_fast(work, fast_seconds)
+                      : one == Engine::kSystemc ? run_systemc(work, mismatch)
+                                                : run_rtl(work, mismatch);
+      take(run, mismatch);
+    }
   }
   report.agree = report.agree && report.mismatches == 0;
   return report;
@@ -408,6 +534,30 @@ bool SimReport::agree() const {
   return std::all_of(gemms.begin(), gemms.end(), [](const GemmReport& g) { return g.agree; });
 }
 
+std::vector<SimReport::MachineGroup> SimReport::machine_groups() const {
+  std::vector<MachineGroup> groups;
+  const auto add = [&](const std::string& by, const std::string& key, const MachineReport& one) {
+    for (MachineGroup& group : groups)
+      if (group.by == by && group.key == key) {
+        group.report += one;
+        return;
+      }
+    groups.push_back({by, key, one});
+  };
+  for (const auto* by : {"all", "layer", "role", "step"})
+    for (const GemmReport& gemm : gemms) {
+      if (!gemm.machine) continue;
+      const std::string_view kind = by;
+      add(by,
+          kind == "layer"  ? gemm.model + "/" + gemm.layer
+          : kind == "role" ? std::string(to_text(gemm.role))
+          : kind == "step" ? fmt::format("{}/{}", gemm.model, gemm.step)
+                           : "all",
+          *gemm.machine);
+    }
+  return groups;
+}
+
 SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chosen_or_all,
                        const formats::DotSpec& spec, const rtl_gen::Unit& unit, Engine engine,
                        const ReplayOptions& options) {
@@ -422,12 +572,13 @@ SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chose
   report.latency = unit.report.latency;
   report.interval = unit.report.interval;
   report.lanes = spec.lanes;
-  report.clock_ns = clock_of(unit, options);
+  report.clock_ns = options.machine ? options.machine->clock_ns : clock_of(unit, options);
   report.engine = engine;
   report.scale_rule = formats::to_text(options.quantize.scale_rule);
   report.quantize_rounding = formats::to_text(options.quantize.rounding);
   report.quantize_seed = options.quantize.seed;
   report.seed = options.seed;
+  if (options.machine) report.machine = to_text(options.machine->machine);
 
   std::vector<std::size_t> chosen = chosen_or_all;
   if (chosen.empty()) {
@@ -455,7 +606,13 @@ SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chose
 
   // Compiled here once, so that the workers find it.
   std::optional<Model> model;
-  if (has_rtl(engine)) model = Model::load(model_source(unit), options.cache);
+  if (has_rtl(engine)) {
+    if (options.machine && !options.machine->array)
+      throw ConfigError("engine = {}: the machine was designed without its RTL", to_text(engine));
+    model =
+        Model::load(options.machine ? model_source(*options.machine->array) : model_source(unit),
+                    options.cache);
+  }
   int jobs = std::min(options.jobs, static_cast<int>(chosen.size()));
   if (jobs <= 1) {
     for (std::size_t i = 0; i < chosen.size(); ++i) done(i, job(i));

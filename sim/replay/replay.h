@@ -9,6 +9,9 @@
 //   rtl      every beat through the Verilated unit in lock-step with the model: each result is
 //            compared and each valid_o must come exactly `latency` cycles after its last beat
 //   all      all three; they must agree in every bit and cycle
+//
+// On a machine (sim/machine) the product goes through R x C units and their memory: cycles by its
+// closed form, the SystemC machine, and the Verilated array in lock-step with that.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +26,7 @@
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
 #include "rtl_gen/generate.h"
+#include "sim/machine/report.h"
 #include "sim/metrics/metrics.h"
 #include "sim/trace/gemm_trace.h"
 
@@ -52,6 +56,10 @@ struct ReplayOptions {
   /// no result (systemc), or valid_i stays low (rtl; `input` only). Values may not change.
   double input_stalls = 0, output_stalls = 0;
   std::uint64_t stall_seed = 1;
+  /// The machine; none: one unit behind a stream. With `array` for rtl and all. `stalls` are then
+  /// those of every channel: the larger of the two. `seed` has no effect: after reset the units
+  /// have the seeds of docs/arrays.md.
+  std::optional<MachineDesign> machine = {};
   std::filesystem::path cache = {};  // of compiled units; empty: the default (sim/cosim/model.h)
   std::function<void(const Progress&)> progress = {};  // replay_trace: after each GEMM
 };
@@ -91,6 +99,8 @@ struct GemmReport {
   Histogram results;    // magnitudes of the results
   std::string results_sha256;  // of the result codes, uint32 little-endian [M][N]
 
+  std::optional<MachineReport> machine;
+
   std::vector<EngineRun> engines;
   std::int64_t mismatches = 0;  // over all engines
   std::string first_mismatch;   // explained; empty when there is none
@@ -111,7 +121,15 @@ struct SimReport {
   Engine engine = Engine::kFast;
   std::string scale_rule, quantize_rounding;
   std::uint64_t quantize_seed = 1, seed = 1;
+  std::string machine;            // to_text(Machine); empty: one unit
   std::vector<GemmReport> gemms;  // in the trace's order
+
+  /// On a machine: what it did with all products, and by model/layer, role and step.
+  struct MachineGroup {
+    std::string by, key;  // "all", "layer", "role", "step"
+    MachineReport report;
+  };
+  std::vector<MachineGroup> machine_groups() const;
 
   std::int64_t mismatches() const;
   bool agree() const;

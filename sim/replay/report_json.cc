@@ -40,33 +40,35 @@ EngineRun engine_from_json(const json& from) {
 ordered_json to_json(const GemmReport& r, bool timing) {
   ordered_json engines = ordered_json::array();
   for (const EngineRun& run : r.engines) engines.push_back(engine_json(run, timing));
-  return {{"name", r.name},
-          {"model", r.model},
-          {"step", r.step},
-          {"layer", r.layer},
-          {"role", to_text(r.role)},
-          {"M", r.m},
-          {"N", r.n},
-          {"K", r.k},
-          {"loss", r.loss ? ordered_json(*r.loss) : ordered_json()},
-          {"macs", r.macs},
-          {"beats_per_result", r.beats_per_result},
-          {"beats", r.beats},
-          {"cycles", r.cycles},
-          {"utilisation", r.utilisation},
-          {"time_us", r.time_us},
-          {"gmac_per_s", r.gmac_per_s},
-          {"operands", {{"a", to_json(r.a)}, {"b", to_json(r.b)}}},
-          {"error",
-           {{"fp64", to_json(r.fp64)},
-            {"fp32", to_json(r.fp32)},
-            {"fp32_baseline", to_json(r.baseline)}}},
-          {"results", to_json(r.results)},
-          {"results_sha256", r.results_sha256},
-          {"engines", engines},
-          {"mismatches", r.mismatches},
-          {"first_mismatch", r.first_mismatch},
-          {"agree", r.agree}};
+  ordered_json out = {{"name", r.name},
+                      {"model", r.model},
+                      {"step", r.step},
+                      {"layer", r.layer},
+                      {"role", to_text(r.role)},
+                      {"M", r.m},
+                      {"N", r.n},
+                      {"K", r.k},
+                      {"loss", r.loss ? ordered_json(*r.loss) : ordered_json()},
+                      {"macs", r.macs},
+                      {"beats_per_result", r.beats_per_result},
+                      {"beats", r.beats},
+                      {"cycles", r.cycles},
+                      {"utilisation", r.utilisation},
+                      {"time_us", r.time_us},
+                      {"gmac_per_s", r.gmac_per_s},
+                      {"operands", {{"a", to_json(r.a)}, {"b", to_json(r.b)}}},
+                      {"error",
+                       {{"fp64", to_json(r.fp64)},
+                        {"fp32", to_json(r.fp32)},
+                        {"fp32_baseline", to_json(r.baseline)}}},
+                      {"results", to_json(r.results)},
+                      {"results_sha256", r.results_sha256},
+                      {"engines", engines},
+                      {"mismatches", r.mismatches},
+                      {"first_mismatch", r.first_mismatch},
+                      {"agree", r.agree}};
+  if (r.machine) out["machine"] = to_json(*r.machine);
+  return out;
 }
 
 GemmReport gemm_report_from_json(const json& from) {
@@ -98,6 +100,7 @@ GemmReport gemm_report_from_json(const json& from) {
   r.mismatches = from.at("mismatches");
   r.first_mismatch = from.at("first_mismatch");
   r.agree = from.at("agree");
+  if (from.contains("machine")) r.machine = machine_report_from_json(from.at("machine"));
   return r;
 }
 
@@ -112,32 +115,38 @@ ordered_json to_json(const SimReport& r, bool timing) {
     cycles += gemm.cycles;
     time_us += gemm.time_us;
   }
-  return {{"schema", kSimSchema},
-          {"spec", r.spec},
-          {"a_format", r.a_format},
-          {"b_format", r.b_format},
-          {"unit",
-           {{"top", r.top},
-            {"arch", r.arch},
-            {"latency", r.latency},
-            {"interval", r.interval},
-            {"lanes", r.lanes}}},
-          {"clock_ns", r.clock_ns},
-          {"engine", to_text(r.engine)},
-          {"quantize",
-           {{"scale_rule", r.scale_rule},
-            {"rounding", r.quantize_rounding},
-            {"seed", r.quantize_seed}}},
-          {"seed", r.seed},
-          {"gemms", gemms},
-          {"totals",
-           {{"gemms", r.gemms.size()},
-            {"macs", macs},
-            {"beats", beats},
-            {"cycles", cycles},
-            {"time_us", time_us},
-            {"mismatches", r.mismatches()},
-            {"agree", r.agree()}}}};
+  ordered_json out = {{"schema", kSimSchema},
+                      {"spec", r.spec},
+                      {"a_format", r.a_format},
+                      {"b_format", r.b_format},
+                      {"unit",
+                       {{"top", r.top},
+                        {"arch", r.arch},
+                        {"latency", r.latency},
+                        {"interval", r.interval},
+                        {"lanes", r.lanes}}},
+                      {"clock_ns", r.clock_ns},
+                      {"engine", to_text(r.engine)},
+                      {"quantize",
+                       {{"scale_rule", r.scale_rule},
+                        {"rounding", r.quantize_rounding},
+                        {"seed", r.quantize_seed}}},
+                      {"seed", r.seed},
+                      {"gemms", gemms},
+                      {"totals",
+                       {{"gemms", r.gemms.size()},
+                        {"macs", macs},
+                        {"beats", beats},
+                        {"cycles", cycles},
+                        {"time_us", time_us},
+                        {"mismatches", r.mismatches()},
+                        {"agree", r.agree()}}}};
+  if (r.machine.empty()) return out;
+  ordered_json groups = ordered_json::array();
+  for (const SimReport::MachineGroup& group : r.machine_groups())
+    groups.push_back({{"by", group.by}, {"key", group.key}, {"report", to_json(group.report)}});
+  out["machine"] = {{"text", r.machine}, {"groups", groups}};
+  return out;
 }
 
 SimReport sim_report_from_json(const json& from) {
@@ -160,6 +169,7 @@ SimReport sim_report_from_json(const json& from) {
   r.quantize_rounding = from.at("quantize").at("rounding");
   r.quantize_seed = from.at("quantize").at("seed");
   r.seed = from.at("seed");
+  if (from.contains("machine")) r.machine = from.at("machine").at("text");
   for (const json& gemm : from.at("gemms")) r.gemms.push_back(gemm_report_from_json(gemm));
   return r;
 }

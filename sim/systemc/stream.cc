@@ -5,12 +5,11 @@
 #include "sim/systemc/stream.h"
 
 #include <deque>
-#include <memory>
 #include <ostream>
-#include <random>
 #include <systemc>
 
 #include "formats/error.h"
+#include "sim/systemc/kernel.h"
 
 /// SystemC's library refers to the main of a SystemC program; ours has its own.
 int sc_main(int, char**) { return 0; }
@@ -34,18 +33,6 @@ std::ostream& operator<<(std::ostream& out, const StreamBeat& x) {
                                const std::string& name) {
   sc_core::sc_trace(file, x.last, name + ".last");
 }
-
-/// True in a random share of the calls.
-class Chance {
- public:
-  Chance(double share, std::uint64_t seed)
-      : random_(seed), limit_(static_cast<std::uint64_t>(share * 0x1p32)) {}
-  bool hit() { return limit_ != 0 && (random_() & 0xFFFFFFFFu) < limit_; }
-
- private:
-  std::mt19937_64 random_;
-  std::uint64_t limit_;
-};
 
 SC_MODULE(Source) {
   sc_core::sc_in<bool> clk_i;
@@ -215,19 +202,14 @@ SC_MODULE(Sink) {
   std::int64_t cycle_ = 0;
 };
 
-void check_share(const char* name, double share) {
-  if (!(share >= 0 && share < 1)) throw ConfigError("{} = {}: must be in [0, 1)", name, share);
-}
+}  // namespace
 
-/// SystemC elaborates once a context; a used one cannot be deleted, so all are kept.
-void fresh_context() {
+void fresh_systemc_context() {
   // Never destroyed either: leak checkers run after static objects are gone.
   static auto& contexts = *new std::vector<sc_core::sc_simcontext*>;
   contexts.push_back(new sc_core::sc_simcontext());
   sc_core::sc_curr_simcontext = contexts.back();
 }
-
-}  // namespace
 
 std::int64_t stream_cycles(const StreamShape& shape) {
   return (shape.results * shape.beats_per_result - 1) * shape.interval + shape.latency + 1;
@@ -243,7 +225,7 @@ StreamRun run_stream(const StreamShape& shape, Datapath& datapath, const StreamO
                      shape.beats_per_result >= 1,
                  "latency {}, interval {}, {} results of {} beats", shape.latency, shape.interval,
                  shape.results, shape.beats_per_result);
-  fresh_context();
+  fresh_systemc_context();
   int depth = options.fifo_depth == 0 ? shape.latency + 2 : options.fifo_depth;
   sc_core::sc_clock clock("clock", sc_core::sc_time(1, sc_core::SC_NS));
   sc_core::sc_signal<bool> in_valid("in_valid"), in_ready("in_ready");

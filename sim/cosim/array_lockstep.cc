@@ -1,0 +1,137 @@
+#include "sim/cosim/array_lockstep.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "formats/element_format.h"
+#include "formats/error.h"
+
+namespace blockdot::sim {
+
+void check_rtl_size(const Machine& machine, const formats::DotSpec& spec) {
+  const std::int64_t products = std::int64_t{machine.rows} * machine.cols * spec.lanes;
+  if (products > kMostRtlProducts)
+    throw ConfigError(
+        "rows x cols x lanes = {} x {} x {} = {}: the RTL engine builds arrays of at most {} "
+        "products a beat; take a smaller array, or --engine fast or systemc",
+        machine.rows, machine.cols, spec.lanes, products, kMostRtlProducts);
+}
+
+ModelSource model_source(const rtl_gen::Array& array) {
+  ModelSource source;
+  source.verilog = array.verilog();
+  source.top = array.top;
+  for (const rtl_gen::Port& port : array.ports)
+    source.ports.push_back({port.name, port.is_input, port.width});
+  return source;
+}
+
+ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
+                             const Schedule& schedule, const std::string& name)
+    : model_(model),
+      schedule_(schedule),
+      name_(name),
+      instance_(model),
+      in_(model.input_bytes(), 0),
+      out_(model.output_bytes(), 0),
+      os_(schedule.os()),
+      a_(side(model, "a")),
+      b_(side(model, "b")) {
+  BLOCKDOT_CHECK(array.timing.rows == schedule.machine.rows &&
+                 array.timing.cols == schedule.machine.cols);
+  for (int i = 0; i < 3; ++i) instance_.run(1, in_.data(), out_.data());
+  set_field(in_.data(), model.input("rst_ni"), 1);
+  if (!array.seeds.empty()) instance_.run(1, in_.data(), out_.data());  // loads the seeds
+}
+
+ArrayLockstep::Side ArrayLockstep::side(const Model& model, const std::string& name) const {
+  Side side{model.input(name + "_i"), {}, {}};
+  if (model.has_input(name + "_scale_i")) side.scale = model.input(name + "_scale_i");
+  if (model.has_input(name + "_micro_i")) side.micro = model.input(name + "_micro_i");
+  return side;
+}
+
+void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::BlockFormat& format,
+                        std::int64_t count) {
+  const auto clear = [&](const ModelField& field) {
+    std::fill_n(in_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes,
+                std::uint8_t{0});
+  };
+  clear(side.codes);
+  if (side.scale) clear(*side.scale);
+  if (side.micro) clear(*side.micro);
+  const int width = format.element.width();
+  for (int w = 0; w < static_cast<int>(count); ++w) {
+    for (int j = 0; j < words.lanes(); ++j)
+      put_bits(in_.data(), side.codes, (w * words.lanes() + j) * width, width, words.code(w, j));
+    if (side.scale)
+      put_bits(in_.data(), *side.scale, w * format.scale.width(), format.scale.width(),
+               words.scale(w));
+    if (side.micro)
+      for (int g = 0; g < words.micros(); ++g)
+        put_bits(in_.data(), *side.micro, (w * words.micros() + g) * format.micro.bits,
+                 format.micro.bits, words.micro(w, g));
+  }
+}
+
+void ArrayLockstep::note(Mismatch mismatch) {
+  if (mismatches_++ == 0) first_ = std::move(mismatch);
+}
+
+void ArrayLockstep::compare(const char* port, std::uint64_t want, const ArrayBorders& borders) {
+  ++handshakes_;
+  const ModelField field = model_.output(port);
+  const std::uint64_t got = get_bits(out_.data(), field, 0, field.width);
+  if (got == want) return;
+  note({fmt::format(
+            "{}: {} is {} in cycle {}, the SystemC array has {}; offered: {}tile {}, beat "
+            "{}, row {}{}",
+            name_, port, got, borders.cycle, want, os_ ? "" : "row of a: ", borders.a.tile,
+            borders.a.beat, borders.a.row,
+            os_ ? "" : fmt::format("; weights: tile {}, beat {}", borders.b.tile, borders.b.beat)),
+        -1, -1, 0, 0});
+}
+
+void ArrayLockstep::cycle(const ArrayBorders& borders) {
+  const auto drive = [&](const char* port, std::uint64_t value) {
+    set_field(in_.data(), model_.input(port), value);
+  };
+  drive("start_valid_i", borders.start_valid);
+  drive("beats_i", static_cast<std::uint64_t>(borders.start_beats));
+  drive("rows_i", static_cast<std::uint64_t>(borders.start_rows));
+  drive("cols_i", static_cast<std::uint64_t>(borders.start_cols));
+  drive("out_ready_i", borders.out_ready);
+  drive(os_ ? "in_valid_i" : "a_valid_i", borders.a.valid);
+  if (!os_) drive("w_valid_i", borders.b.valid);
+  // Words beyond the tile, and words that are not offered, are what was there before.
+  if (borders.a.valid) put(a_, *borders.a.words, schedule_.spec.a, schedule_.machine.rows);
+  if (borders.b.valid) put(b_, *borders.b.words, schedule_.spec.b, schedule_.machine.cols);
+  instance_.run(1, in_.data(), out_.data());
+  ++cycles_;
+
+  compare("start_ready_o", borders.start_ready, borders);
+  compare(os_ ? "in_ready_o" : "a_ready_o", borders.a.ready, borders);
+  if (!os_) compare("w_ready_o", borders.b.ready, borders);
+  compare("out_valid_o", borders.out_valid, borders);
+  if (!borders.out_valid) return;
+  compare("out_last_o", borders.out_last, borders);
+  const ModelField field = model_.output("out_result_o");
+  const int width = schedule_.spec.output.width();
+  const MachineTile tile = schedule_.tile(borders.out_tile);
+  for (int c = 0; c < schedule_.machine.cols; ++c) {
+    const auto got = static_cast<std::uint32_t>(get_bits(out_.data(), field, c * width, width));
+    const std::uint32_t want = borders.out_row[static_cast<std::size_t>(c)];
+    if (borders.out_ready) ++results_;
+    if (got == want) continue;
+    const std::int64_t row = tile.row + borders.out_number, column = tile.col + c;
+    note({fmt::format("{}: result [{}, {}] (tile {}, row {}, column {} of the array) in cycle {}: "
+                      "expected 0x{:x} ({:.9g}), got 0x{:x} ({:.9g})",
+                      name_, row, column, borders.out_tile, borders.out_number, c, borders.cycle,
+                      want, decode(schedule_.spec.output, want), got,
+                      decode(schedule_.spec.output, got)),
+          c < tile.cols ? row : -1, c < tile.cols ? column : -1, want, got});
+  }
+}
+
+}  // namespace blockdot::sim

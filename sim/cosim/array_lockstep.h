@@ -1,0 +1,68 @@
+// A Verilated array beside the SystemC machine: in every cycle it gets what the machine's array
+// gets, and every handshake and every value that it shows must be that array's.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rtl_gen/array/array.h"
+#include "sim/cosim/model.h"
+#include "sim/machine/borders.h"
+#include "sim/machine/schedule.h"
+
+namespace blockdot::sim {
+
+/// Products that the arrays of the RTL engine may take in a beat: rows x cols x lanes.
+inline constexpr std::int64_t kMostRtlProducts = 4096;
+
+/// ConfigError where the array is larger.
+void check_rtl_size(const Machine& machine, const formats::DotSpec& spec);
+
+/// An array as the model cache takes it.
+ModelSource model_source(const rtl_gen::Array& array);
+
+class ArrayLockstep final : public ArrayWatcher {
+ public:
+  /// A fresh instance, reset. `name` and `schedule` are for the explanation.
+  ArrayLockstep(const Model& model, const rtl_gen::Array& array, const Schedule& schedule,
+                const std::string& name);
+
+  void cycle(const ArrayBorders& borders) override;
+
+  std::int64_t cycles() const { return cycles_; }
+  std::int64_t handshakes() const { return handshakes_; }  // compared
+  std::int64_t results() const { return results_; }        // rows' codes compared, taken ones
+  std::int64_t mismatches() const { return mismatches_; }
+
+  struct Mismatch {
+    std::string text;                    // of one line
+    std::int64_t row = -1, column = -1;  // of the product, where a result differs
+    std::uint32_t expected = 0, got = 0;
+  };
+  const Mismatch& first() const { return first_; }  // empty text: none
+
+ private:
+  struct Side {
+    ModelField codes;
+    std::optional<ModelField> scale, micro;
+  };
+  Side side(const Model& model, const std::string& name) const;
+  void put(const Side& side, const WordRow& words, const formats::BlockFormat& format,
+           std::int64_t count);
+  void compare(const char* port, std::uint64_t want, const ArrayBorders& borders);
+  void note(Mismatch mismatch);
+
+  const Model& model_;
+  const Schedule& schedule_;
+  std::string name_;
+  Model::Instance instance_;
+  std::vector<std::uint8_t> in_, out_;
+  bool os_;
+  Side a_, b_;
+  std::int64_t cycles_ = 0, handshakes_ = 0, results_ = 0, mismatches_ = 0;
+  Mismatch first_;
+};
+
+}  // namespace blockdot::sim

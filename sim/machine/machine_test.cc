@@ -1,0 +1,224 @@
+// The machine as data, its schedule and its closed form. Counts by hand for small machines; laws
+// that no formula here knows: bytes over bandwidth, monotone bandwidth and SRAM.
+#include "sim/machine/machine.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "formats/error.h"
+#include "sim/machine/cycles.h"
+#include "sim/machine/schedule.h"
+
+namespace blockdot::sim {
+namespace {
+
+using rtl_gen::ArrayTiming;
+using rtl_gen::Dataflow;
+
+std::string message_of(const std::string& text) {
+  try {
+    parse_machine(text);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+ArrayTiming timing_of(const Machine& m, int unit = 3) {
+  ArrayTiming t;
+  t.dataflow = m.dataflow;
+  t.rows = m.rows;
+  t.cols = m.cols;
+  t.banks = m.banks;
+  t.depth = m.depth;
+  t.unit = unit;
+  t.term = 2;
+  t.step = 1;
+  t.finish = 1;
+  return t;
+}
+
+Schedule schedule_of(const std::string& machine, const std::string& spec, std::int64_t m,
+                     std::int64_t n, std::int64_t k) {
+  const Machine parsed = parse_machine(machine);
+  return make_schedule(parsed, timing_of(parsed), 40, formats::parse_dot_spec(spec), m, n, k);
+}
+
+TEST(MachineText, ReadsWhatItPrints) {
+  for (const char* text : {"", "rows=3 cols=5 dataflow=ws depth=7 bandwidth=unlimited",
+                           "operands=bf16 k-tile=8 a-banks=2 latency=0 burst=1"}) {
+    const Machine machine = parse_machine(text);
+    EXPECT_EQ(parse_machine(to_text(machine)), machine) << text;
+  }
+  EXPECT_EQ(parse_machine(""), Machine{});
+}
+
+TEST(MachineText, NamesFieldValueAndRange) {
+  EXPECT_EQ(message_of("bandwidth=0"),
+            "bandwidth = 0: must be a whole number in [1, 1099511627776]");
+  EXPECT_EQ(message_of("rows=1025"), "rows = 1025: must be a whole number in [1, 1024]");
+  EXPECT_EQ(message_of("dataflow=rs"),
+            "dataflow = rs: must be os (output-stationary) or ws (weight-stationary)");
+  EXPECT_EQ(message_of("operands=fp16"),
+            "operands = fp16: must be packed, fp32 or bf16; did you "
+            "mean bf16 or fp32?");
+  EXPECT_NE(message_of("bandwith=3").find("did you mean bandwidth"), std::string::npos);
+  EXPECT_EQ(message_of("rows=2 rows=3"), "machine: rows is given twice");
+  Machine machine;
+  machine.bandwidth = 0;
+  EXPECT_THROW(validate(machine), ConfigError);
+}
+
+TEST(MachineSchedule, RefusesATileThatDoesNotFitItsBuffers) {
+  const auto message = [](const std::string& machine) -> std::string {
+    try {
+      schedule_of(machine, "a=mxfp8_e4m3", 64, 64, 1024);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  // 16 words of 33 bytes in a half, 16 x 16 results of 4 bytes in one of C.
+  EXPECT_EQ(message("a-sram=1055"),
+            "a-sram = 1055: a half holds 0 beats of 16 words of 33 bytes, and a tile needs 1; must "
+            "be in [1056, 1099511627776]");
+  EXPECT_EQ(message("a-sram=1056 b-sram=1056 c-sram=2048"), "accepted");
+  EXPECT_EQ(message("c-sram=2047"),
+            "c-sram = 2047: a half does not hold a tile of 16 x 16 results of 4 bytes; must be in "
+            "[2048, 1099511627776]");
+  EXPECT_EQ(message("b-sram=4000 k-tile=8"),
+            "b-sram = 4000: a half holds 3 beats of 16 words of 33 bytes, and a tile needs 8; must "
+            "be in [8448, 1099511627776]");
+  EXPECT_EQ(message("dataflow=ws k-tile=24"),
+            "k-tile = 24: must be a multiple of 16 beats (a pass), or the whole 32");
+  EXPECT_THROW(schedule_of("operands=fp32", "a=bm8 b=bm8 lanes=16", 4, 4, 96), ConfigError);
+}
+
+TEST(MachineCycles, CountsOneSmallTileByHand) {
+  // 2 x 3 array, unit latency 3; 2 rows of 12 and 3 of 12 elements of one byte, 1 byte a cycle.
+  // A: cycles 0..23, B: 24..59, in SRAM from 65 on. The 3 beats of 4 lanes are taken in 65, 66, 67;
+  // the results are there in 67 + 2 + 3 - 1 + 3 = 74 and leave in 74 and 75; C's 2 x 3 x 4 bytes
+  // go in 76..99 and are in DRAM after 5 more: 105 cycles.
+  const Schedule s = schedule_of("rows=2 cols=3 bandwidth=1 latency=5 burst=1",
+                                 "a=e4m3 lanes=4 accumulator=fp32", 2, 3, 12);
+  const CycleCount c = machine_cycles(s);
+  EXPECT_EQ(c.cycles, 105);
+  EXPECT_EQ(c.compute, 3);
+  EXPECT_EQ(c.fill, 1);
+  EXPECT_EQ(c.load, 64);
+  EXPECT_EQ(c.drain, 9);   // 68..76
+  EXPECT_EQ(c.store, 28);  // 77..104
+  EXPECT_EQ(c.bank + c.back_pressure, 0);
+  EXPECT_EQ(s.traffic.a, 24);
+  EXPECT_EQ(s.traffic.b, 36);
+  EXPECT_EQ(s.traffic.c, 24);
+}
+
+TEST(MachineCycles, CountsScaleBytesAndPartialSums) {
+  // K = 64: two blocks of 32 a row, 64 bytes of elements and 2 of scales.
+  const Schedule s = schedule_of("rows=1 cols=1 dataflow=ws depth=4 burst=1",
+                                 "a=mxfp8_e4m3 accumulator=fp32", 4, 1, 64);
+  EXPECT_EQ(s.traffic.a, 4 * 66);
+  EXPECT_EQ(s.traffic.b, 66);
+  EXPECT_EQ(s.traffic.scale_bits, 5 * 2 * 8);
+  // Two passes of one beat: 4 partial sums of 40 bits, written and read.
+  EXPECT_EQ(s.traffic.spilled, 4 * 5 * 2);
+}
+
+// A machine whose loads cost nothing is the array alone, with a cycle before and one after.
+TEST(MachineCycles, AreTheArraysWhereBandwidthIsUnlimited) {
+  std::mt19937_64 random(7);
+  const auto in = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
+  };
+  int checked = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string text = fmt::format(
+        "rows={} cols={} dataflow={} banks={} depth={} bandwidth=unlimited a-sram=1000000 "
+        "b-sram=1000000 c-sram=100000",
+        in(1, 6), in(1, 6), i % 2 ? "os" : "ws", in(1, 4), in(1, 30));
+    const std::int64_t m = in(1, 40), n = in(1, 40), k = in(1, 60);
+    const Schedule s = schedule_of(text, "a=e4m3 lanes=2 accumulator=fp32", m, n, k);
+    std::vector<rtl_gen::ArrayTile> tiles;
+    for (std::int64_t t = 0; t < s.tiles(); ++t) tiles.push_back({s.beats(), s.tile(t).rows});
+    const CycleCount c = machine_cycles(s);
+    ASSERT_EQ(c.cycles, array_cycles(s.timing, tiles) + 1) << text;
+    ASSERT_EQ(c.load + c.store + c.bank, 0) << text;
+    ++checked;
+  }
+  EXPECT_EQ(checked, 2000);
+}
+
+TEST(MachineCycles, ObeyTheLawsOfMemory) {
+  std::mt19937_64 random(11);
+  const auto in = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
+  };
+  std::int64_t checked = 0, fell = 0;
+  for (int i = 0; i < 1500; ++i) {
+    Machine machine;
+    machine.rows = in(1, 8);
+    machine.cols = in(1, 8);
+    machine.dataflow = i % 2 ? Dataflow::kOutputStationary : Dataflow::kWeightStationary;
+    machine.banks = in(1, 4);
+    machine.depth = in(1, 20);
+    machine.latency = in(0, 50);
+    machine.burst = in(0, 1) ? 64 : in(1, 20);
+    machine.a_banks = in(0, 4);
+    machine.c_banks = in(0, 2);
+    if (i % 5 == 0) machine.operands = OperandSource::kFp32;
+    machine.a_sram = machine.b_sram = 60000;
+    machine.c_sram = 4000;
+    const auto spec = formats::parse_dot_spec(i % 3 ? "a=mxfp8_e4m3 lanes=4 accumulator=fp32"
+                                                    : "a=mxfp4_e2m1 lanes=12 accumulator=fp32");
+    const std::int64_t m = in(1, 40), n = in(1, 40), k = in(1, 700);
+    const auto run = [&](const Machine& one) {
+      return make_schedule(one, timing_of(one), 40, spec, m, n, k);
+    };
+    // Bandwidth: never slower; never faster than the bytes or the beats allow.
+    std::int64_t before = 0;
+    for (const std::int64_t bandwidth :
+         {std::int64_t{1}, std::int64_t{2}, std::int64_t{7}, std::int64_t{64}, std::int64_t{513},
+          Machine::kUnlimited}) {
+      machine.bandwidth = bandwidth;
+      const Schedule s = run(machine);
+      const CycleCount c = machine_cycles(s);
+      for (std::int64_t part : {c.fill, c.load, c.bank, c.store, c.back_pressure, c.drain})
+        ASSERT_GE(part, 0) << to_text(machine);
+      ASSERT_EQ(c.compute + c.stalls(), c.cycles);
+      ASSERT_GE(c.cycles, c.compute);
+      if (!machine.unlimited()) {
+        ASSERT_GE(c.cycles * bandwidth, s.traffic.dram());
+      }
+      if (before > 0) {
+        ASSERT_LE(c.cycles, before) << to_text(machine);
+      }
+      before = c.cycles;
+      ++checked;
+    }
+    // SRAM: DRAM bytes never rise. From the least that holds a tile.
+    for (std::int64_t Machine::*sram : {&Machine::a_sram, &Machine::b_sram, &Machine::c_sram}) {
+      Machine other = machine;
+      std::int64_t bytes = -1;
+      for (other.*sram = 40; other.*sram < 400000; other.*sram = other.*sram * 9 / 8 + 1) {
+        try {
+          const std::int64_t now = run(other).traffic.dram();
+          if (bytes >= 0) {
+            ASSERT_LE(now, bytes) << to_text(other);
+            fell += now < bytes;
+          }
+          bytes = now;
+        } catch (const ConfigError&) {
+          ASSERT_EQ(bytes, -1) << "a larger SRAM holds less: " << to_text(other);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(checked, 9000);
+  EXPECT_GT(fell, 1000);
+}
+
+}  // namespace
+}  // namespace blockdot::sim

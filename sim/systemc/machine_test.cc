@@ -1,0 +1,224 @@
+// The SystemC machine against the closed form (every cycle, every cause), the golden model and the
+// exact GEMM (every value), and itself under random stalls.
+#include "sim/systemc/machine.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "formats/error.h"
+#include "models/gemm.h"
+#include "models/golden.h"
+#include "sim/machine/cycles.h"
+#include "sim/machine/tile_values.h"
+
+namespace blockdot::sim {
+namespace {
+
+using formats::DotSpec;
+
+/// A machine, an array's timing and a product; small.
+struct Case {
+  Machine machine;
+  rtl_gen::ArrayTiming timing;
+  DotSpec spec;
+  std::int64_t m = 1, n = 1, k = 1;
+  std::string text() const {
+    return fmt::format("{} | unit={} term={} step={} finish={} | {} | {} x {} x {}",
+                       to_text(machine), timing.unit, timing.term, timing.step, timing.finish,
+                       to_text(spec), m, n, k);
+  }
+  Schedule schedule() const { return make_schedule(machine, timing, 40, spec, m, n, k); }
+};
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : random_(seed) {}
+  int in(int low, int high) {
+    return low + static_cast<int>(random_() % static_cast<std::uint64_t>(high - low + 1));
+  }
+  template <typename T>
+  T one_of(std::initializer_list<T> values) {
+    return *(values.begin() + in(0, static_cast<int>(values.size()) - 1));
+  }
+  std::vector<float> values(std::int64_t count) {
+    std::vector<float> x(static_cast<std::size_t>(count));
+    for (float& v : x) v = std::ldexp(static_cast<float>(in(-1000, 1000)), in(-12, -4));
+    return x;
+  }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+/// Random in every field; buffers from the least that holds a tile up to all of the operands.
+Case random_case(std::uint64_t seed) {
+  Random random(seed);
+  Case c;
+  static const std::vector<DotSpec> specs = [] {
+    std::vector<DotSpec> all;
+    for (const char* text :
+         {"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "a=e4m3 lanes=3 accumulator=fp32",
+          "a=mxfp4_e2m1 lanes=8", "a=mx6 lanes=4 accumulator=bf16 output=bf16", "a=mxint8 lanes=16",
+          "a=bm8 b=bm8 lanes=16 accumulator=fp32",
+          "a=e4m3@fp32/16 b=e2m1@e4m3/16 lanes=1 accumulator=fp32"})
+      all.push_back(formats::parse_dot_spec(text));
+    return all;
+  }();
+  c.spec = specs[static_cast<std::size_t>(random.in(0, static_cast<int>(specs.size()) - 1))];
+  c.m = random.in(1, random.one_of({1, 4, 24}));
+  c.n = random.in(1, random.one_of({1, 4, 24}));
+  c.k = random.in(1, random.one_of({1, 20, 150}));
+  Machine& m = c.machine;
+  m.rows = random.in(1, random.one_of({1, 3, 8}));
+  m.cols = random.in(1, random.one_of({1, 3, 8}));
+  m.dataflow =
+      random.one_of({rtl_gen::Dataflow::kOutputStationary, rtl_gen::Dataflow::kWeightStationary});
+  m.banks = random.in(1, 4);
+  m.depth = random.in(1, random.one_of({1, 6, 20}));
+  for (int* banks : {&m.a_banks, &m.b_banks, &m.c_banks})
+    *banks = random.in(0, 2) == 0 ? random.in(1, 8) : 0;
+  m.bandwidth = random.one_of<std::int64_t>({1, 3, 16, 64, 1000, Machine::kUnlimited});
+  m.latency = random.one_of({0, 1, 7, 60});
+  m.burst = random.one_of({1, 8, 64});
+  const bool tiles = c.spec.a.tile_rows > 1;
+  m.operands = tiles || random.in(0, 3) != 0
+                   ? OperandSource::kPacked
+                   : random.one_of({OperandSource::kFp32, OperandSource::kBf16});
+  m.quantizer_rate = random.in(1, 40);
+  m.quantizer_latency = random.in(0, 20);
+  c.timing.dataflow = m.dataflow;
+  c.timing.rows = m.rows;
+  c.timing.cols = m.cols;
+  c.timing.banks = m.banks;
+  c.timing.depth = m.depth;
+  c.timing.unit = random.in(1, 9);
+  c.timing.term = random.in(1, 5);
+  c.timing.step = random.in(1, 4);
+  c.timing.finish = random.in(0, 3);
+  // Buffers grow until a tile fits.
+  const int least = random.one_of({64, 300, 5000});
+  m.a_sram = m.b_sram = m.c_sram = least;
+  for (;;) {
+    try {
+      c.schedule();
+      return c;
+    } catch (const ConfigError& error) {
+      const std::string message = error.what();
+      for (auto [name, field] : {std::pair{"a-sram", &m.a_sram}, std::pair{"b-sram", &m.b_sram},
+                                 std::pair{"c-sram", &m.c_sram}})
+        if (message.starts_with(name)) *field = *field * 3 / 2;
+    }
+  }
+}
+
+struct Operands {
+  std::vector<float> x, y;
+  formats::QuantizedMatrix a, b;
+  MachineOperands of(const Case& c) const {
+    if (c.machine.operands == OperandSource::kPacked) return {&a, &b, {}, {}, {}, {}};
+    return {nullptr,
+            nullptr,
+            formats::row_major(x.data(), c.m, c.k),
+            formats::row_major(y.data(), c.n, c.k),
+            {},
+            {}};
+  }
+};
+Operands make_operands(const Case& c, std::uint64_t seed) {
+  Random random(seed);
+  Operands o;
+  o.x = random.values(c.m * c.k);
+  o.y = random.values(c.n * c.k);
+  o.a = formats::quantize(c.spec.a, formats::row_major(o.x.data(), c.m, c.k));
+  o.b = formats::quantize(c.spec.b, formats::row_major(o.y.data(), c.n, c.k));
+  return o;
+}
+
+std::string show(const CycleCount& c) {
+  return fmt::format(
+      "{} cycles: compute {} fill {} load {} bank {} store {} back-pressure {} drain {}", c.cycles,
+      c.compute, c.fill, c.load, c.bank, c.store, c.back_pressure, c.drain);
+}
+
+TEST(SystemcMachine, EqualsTheClosedFormInEveryCycleAndCauseAndTheExactGemmInEveryValue) {
+  int checked = 0, ws = 0, several_steps = 0, stays = 0, edge = 0, unlimited = 0;
+  std::int64_t values = 0;
+  for (std::uint64_t seed = 1; seed <= 3000; ++seed) {
+    const Case c = random_case(seed);
+    const Operands operands = make_operands(c, seed);
+    const Schedule schedule = c.schedule();
+    const MachineRun run = run_machine(schedule, operands.of(c));
+    const CycleCount closed = machine_cycles(schedule);
+    ASSERT_EQ(run.count, closed) << "seed " << seed << ": " << c.text() << "\n  systemc "
+                                 << show(run.count) << "\n  closed  " << show(closed);
+    ASSERT_EQ(run.codes, models::gemm(c.spec, operands.a, operands.b).codes)
+        << "seed " << seed << ": " << c.text();
+    ++checked;
+    ws += !schedule.os();
+    several_steps += schedule.chunks > 1;
+    stays += schedule.a_stays && schedule.chunks > 1;
+    edge += c.machine.operands != OperandSource::kPacked;
+    unlimited += c.machine.unlimited();
+    values += c.m * c.n;
+  }
+  EXPECT_EQ(checked, 3000);
+  for (int count : {ws, several_steps, stays, edge, unlimited}) EXPECT_GT(count, 70);
+  EXPECT_GT(values, 50000);
+}
+
+TEST(SystemcMachine, StallsOnEveryChannelChangeNoValue) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    const Case c = random_case(seed);
+    const Operands operands = make_operands(c, seed);
+    const Schedule schedule = c.schedule();
+    const MachineRun run =
+        run_machine(schedule, operands.of(c), {.stalls = seed % 2 ? 0.3 : 0.8, .seed = seed});
+    ASSERT_EQ(run.codes, models::gemm(c.spec, operands.a, operands.b).codes)
+        << "seed " << seed << ": " << c.text();
+    EXPECT_GE(run.count.cycles, machine_cycles(schedule).cycles);
+    EXPECT_GT(run.stalled, 0);
+  }
+}
+
+// The golden model of each unit with its own stream: what docs/arrays.md says of draws.
+TEST(SystemcMachine, UnitsWithRandomBitsDrawFromTheirOwnStreams) {
+  Case c = random_case(3);
+  c.machine = parse_machine("rows=2 cols=3 dataflow=os bandwidth=4 latency=3 burst=1");
+  c.timing = {.dataflow = rtl_gen::Dataflow::kOutputStationary,
+              .rows = 2,
+              .cols = 3,
+              .unit = 4,
+              .banks = 2};
+  c.spec = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=bf16:sr:8 output=bf16");
+  c.m = 5, c.n = 7, c.k = 20;
+  const Operands operands = make_operands(c, 9);
+  const Schedule schedule = c.schedule();
+  const auto codes = machine_values(schedule, operands.a, operands.b);
+  EXPECT_EQ(run_machine(schedule, operands.of(c), {.stalls = 0.2}).codes, codes);
+  // Unit (0, 0) has the state 1 after reset, as every GoldenDot: the first tile's first result.
+  models::GoldenDot golden(c.spec, 1);
+  models::BeatBuffer beat;
+  std::optional<std::uint32_t> code;
+  for (std::size_t t = 0; t < schedule.ranges.size(); ++t) {
+    fill_beat(c.spec, operands.a, 0, operands.b, 0, schedule.ranges[t], beat);
+    code = golden.step(beat.beat(t == 0, t + 1 == schedule.ranges.size()));
+  }
+  EXPECT_EQ(codes[0], code.value());
+  EXPECT_NE(codes, models::gemm(c.spec, operands.a, operands.b).codes);
+}
+
+TEST(SystemcMachine, RefusesWhatItCannotRun) {
+  Case c = random_case(1);
+  c.machine.operands = OperandSource::kFp32;
+  const Operands operands = make_operands(c, 1);
+  MachineOperands reals = operands.of(c);
+  reals.a_options.rounding = formats::parse_rounding("sr:8");
+  EXPECT_THROW(run_machine(c.schedule(), reals), ConfigError);
+  c.machine.operands = OperandSource::kPacked;
+  EXPECT_THROW(run_machine(c.schedule(), operands.of(c), {.stalls = 1}), ConfigError);
+}
+
+}  // namespace
+}  // namespace blockdot::sim

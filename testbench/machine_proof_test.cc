@@ -1,0 +1,129 @@
+// The machine's three answers: the Verilated array in lock-step with the SystemC machine, the
+// closed form, and the exact GEMM. A few arrays, many products and memories.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "models/golden.h"
+#include "rtl_gen/array/array.h"
+#include "sim/cosim/array_lockstep.h"
+#include "sim/machine/cycles.h"
+#include "sim/machine/tile_values.h"
+#include "sim/systemc/machine.h"
+
+namespace blockdot::testbench {
+namespace {
+
+struct Design {
+  const char* spec;
+  const char* machine;
+};
+void PrintTo(const Design& design, std::ostream* out) { *out << design.machine; }
+
+class MachineProof : public ::testing::TestWithParam<Design> {
+ protected:
+  static rtl_gen::Array make_array() {
+    const sim::Machine machine = sim::parse_machine(GetParam().machine);
+    rtl_gen::ArraySpec spec;
+    spec.unit = formats::parse_dot_spec(GetParam().spec);
+    spec.rows = machine.rows;
+    spec.cols = machine.cols;
+    spec.dataflow = machine.dataflow;
+    spec.banks = machine.banks;
+    spec.depth = machine.depth;
+    return generate_array(spec, {});
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Arrays, MachineProof,
+    ::testing::Values(
+        Design{"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "rows=2 cols=3 dataflow=os banks=2"},
+        Design{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "rows=3 cols=1 dataflow=os banks=1"},
+        Design{"a=mxfp4_e2m1 lanes=4 accumulator=bf16:sr:8 output=bf16",
+               "rows=2 cols=2 dataflow=os banks=3"},
+        Design{"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "rows=2 cols=3 dataflow=ws depth=5"},
+        Design{"a=mxfp4_e2m1 lanes=8 accumulator=kulisch[30:-40]",
+               "rows=3 cols=2 dataflow=ws depth=9"},
+        Design{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "rows=1 cols=1 dataflow=ws depth=2"}));
+
+TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {
+  const rtl_gen::Array array = make_array();
+  sim::ModelSource source = sim::model_source(array);
+  source.quick = true;
+  const sim::Model model = sim::Model::load(source);
+  std::mt19937_64 random(5);
+  const auto in = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
+  };
+  const formats::DotSpec& spec = array.spec.unit;
+  std::int64_t machines = 0, results = 0, handshakes = 0;
+  for (int i = 0; i < 40; ++i) {
+    sim::Machine machine = sim::parse_machine(GetParam().machine);
+    machine.bandwidth = i % 4 == 0 ? sim::Machine::kUnlimited : in(1, 40);
+    machine.latency = in(0, 30);
+    machine.burst = in(1, 16);
+    machine.a_sram = machine.b_sram = in(0, 1) ? 3000 : 400;
+    machine.c_sram = 200;
+    machine.a_banks = in(0, 2);
+    machine.b_banks = in(0, 2);
+    machine.c_banks = in(0, 2);
+    const std::int64_t m = in(1, 12), n = in(1, 9), k = in(1, i % 2 ? 100 : 10);
+    const sim::Schedule schedule =
+        make_schedule(machine, array.timing, array.sum_width, spec, m, n, k);
+    std::vector<float> x(static_cast<std::size_t>(m * k)), y(static_cast<std::size_t>(n * k));
+    for (auto* values : {&x, &y})
+      for (float& v : *values) v = std::ldexp(static_cast<float>(in(-999, 999)), in(-14, -6));
+    const auto a = formats::quantize(spec.a, formats::row_major(x.data(), m, k));
+    const auto b = formats::quantize(spec.b, formats::row_major(y.data(), n, k));
+    sim::ArrayLockstep lockstep(model, array, schedule, "product");
+    const bool stalled = i % 5 == 4;
+    const sim::MachineRun run =
+        run_machine(schedule, {&a, &b, {}, {}, {}, {}},
+                    {.stalls = stalled ? 0.4 : 0.0, .seed = 3, .watcher = &lockstep});
+    ASSERT_EQ(lockstep.mismatches(), 0) << lockstep.first().text << "\n" << to_text(machine);
+    if (!stalled) {
+      ASSERT_EQ(run.count, machine_cycles(schedule)) << to_text(machine);
+    }
+    if (sim::draws(spec)) {
+      ASSERT_EQ(run.codes, machine_values(schedule, a, b));
+    } else {
+      ASSERT_EQ(run.codes, models::gemm_golden(spec, a, b).codes);
+    }
+    ASSERT_GE(lockstep.results(), m * n);
+    results += lockstep.results();
+    handshakes += lockstep.handshakes();
+    ++machines;
+  }
+  EXPECT_EQ(machines, 40);
+  EXPECT_GT(results, 400);
+  EXPECT_GT(handshakes, 10000);
+}
+
+// An array whose rows differ by one step from what was asked for: the lock-step must see it.
+TEST(MachineProofFault, AnArrayOfAnotherDepthOfPipelineIsSeenAtItsFirstHandshake) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32");
+  spec.rows = 2;
+  spec.cols = 3;
+  const rtl_gen::Array array = generate_array(spec, {});
+  sim::ModelSource source = sim::model_source(array);
+  source.quick = true;
+  const sim::Model model = sim::Model::load(source);
+  sim::Machine machine = sim::parse_machine("rows=2 cols=3 bandwidth=unlimited");
+  rtl_gen::ArrayTiming late = array.timing;
+  ++late.unit;
+  const sim::Schedule schedule = make_schedule(machine, late, 0, spec.unit, 2, 3, 8);
+  const std::vector<float> x(48, 1.0f);
+  const auto a = formats::quantize(spec.unit.a, formats::row_major(x.data(), 2, 8));
+  const auto b = formats::quantize(spec.unit.b, formats::row_major(x.data(), 3, 8));
+  sim::ArrayLockstep lockstep(model, array, schedule, "product");
+  run_machine(schedule, {&a, &b, {}, {}, {}, {}}, {.watcher = &lockstep});
+  EXPECT_GT(lockstep.mismatches(), 0);
+  EXPECT_NE(lockstep.first().text.find("out_valid_o is 1"), std::string::npos)
+      << lockstep.first().text;
+}
+
+}  // namespace
+}  // namespace blockdot::testbench
