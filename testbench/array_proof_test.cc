@@ -370,7 +370,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a=mxint8 lanes=16 accumulator=kulisch max-k=1024", "ws", 1, 2, 20, 3, 64, 2, 10},
         Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "ws", 4, 1, 7, 2, 33, 2, 8},
         Case{"a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=fp32", "ws", 2, 2, 5, 3, 40, 2, 1},
-        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2}),
+        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2},
+        Case{"a=int8_row b=nf4_dq lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 40},
+        Case{"a=int8_row b=nvfp4 lanes=4 accumulator=kulisch max-k=256", "ws", 2, 3, 5, 7, 40, 2,
+             3}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {
@@ -490,7 +493,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values("a=mxfp8_e4m3 lanes=4 accumulator=fp32",
                       "a=mx6 lanes=4 accumulator=kulisch max-k=256 output=bf16",
                       "a=e4m3 b=e2m1 lanes=3 accumulator=bf16:sr:6 output=bf16 "
-                      "rounding=sr:6"),
+                      "rounding=sr:6",
+                      "a=nvfp4 b=nf4_dq lanes=4 accumulator=fp32"),
     [](const auto& p) {
       std::string name = p.param;
       for (char& c : name)

@@ -206,18 +206,19 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 class RandomBeats : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Lanes, RandomBeats,
-                         ::testing::Values("a=mxfp8_e4m3 lanes=8", "a=mxfp8_e5m2 lanes=4",
-                                           "a=mxfp4_e2m1 lanes=32", "a=mxint8 lanes=16",
-                                           "a=bm8 b=bm8_e4m3 lanes=8", "a=mx9 lanes=16",
-                                           "a=mx4 lanes=6", "a=mx6 b=mxint8 lanes=4",
-                                           "a=sm3@e8m0/16+u3/4 lanes=8", "a=bf16 lanes=3"),
-                         [](const auto& p) {
-                           std::string name = p.param;
-                           for (char& c : name)
-                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Lanes, RandomBeats,
+    ::testing::Values("a=mxfp8_e4m3 lanes=8", "a=mxfp8_e5m2 lanes=4", "a=mxfp4_e2m1 lanes=32",
+                      "a=mxint8 lanes=16", "a=bm8 b=bm8_e4m3 lanes=8", "a=mx9 lanes=16",
+                      "a=mx4 lanes=6", "a=mx6 b=mxint8 lanes=4", "a=sm3@e8m0/16+u3/4 lanes=8",
+                      "a=bf16 lanes=3", "a=nvfp4 lanes=4", "a=int8@fp32/32 b=mxint8 lanes=2",
+                      "a=nf4_dq b=vsq4 lanes=2", "a=binary lanes=5", "a=int8_row lanes=2"),
+    [](const auto& p) {
+      std::string name = p.param;
+      for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+      return name;
+    });
 
 std::vector<models::BeatBuffer> random_beats(const DotSpec& spec) {
   std::vector<models::BeatBuffer> beats;

@@ -33,6 +33,8 @@ constexpr const char* kFloatSr = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16
 constexpr const char* kWindow = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]";
 constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
 constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
+constexpr const char* kRow = "a=int8_row lanes=2 max-k=64";
+constexpr const char* kMean = "a=nf4_dq b=e5m2 lanes=2 max-k=64 accumulator=fp32";
 
 const Mutant kMutants[] = {
     // Elements and lanes
@@ -70,6 +72,11 @@ const Mutant kMutants[] = {
     {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
     {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
      "a_micro_i[1]"},
+    // Factors
+    {"remainder_of_the_division_is_lost", kRow, "out_sticky", kAll, "1'b0"},
+    {"factor_of_zero_keeps_the_sign", kRow, "out_neg", "& [\\s\\S]+", ""},
+    {"sign_of_a_factor_is_lost", kMean, "a_factor_neg", kAll, "1'b0"},
+    {"overflow_of_a_factor_is_missed", kMean, "a_factor_not_finite", kAll, "1'b0"},
     // Structures
     {"booth_digits_of_two_are_missed", kWindow, "row1_2_two", kAll, "1'b0", "osu018",
      "multiplier=booth"},
