@@ -39,8 +39,8 @@ Units units_of(const BlockFormat& format, int most_bits) {
 }
 
 bool odd_suffices(const ElementFormat& format, const formats::Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && max_exponent(format) < 800 &&
-         lsb_exponent(format) > -800;
+  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && max_exponent(format) < 390 &&
+         lsb_exponent(format) > -350;
 }
 
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
@@ -59,7 +59,8 @@ void RowRange::take(int lowest, int highest) {
   low = empty ? lowest : std::min(low, lowest);
   high = empty ? highest : std::max(high, highest);
   span = std::max(span, highest - lowest);
-  least_span = std::min(least_span, highest - lowest);
+  spans += highest - lowest;
+  ++chunks;
   empty = false;
 }
 
@@ -76,12 +77,13 @@ RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64
     range.nan |= row.nan;
     range.inf |= row.inf;
     if (row.empty) continue;
-    const int span = std::max(range.span, row.span);
-    const int least_span = std::min(range.least_span, row.least_span);
-    range.take(row.low, row.high);
+    range.low = range.empty ? row.low : std::min(range.low, row.low);
+    range.high = range.empty ? row.high : std::max(range.high, row.high);
     range.take_scale(row.scale_low, row.scale_high);
-    range.span = span;
-    range.least_span = least_span;
+    range.span = std::max(range.span, row.span);
+    range.spans += row.spans;
+    range.chunks += row.chunks;
+    range.empty = false;
   }
   return range;
 }

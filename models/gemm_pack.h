@@ -64,11 +64,14 @@ struct RowRange {
   bool nan = false;
   bool inf = false;
   bool empty = true;
-  int low = 0, high = 0;     // powers of two; what they mean is the way's business
-  int span = 0;              // bits of a chunk from its lowest to its highest, at most
-  int least_span = 1 << 20;  // and at least
+  int low = 0, high = 0;  // powers of two; what they mean is the way's business
+  int span = 0;           // bits of a chunk from its lowest to its highest, at most
+  double spans = 0;       // of all its chunks together
+  std::int64_t chunks = 0;
   bool scaled = false;
   int scale_low = 0, scale_high = 0;  // what a unit is worth
+
+  double mean_span() const { return chunks == 0 ? 0 : spans / static_cast<double>(chunks); }
 
   void take(int lowest, int highest);
   void take(int exponent) { take(exponent, exponent); }

@@ -22,6 +22,7 @@
 #include "models/gemm_results.h"
 #include "models/parallel.h"
 #include "models/vector_kernels.h"
+#include "models/wide_int.h"
 
 namespace blockdot::models {
 
@@ -38,23 +39,9 @@ namespace {
 constexpr int kDoubleBits = 53;
 constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
 
-/// The step of a float accumulator or a window; nothing where it has none here.
-std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
-  const formats::Accumulator& accumulator = spec.accumulator;
-  if (accumulator.kind == AccumulatorKind::kKulisch) return StepKind::kAdd;
-  if (accumulator.kind == AccumulatorKind::kKulischWindow) {
-    const formats::FixedFormat& window = accumulator.window;
-    const int width = window.width();
-    // acc + entry, up to 2^(width + 2), stays exact.
-    if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
-    format.to_lowest = std::ldexp(1.0, -window.lsb);
-    format.half = std::ldexp(1.0, width - 1);
-    format.span = std::ldexp(1.0, width);
-    format.from_span = std::ldexp(1.0, -width);
-    return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
-  }
-  const ElementFormat& f = accumulator.format;
-  const Rounding& rounding = accumulator.rounding;
+/// The step that rounds to a format; nothing where it has none here.
+std::optional<StepKind> rounding_step(const ElementFormat& f, const Rounding& rounding,
+                                      StepFormat& format) {
   format.to_units = std::ldexp(1.0, f.man_bits);
   format.from_units = std::ldexp(1.0, -f.man_bits);
   format.least_normal = min_normal(f);
@@ -65,7 +52,6 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
                                  : std::numeric_limits<double>::quiet_NaN();
   switch (rounding.mode) {
     case RoundingMode::kRne:
-      if (f == formats::minifloat(8, 23)) return StepKind::kNearest32;
       // Without mantissa bits a tie goes by the exponent's parity.
       if (f.man_bits == 0) return std::nullopt;
       return StepKind::kNearestEven;
@@ -84,6 +70,72 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
                                                       : StepKind::kStochastic;
 }
 
+/// The step of an accumulator.
+std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
+  const formats::Accumulator& accumulator = spec.accumulator;
+  if (accumulator.kind == AccumulatorKind::kKulisch) return StepKind::kAdd;
+  if (accumulator.kind == AccumulatorKind::kKulischWindow) {
+    const formats::FixedFormat& window = accumulator.window;
+    const int width = window.width();
+    // acc + entry, up to 2^(width + 2), stays exact.
+    if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
+    format.to_lowest = std::ldexp(1.0, -window.lsb);
+    format.half = std::ldexp(1.0, width - 1);
+    format.span = std::ldexp(1.0, width);
+    format.from_span = std::ldexp(1.0, -width);
+    return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
+  }
+  if (has_nearest_fp32_accumulator(spec)) return StepKind::kNearest32;
+  return rounding_step(accumulator.format, accumulator.rounding, format);
+}
+
+/// Values to codes of the output, many at once where there is a step for it.
+class Encoder {
+ public:
+  explicit Encoder(const DotSpec& spec) : spec_(spec) {
+    const ElementFormat& f = spec.output;
+    nearest32_ = f == formats::minifloat(8, 23) && spec.rounding.mode == RoundingMode::kRne;
+    const std::optional<StepKind> step = rounding_step(f, spec.rounding, format_.step);
+    vector_ = step.has_value() && !nearest32_;
+    if (step) format_.rounding = *step;
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+    format_.man_bits = f.man_bits;
+    format_.least_exponent =
+        static_cast<int>(std::bit_cast<std::uint64_t>(format_.step.least_normal) >> 52);
+    format_.overflow = code(std::ldexp(max_value(f), 2), 0);
+    format_.inf = code(kInf, 0);
+    format_.nan = code(std::nan(""), 0);
+    format_.sign = 1u << (f.width() - 1);
+    format_.negative_zero = f.special != formats::Special::kFnuz;
+    // Where no code is a NaN it is encoded as zero, and no other code may pass for it.
+    vector_ = vector_ && has_nan(f);
+  }
+
+  std::uint32_t code(double value, std::uint32_t random) const {
+    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
+  }
+
+  /// `count` is a multiple of 16.
+  void operator()(const double* x, const std::uint32_t* draws, int count,
+                  std::uint32_t* codes) const {
+    if (nearest32_) {
+      for (int i = 0; i < count; ++i) {
+        codes[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i]));
+        if ((codes[i] & 0x7FFFFFFF) > 0x7F800000) codes[i] = format_.nan;
+      }
+    } else if (vector_) {
+      encode_values(format_, x, draws, count, codes);
+    } else {
+      for (int i = 0; i < count; ++i) codes[i] = code(x[i], draws[i]);
+    }
+  }
+
+ private:
+  const DotSpec& spec_;
+  OutputFormat format_;
+  bool nearest32_ = false, vector_ = false;
+};
+
 /// The scale of a chunk: a multiple of 2^low, at most 2^high.
 struct ChunkScale {
   double value = 0;
@@ -98,7 +150,7 @@ bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, 
   const std::uint32_t code = matrix.scale(r, k);
   if (matrix.format.scale.kind == formats::ScaleKind::kE8M0) {
     const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
-    scale = {std::ldexp(1.0, exponent), exponent, exponent};
+    scale = {power_of_two(exponent), exponent, exponent};
     return code != formats::kE8M0Nan;
   }
   const double value = decode(matrix.format.scale, code);
@@ -139,8 +191,9 @@ class VectorGemm {
         states_(states),
         threads_(threads),
         words_((longest(chunks_) + kInWord - 1) / kInWord),
-        rows_(a, x, kVectorRows, count(), words_),
-        columns_(b, y, kCols, count(), words_),
+        encoder_(spec),
+        rows_(a, x, kVectorRows, count(), words_, spec.specials),
+        columns_(b, y, kCols, count(), words_, spec.specials),
         start_(rows_.panels * count() * kVectorRows),
         factors_(spec, a, b) {}
 
@@ -179,13 +232,16 @@ class VectorGemm {
   }
 
  private:
+  static constexpr std::uint64_t kNanMark = std::uint64_t{1} << 62;
+  static constexpr std::uint64_t kInfMark = std::uint64_t{1} << 61;
+  static constexpr int kMostShort = 1024;  // elements of a chunk
   static constexpr std::int64_t kGroup = 16;
   static constexpr std::int64_t kSlabBytes = 24 << 10;
   static constexpr int kResults = kVectorRows * kCols;
 
   struct Side {
     Side(const QuantizedMatrix& its_matrix, const Units& its_units, int width, std::int64_t chunks,
-         int words_a_chunk)
+         int words_a_chunk, formats::SpecialsPolicy specials)
         : matrix(its_matrix),
           units(its_units),
           panels((its_matrix.rows + width - 1) / width),
@@ -194,13 +250,25 @@ class VectorGemm {
           spans(panels * chunks * width),
           scales32(panels * chunks * width),
           ranges(static_cast<size_t>(its_matrix.rows)),
-          panel_ranges(static_cast<size_t>(panels)) {}
+          panel_ranges(static_cast<size_t>(panels)) {
+      if (units.known) unit = std::ldexp(1.0, units.unit);
+      for (size_t code = 0; code < 256; ++code) {
+        values[code] = static_cast<double>(units.value[code]);
+        marks[code] = static_cast<std::uint64_t>(units.magnitude[code]);
+        if (units.nan[code]) marks[code] = kNanMark;
+        if (units.inf[code])
+          marks[code] = specials == formats::SpecialsPolicy::kNan ? kNanMark : kInfMark;
+      }
+    }
     const QuantizedMatrix& matrix;
     const Units& units;
     std::int64_t panels;
     Buffer<Word> words;
     Buffer<double> scales, spans;
     Buffer<float> scales32;
+    double unit = 1;           // what a unit is worth
+    double values[256];        // kDoubles: of codes, in units
+    std::uint64_t marks[256];  // and their magnitudes, with the marks below
     std::vector<RowRange> ranges, panel_ranges;
     std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
     std::vector<double> norms;   // of the rows
@@ -235,134 +303,197 @@ class VectorGemm {
   template <int kWidth, bool kBiased>
   void pack(Side& side, std::int64_t panel) {
     const QuantizedMatrix& matrix = side.matrix;
-    const Units& units = side.units;
     const int length = words_ * kInWord;
-    std::vector<Element> chunk_elements(static_cast<size_t>(length));
-    Element* elements = chunk_elements.data();
-    Element table[256];
-    std::uint8_t special[256];  // 1: NaN, 2: Inf
-    const bool nan_for_inf = spec_.specials == formats::SpecialsPolicy::kNan;
-    for (size_t code = 0; code < 256; ++code) {
-      table[code] = static_cast<Element>(units.value[code]);
-      special[code] = units.nan[code] || (units.inf[code] && nan_for_inf) ? 1
-                      : units.inf[code]                                   ? 2
-                                                                          : 0;
+    const std::int64_t stride =
+        matrix.length + length;  // room to read a short chunk as a whole one
+    const auto lanes =
+        static_cast<int>(std::min<std::int64_t>(kWidth, matrix.rows - panel * kWidth));
+    std::vector<Element> elements;
+    if constexpr (kSource != Source::kDoubles) {
+      elements.resize(static_cast<size_t>(lanes * stride));
+      for (int lane = 0; lane < lanes; ++lane)
+        integers_of_row(side, panel * kWidth + lane, elements.data() + lane * stride);
+    } else {
+      elements.resize(static_cast<size_t>(length));
     }
-    const bool specials = has_nan(matrix.format.element);
-    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
-    const bool identity = kSource == Source::kBytes && mask == 0xFF &&
-                          matrix.format.element.kind == formats::ElementKind::kInteger;
     // Chunk by chunk, so that what a panel's rows write lies together.
-    for (std::int64_t c = 0; c < count(); ++c)
+    for (std::int64_t c = 0; c < count(); ++c) {
+      const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
+      const std::int64_t at = (panel * count() + c) * kWidth;
       for (int lane = 0; lane < kWidth; ++lane) {
-        const std::int64_t r = panel * kWidth + lane, at = panel * count() + c;
-        const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
-        Word* to = side.words.data() + at * words_ * kWidth + lane;
-        double& scale = side.scales.data()[at * kWidth + lane];
-        scale = side.spans.data()[at * kWidth + lane] = 0;
-        side.scales32.data()[at * kWidth + lane] = 0;
-        if (kSource == Source::kBytes && !kBiased) start_.data()[at * kWidth + lane] = 0;
-        if (r >= matrix.rows) {
+        Word* to = side.words.data() + at * words_ + lane;
+        if (lane >= lanes) {
           for (int w = 0; w < words_; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+          set_scale(side, at + lane, matrix.rows, chunk.k, {});
+          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = 0;
           continue;
         }
-        RowRange& range = side.ranges[static_cast<size_t>(r)];
-        int low = 0, high = 0;
-        bool any = false;
-        if (units.known) {
-          const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
-          if (identity) {
-            std::memcpy(elements, codes, static_cast<size_t>(chunk.count));
-          } else {
-            for (int k = 0; k < chunk.count; ++k) elements[k] = table[codes[k] & mask];
+        const std::int64_t r = panel * kWidth + lane;
+        if constexpr (kSource == Source::kDoubles) {
+          set_scale(side, at + lane, r, chunk.k, doubles_of_chunk(side, r, chunk, elements.data()));
+          for (int w = 0; w < words_; ++w)
+            to[w * kWidth] = w < chunk.count ? elements[static_cast<size_t>(w)] : 0;
+        } else {
+          Element short_chunk[kMostShort];
+          const Element* from = elements.data() + lane * stride + chunk.k;
+          if (chunk.count < length) {
+            std::fill(short_chunk, short_chunk + length, Element{0});
+            std::copy(from, from + chunk.count, short_chunk);
+            from = short_chunk;
           }
-          if (specials) {
-            std::uint8_t all = 0;
-            for (int k = 0; k < chunk.count; ++k) all |= special[codes[k] & mask];
-            range.nan |= (all & 1) != 0;
-            range.inf |= (all & 2) != 0;
+          std::int32_t sum = 0, joint = 0;
+          for (int k = 0; k < length; ++k) {
+            const std::int32_t element = from[k];
+            sum += element;
+            joint |= element < 0 ? -element : element;
           }
-          if (units.tau_most > 0)
-            for (int k = 0; k < chunk.count; ++k)
-              elements[k] = static_cast<Element>(
-                  elements[k] *
-                  static_cast<Element>(std::int64_t{1}
-                                       << (units.tau_most - matrix.micro(r, chunk.k + k))));
-          std::fill(elements + chunk.count, elements + length, Element{0});
-          // The OR of the magnitudes has the lowest bit and the highest of them all.
-          std::uint64_t bits = 0;
-          if constexpr (kSource == Source::kDoubles) {
-            std::int64_t joint = 0;
-            for (int k = 0; k < chunk.count; ++k) joint |= units.magnitude[codes[k] & mask];
-            bits = static_cast<std::uint64_t>(joint);
-          } else {
-            std::int32_t joint = 0;
-            for (int k = 0; k < length; ++k)
-              joint |= elements[k] < 0 ? -static_cast<std::int32_t>(elements[k]) : elements[k];
-            bits = static_cast<std::uint32_t>(joint);
+          set_scale(side, at + lane, r, chunk.k, {static_cast<std::uint64_t>(joint)});
+          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = -128 * sum;
+          for (int w = 0; w < words_; ++w) {
+            Word word;
+            std::memcpy(&word, from + w * kInWord, sizeof(Word));
+            to[w * kWidth] = kBiased ? word ^ kBiasWord : word;
           }
-          any = bits != 0;
-          if (any) {
-            const int tau_high = kSource == Source::kDoubles ? units.tau_most : 0;
-            low = units.unit + std::countr_zero(bits);
-            high = units.unit + tau_high + static_cast<int>(std::bit_width(bits));
-          }
-        } else if constexpr (kSource == Source::kDoubles) {
-          any = decode_chunk(matrix, r, chunk, elements, length, range, low, high);
-        }
-        if constexpr (kSource == Source::kBytes && !kBiased) {
-          std::int32_t sum = 0;
-          for (int k = 0; k < length; ++k) sum += elements[k];
-          start_.data()[at * kWidth + lane] = -128 * sum;
-        }
-        if constexpr (kBiased)
-          for (int k = 0; k < length; ++k) elements[k] = static_cast<Element>(elements[k] ^ -128);
-        for (int w = 0; w < words_; ++w)
-          std::memcpy(to + w * kWidth, elements + w * kInWord, sizeof(Word));
-        ChunkScale of_chunk;
-        if (!chunk_scale(matrix, r, chunk.k, of_chunk)) {
-          range.nan = true;
-        } else if (any && of_chunk.value != 0) {
-          scale = std::ldexp(of_chunk.value, units.known ? units.unit : 0);
-          side.scales32.data()[at * kWidth + lane] = static_cast<float>(scale);
-          side.spans.data()[at * kWidth + lane] = high - low + of_chunk.high - of_chunk.low;
-          range.take(low + of_chunk.low, high + of_chunk.high);
-          const int unit = units.known ? units.unit : 0;
-          range.take_scale(of_chunk.low + unit, of_chunk.high + unit);
         }
       }
+    }
     side.panel_ranges[static_cast<size_t>(panel)] =
         joint(side.ranges, panel * kWidth, (panel + 1) * kWidth);
   }
 
-  /// Elements as values, where they have no table of units; false where all are zero.
-  bool decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
-                    Element* elements, int length, RowRange& range, int& low, int& high) const {
-    const ElementFormat& format = matrix.format.element;
-    std::uint64_t least = ~std::uint64_t{0}, most = 0;  // exponent fields
-    std::uint64_t lowest = 0;                           // significands
-    for (int k = 0; k < chunk.count; ++k) {
-      double value = decode(format, matrix.code(r, chunk.k + k));
-      if (!std::isfinite(value)) {
-        (std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan ? range.nan
-                                                                              : range.inf) = true;
-        value = 0;
-      }
-      if (matrix.format.micro.bits > 0) value = std::ldexp(value, -matrix.micro(r, chunk.k + k));
-      elements[k] = static_cast<Element>(value);
-      const auto code = std::bit_cast<std::uint64_t>(value) & 0x7FFFFFFFFFFFFFFF;
-      if (code == 0) continue;
-      least = std::min(least, code >> 52);
-      most = std::max(most, code >> 52);
-      lowest |= code;
+  /// The elements of a row in units.
+  void integers_of_row(const Side& side, std::int64_t r, Element* out) const {
+    const QuantizedMatrix& matrix = side.matrix;
+    const Units& units = side.units;
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length;
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    if (kSource == Source::kBytes && mask == 0xFF &&
+        matrix.format.element.kind == formats::ElementKind::kInteger) {
+      std::memcpy(out, codes, static_cast<size_t>(matrix.length));
+    } else if constexpr (kSource != Source::kDoubles) {
+      Element table[256];
+      std::copy(units.value, units.value + 256, table);
+      if (mask < 64)
+        look_up(codes, matrix.length, mask, table, out);
+      else
+        for (std::int64_t k = 0; k < matrix.length; ++k) out[k] = table[codes[k] & mask];
     }
-    std::fill(elements + chunk.count, elements + length, Element{0});
-    if (most == 0) return false;
+    if (units.tau_most == 0) return;
+    const int block = matrix.format.micro.block;
+    const std::uint8_t* taus = matrix.micros.data() + r * (matrix.padded_length / block);
+    for (std::int64_t k = 0; k < matrix.length; k += block, ++taus)
+      for (std::int64_t j = k; j < std::min(k + block, matrix.length); ++j)
+        out[j] = static_cast<Element>(out[j] * (1 << (units.tau_most - *taus)));
+  }
+
+  /// What the magnitudes of a chunk's elements span: as the OR of units, or as exponents.
+  struct ChunkBits {
+    std::uint64_t units = 0;
+    int low = 0, high = 0;  // where there are no units: high > low, or all are zero
+  };
+
+  /// The elements of a chunk in units, or as values where they have none.
+  ChunkBits doubles_of_chunk(Side& side, std::int64_t r, const BeatRange& chunk, double* out) {
+    const QuantizedMatrix& matrix = side.matrix;
+    const Units& units = side.units;
+    RowRange& range = side.ranges[static_cast<size_t>(r)];
+    if (!units.known) return decode_chunk(matrix, r, chunk, out, range);
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    std::uint64_t joint = 0;
+    for (int k = 0; k < chunk.count; ++k) {
+      const std::uint8_t code = codes[k] & mask;
+      joint |= side.marks[code];
+      out[k] = side.values[code];
+    }
+    range.nan |= (joint & kNanMark) != 0;
+    range.inf |= (joint & kInfMark) != 0;
+    joint &= kInfMark - 1;
+    if (units.tau_most == 0 || joint == 0) return {joint};
+    for (int k = 0; k < chunk.count; ++k)
+      out[k] *= 1 << (units.tau_most - matrix.micro(r, chunk.k + k));
+    return {joint | joint << units.tau_most};
+  }
+
+  /// Scale and range of a chunk.
+  void set_scale(Side& side, std::int64_t at, std::int64_t r, std::int64_t k,
+                 const ChunkBits& bits) {
+    double& scale = side.scales.data()[at];
+    scale = side.spans.data()[at] = 0;
+    side.scales32.data()[at] = 0;
+    if (r >= side.matrix.rows) return;
+    RowRange& range = side.ranges[static_cast<size_t>(r)];
+    ChunkScale factor;
+    if (!chunk_scale(side.matrix, r, k, factor)) {
+      range.nan = true;
+      return;
+    }
+    const int unit = side.units.known ? side.units.unit : 0;
+    int low = bits.low, high = bits.high;
+    if (bits.units != 0) {
+      // The OR of the magnitudes has the lowest bit and the highest of them all.
+      low = unit + std::countr_zero(bits.units);
+      high = unit + static_cast<int>(std::bit_width(bits.units));
+    }
+    if (high <= low || factor.value == 0) return;
+    scale = factor.value * side.unit;
+    side.scales32.data()[at] = static_cast<float>(scale);
+    side.spans.data()[at] = high - low + factor.high - factor.low;
+    range.take(low + factor.low, high + factor.high);
+    range.take_scale(factor.low + unit, factor.high + unit);
+  }
+
+  /// Elements as values.
+  ChunkBits decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
+                         double* elements, RowRange& range) const {
+    const ElementFormat& format = matrix.format.element;
+    if (format.kind == formats::ElementKind::kMinifloat && matrix.code_bytes == 2) {
+      // The fields of a code stand for those of a binary64 far below; a product brings it up,
+      // subnormals too.
+      const auto* codes = reinterpret_cast<const std::uint16_t*>(matrix.codes.data()) +
+                          r * matrix.padded_length + chunk.k;
+      const std::uint32_t sign = 1u << (format.width() - 1);
+      const double up = std::ldexp(1.0, 1023 - format.bias);
+      const std::uint32_t most = max_finite_code(format);
+      bool finite = true;
+      for (int k = 0; k < chunk.count; ++k) {
+        const std::uint32_t magnitude = codes[k] & (sign - 1);
+        finite &= magnitude <= most;
+        const auto field = static_cast<std::uint64_t>(magnitude) << (52 - format.man_bits);
+        const double value = std::bit_cast<double>(field) * up;
+        elements[k] = (codes[k] & sign) != 0 ? -value : value;
+      }
+      if (!finite || format.special == formats::Special::kFnuz)
+        for (int k = 0; k < chunk.count; ++k) elements[k] = finite_value(format, codes[k], range);
+    } else {
+      for (int k = 0; k < chunk.count; ++k)
+        elements[k] = finite_value(format, matrix.code(r, chunk.k + k), range);
+    }
+    if (matrix.format.micro.bits > 0)
+      for (int k = 0; k < chunk.count; ++k)
+        elements[k] = std::ldexp(elements[k], -matrix.micro(r, chunk.k + k));
+    std::uint64_t least = ~std::uint64_t{0}, most = 0;  // magnitudes as bits
+    std::uint64_t joint = 0;
+    for (int k = 0; k < chunk.count; ++k) {
+      const auto code = std::bit_cast<std::uint64_t>(elements[k]) & 0x7FFFFFFFFFFFFFFF;
+      least = std::min(least, code - 1);  // a zero is the largest
+      most = std::max(most, code);
+      joint |= code;
+    }
+    if (most == 0) return {};
     // Below the leading bit the significands set bits down to this one.
-    const int below = 52 - std::min(52, std::countr_zero(lowest | (std::uint64_t{1} << 52)));
-    low = static_cast<int>(least) - 1023 - below;
-    high = static_cast<int>(most) - 1023 + 1;
-    return true;
+    const int below = 52 - std::min(52, std::countr_zero(joint | (std::uint64_t{1} << 52)));
+    return {0, static_cast<int>((least + 1) >> 52) - 1023 - below,
+            static_cast<int>(most >> 52) - 1023 + 1};
+  }
+
+  /// 0 for NaN and Inf, which the range takes note of.
+  double finite_value(const ElementFormat& format, std::uint32_t code, RowRange& range) const {
+    const double value = decode(format, code);
+    if (std::isfinite(value)) return value;
+    const bool nan = std::isnan(value) || spec_.specials == formats::SpecialsPolicy::kNan;
+    (nan ? range.nan : range.inf) = true;
+    return 0;
   }
 
   // ---- Ways ----
@@ -408,7 +539,7 @@ class VectorGemm {
           way.certainty = Certainty::kExact;
         else if (term && odd)
           way.certainty = Certainty::kOdd;
-        else if (odd && x.least_span + y.least_span + beat <= kDoubleBits)
+        else if (odd && x.mean_span() + y.mean_span() + beat <= kDoubleBits)
           way.certainty = Certainty::kMixed;
         else
           way.certainty = Certainty::kChecked;
@@ -556,18 +687,6 @@ class VectorGemm {
 
   void store(std::int64_t p, std::int64_t q, Tile& tile, GemmResult& result) const {
     const Way& way = way_of(p, q);
-    const Rounding& rounding = spec_.rounding;
-    const bool nearest32 = spec_.output == formats::minifloat(8, 23) &&
-                           rounding.mode == RoundingMode::kRne && !factors_.any();
-    const bool same_float = !output_rounds(spec_);
-    const bool draws = rounding.stochastic() && !same_float;
-    // A sum of two doubles cannot be multiplied as its odd neighbour: there is an interval again.
-    const bool odd_times =
-        factors_.any() && way.step == StepKind::kAdd && way.certainty == Certainty::kOdd;
-    const bool checked_sum = odd_times || (step_ == StepKind::kAdd && checks(way));
-    if (way.step == StepKind::kAdd &&
-        (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed))
-      for (int i = 0; i < kResults; ++i) tile.acc[i] = odd_sum_of(tile.acc[i], tile.rest[i]);
     const std::int64_t n = columns_.matrix.rows, j0 = q * kCols;
     const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
     const RowRange& column_range = columns_.panel_ranges[static_cast<size_t>(q)];
@@ -576,62 +695,19 @@ class VectorGemm {
       const std::int64_t i = p * kVectorRows + r;
       const RowRange& row_range = rows_.ranges[static_cast<size_t>(i)];
       std::uint32_t* codes = result.codes.data() + i * n + j0;
-      const double* values = tile.acc + r * kCols;
       double* doubt = tile.doubt + r * kCols;
       if (way.solved) {
         doubts += columns;
         continue;
       }
-      if (way.step == StepKind::kFma32 && nearest32) {
+      if (way.step == StepKind::kFma32 && spec_.output == formats::minifloat(8, 23) &&
+          !output_rounds(spec_)) {
         std::memcpy(codes, tile.acc32 + r * kCols,
                     static_cast<size_t>(columns) * sizeof(std::uint32_t));
-      } else if (way.step == StepKind::kFma32) {
-        for (int c = 0; c < columns; ++c)
-          codes[c] = output_code(tile.acc32[r * kCols + c], i, j0 + c, same_float,
-                                 draws ? draw(i, j0 + c) : 0);
-      } else if (checked_sum) {
-        // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
-        const double rounded = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
-        const double bound = way.certainty == Certainty::kChecked
-                                 ? std::ldexp(rounded, -53) * rows_.norms[static_cast<size_t>(i)]
-                                 : 0;
-        for (int c = 0; c < columns; ++c) {
-          double error = 0;
-          if (way.certainty == Certainty::kChecked) {
-            error = bound * columns_.norms[static_cast<size_t>(j0 + c)];
-          } else if (way.certainty == Certainty::kMixed) {
-            error = doubt[c] * (1 + 0x1p-40);
-            if (error > 0) error += std::fabs(values[c]) * 0x1p-51;
-            doubt[c] = 0;
-          }
-          if (factors_.any() && (std::bit_cast<std::uint64_t>(values[c]) & 1) != 0)
-            error += std::fabs(values[c]) * 0x1p-51;
-          const std::uint32_t random = draws ? draw(i, j0 + c) : 0;
-          if (nearest32) {
-            codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] - error));
-            if (codes[c] != std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + error)))
-              doubt[c] = 1;
-          } else {
-            // An overflow to NaN has no sign.
-            const double low = values[c] - error, high = values[c] + error;
-            codes[c] = output_code(low, i, j0 + c, false, random);
-            if (codes[c] != output_code(high, i, j0 + c, false, random) || (low < 0) != (high < 0))
-              doubt[c] = 1;
-          }
-        }
-      } else if (nearest32 && spec_.accumulator.kind != AccumulatorKind::kKulischWindow) {
-        // An accumulator that is already the output may hold -0; elsewhere a zero is +0.
-        const double zero = same_float ? -0.0 : 0.0;
-        for (int c = 0; c < columns; ++c)
-          codes[c] = std::bit_cast<std::uint32_t>(static_cast<float>(values[c] + zero));
-        if (has_nan_results()) canonical_nans(codes, columns);
       } else {
-        const double unit = spec_.accumulator.kind == AccumulatorKind::kKulischWindow
-                                ? std::ldexp(1.0, spec_.accumulator.window.lsb)
-                                : 1.0;
-        for (int c = 0; c < columns; ++c)
-          codes[c] =
-              output_code(values[c] * unit, i, j0 + c, same_float, draws ? draw(i, j0 + c) : 0);
+        std::uint32_t row_codes[kCols];
+        encode_row(i, j0, r, way, tile, row_codes);
+        std::copy(row_codes, row_codes + columns, codes);
       }
       if (row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c)
@@ -639,13 +715,83 @@ class VectorGemm {
       if (row_range.nan || column_range.nan)
         for (int c = 0; c < columns; ++c)
           if (row_range.nan || columns_.ranges[static_cast<size_t>(j0 + c)].nan) {
-            codes[c] = encode(spec_.output, std::nan(""), {}, 0, formats::Overflow::kToSpecial);
+            codes[c] = encoder_.code(std::nan(""), 0);
             doubt[c] = 0;
           }
-      if (checks(way) || odd_times || row_range.inf || column_range.inf)
+      if (in_doubt(way) || row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c) doubts += doubt[c] != 0;
     }
     if (doubts > 0) solve(p, q, doubts, tile, result);
+  }
+
+  /// Codes of row r of a tile; doubts, where a sum is known up to an error.
+  void encode_row(std::int64_t i, std::int64_t j0, int r, const Way& way, Tile& tile,
+                  std::uint32_t* codes) const {
+    const bool same_float = !output_rounds(spec_);
+    alignas(64) double values[kCols];
+    std::uint32_t draws[kCols] = {};
+    if (spec_.rounding.stochastic() && !same_float)
+      for (int c = 0; c < kCols; ++c)
+        draws[c] = formats::Lfsr(state(i, j0 + c)).draw(spec_.rounding.random_bits);
+    const double* acc = tile.acc + r * kCols;
+    if (way.step == StepKind::kFma32) {
+      std::copy(tile.acc32 + r * kCols, tile.acc32 + (r + 1) * kCols, values);
+    } else if (spec_.accumulator.kind == AccumulatorKind::kKulischWindow) {
+      const double unit = std::ldexp(1.0, spec_.accumulator.window.lsb);
+      for (int c = 0; c < kCols; ++c) values[c] = acc[c] * unit;
+    } else if (way.step == StepKind::kAdd &&
+               (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed)) {
+      for (int c = 0; c < kCols; ++c) values[c] = odd_sum_of(acc[c], tile.rest[r * kCols + c]);
+    } else {
+      std::copy(acc, acc + kCols, values);
+    }
+    // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
+    if (!same_float)
+      for (double& value : values) value += 0.0;
+    if (way.step != StepKind::kAdd || !in_doubt(way)) {
+      multiply(values, i, j0);
+      return encoder_(values, draws, kCols, codes);
+    }
+
+    double* doubt = tile.doubt + r * kCols;
+    // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
+    const double roundings = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
+    const bool checked = way.certainty == Certainty::kChecked;
+    const double bound =
+        checked ? std::ldexp(roundings, -53) * rows_.norms[static_cast<size_t>(i)] : 0;
+    alignas(64) double high[kCols];
+    std::uint32_t high_codes[kCols];
+    for (int c = 0; c < kCols; ++c) {
+      double error = checked ? bound * columns_.norms[static_cast<size_t>(j0 + c)] : 0;
+      if (way.certainty == Certainty::kMixed)
+        error = doubt[c] > 0 ? doubt[c] * (1 + 0x1p-40) + std::fabs(values[c]) * 0x1p-51 : 0;
+      // A sum that was rounded to odd cannot be multiplied as if it were exact.
+      if (factors_.any() && (std::bit_cast<std::uint64_t>(values[c]) & 1) != 0)
+        error += std::fabs(values[c]) * 0x1p-51;
+      high[c] = values[c] + error;
+      values[c] -= error;
+      // An overflow to NaN has no sign.
+      doubt[c] = (values[c] < 0) != (high[c] < 0);
+    }
+    multiply(values, i, j0);
+    multiply(high, i, j0);
+    encoder_(values, draws, kCols, codes);
+    encoder_(high, draws, kCols, high_codes);
+    for (int c = 0; c < kCols; ++c)
+      if (codes[c] != high_codes[c]) doubt[c] = 1;
+  }
+
+  /// By the factors of the results of row i from column j0 on.
+  void multiply(double* values, std::int64_t i, std::int64_t j0) const {
+    if (!factors_.any()) return;
+    const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, columns_.matrix.rows - j0));
+    for (int c = 0; c < columns; ++c) values[c] = factors_.times(values[c], i, j0 + c);
+  }
+
+  /// The sum is known up to an error only.
+  bool in_doubt(const Way& way) const {
+    return checks(way) ||
+           (factors_.any() && way.step == StepKind::kAdd && way.certainty == Certainty::kOdd);
   }
 
   /// x + rest, where |rest| is far below |x|'s last place or so, rounded to odd.
@@ -653,28 +799,10 @@ class VectorGemm {
     const double sum = x + rest;
     const double part = sum - x;
     const double left = (x - (sum - part)) + (rest - part);
-    if (!(left > 0 || left < 0) || (std::bit_cast<std::uint64_t>(sum) & 1) != 0) return sum;
-    return std::nextafter(sum, left > 0 ? HUGE_VAL : -HUGE_VAL);
-  }
-
-  /// A float accumulator that overflowed to NaN.
-  bool has_nan_results() const {
-    return spec_.accumulator.kind == AccumulatorKind::kFloat && !has_inf(spec_.accumulator.format);
-  }
-  static void canonical_nans(std::uint32_t* codes, int count) {
-    for (int c = 0; c < count; ++c)
-      if ((codes[c] & 0x7FFFFFFF) > 0x7F800000) codes[c] = 0x7FC00000;
-  }
-
-  std::uint32_t draw(std::int64_t i, std::int64_t j) const {
-    return formats::Lfsr(state(i, j)).draw(spec_.rounding.random_bits);
-  }
-
-  std::uint32_t output_code(double value, std::int64_t i, std::int64_t j, bool same_float,
-                            std::uint32_t random) const {
-    if (factors_.any()) value = factors_.times(value, i, j);
-    if (value == 0 && !same_float) value = 0;
-    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
+    const auto bits = std::bit_cast<std::int64_t>(sum);
+    const std::int64_t inexact = left != 0 ? 1 : 0;
+    const std::int64_t outward = (left > 0) == (sum > 0) ? 1 : -1;
+    return std::bit_cast<double>(bits + (inexact & ~bits) * outward);
   }
 
   /// The results in doubt, exactly.
@@ -705,6 +833,7 @@ class VectorGemm {
   std::vector<BeatRange> chunks_;
   const std::vector<std::uint32_t>& states_;
   int threads_, words_;
+  Encoder encoder_;
   Side rows_, columns_;
   Buffer<std::int32_t> start_;
   ResultFactors factors_;
@@ -717,12 +846,12 @@ class VectorGemm {
 
 bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                      const std::vector<std::uint32_t>& states, int threads, GemmResult& result) {
-  StepFormat step_format;
-  const std::optional<StepKind> step = step_of(spec, step_format);
+  StepFormat format;
+  const std::optional<StepKind> step = step_of(spec, format);
   if (!step) return false;
   // A factor of the beat that may be negative or has two scales' bits.
-  for (const formats::BlockFormat* format : {&spec.a, &spec.b})
-    if (outer_in_beat(*format) || format->scale.kind == formats::ScaleKind::kCodeBook) return false;
+  for (const formats::BlockFormat* side : {&spec.a, &spec.b})
+    if (outer_in_beat(*side) || side->scale.kind == formats::ScaleKind::kCodeBook) return false;
   if (has_result_factor(spec) && !odd_suffices(spec.output, spec.rounding)) return false;
 
   // Products whose sum stays below 2^31.
@@ -739,8 +868,8 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
     return beat_ranges(coarse, a.length);
   };
   auto run = [&]<Source kSource>(const Units& a_units, const Units& b_units, double most) {
-    return VectorGemm<kSource>(spec, a, b, a_units, b_units, *step, step_format, chunks(most),
-                               states, threads)
+    return VectorGemm<kSource>(spec, a, b, a_units, b_units, *step, format, chunks(most), states,
+                               threads)
         .run(result);
   };
   if (lanes >= spec.lanes) {

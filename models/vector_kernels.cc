@@ -271,40 +271,58 @@ HWY_INLINE VD power_of_two_in(VD x) {
   return hn::BitCast(D(), hn::And(hn::BitCast(u, x), hn::Set(u, 0x7FF0000000000000)));
 }
 
+// |x| in units of its last place in the format: rounded, and what a unit is worth times 2^man_bits.
+struct Rounded {
+  VD n, power;
+};
+template <StepKind kStep>
+HWY_INLINE Rounded rounded_units(const StepFormat& q, VD magnitude, VD draw) {
+  const D d;
+  const U u;
+  const VD power = hn::Max(power_of_two_in(magnitude), hn::Set(d, q.least_normal));
+  // 1 / power: the exponent field mirrored.
+  const VD inverse =
+      hn::BitCast(d, hn::Sub(hn::Set(u, std::uint64_t{2046} << 52), hn::BitCast(u, power)));
+  const VD units = hn::Mul(hn::Mul(magnitude, hn::Set(d, q.to_units)), inverse);
+  if constexpr (kStep == StepKind::kNearestEven) return {hn::Round(units), power};
+  const VD one = hn::Set(d, 1.0);
+  VD n = hn::Trunc(units);
+  const VD fraction = hn::Sub(units, n);
+  if constexpr (kStep == StepKind::kNearestAway) {
+    n = hn::Add(n, hn::IfThenElseZero(hn::Ge(fraction, hn::Set(d, 0.5)), one));
+  } else if constexpr (kStep != StepKind::kTowardsZero) {
+    const VD range = hn::Set(d, q.random_range);
+    VD tail = hn::Mul(fraction, range);
+    tail = kStep == StepKind::kStochastic ? hn::Floor(tail) : hn::Round(tail);
+    n = hn::Add(n, hn::IfThenElseZero(hn::Ge(hn::Add(tail, draw), range), one));
+  }
+  return {n, power};
+}
+
+// What is added to a tail, from random bits.
+HWY_INLINE VD load_draw(const StepFormat& q, const std::uint32_t* bits) {
+  const D d;
+  VD draw = hn::PromoteTo(d, hn::LoadU(HalfI(), reinterpret_cast<const std::int32_t*>(bits)));
+  // Read as signed.
+  draw = hn::Add(draw, hn::IfThenElseZero(hn::Lt(draw, hn::Zero(d)), hn::Set(d, 0x1p32)));
+  return hn::MulAdd(draw, hn::Set(d, q.random_factor), hn::Set(d, q.random_offset));
+}
+
+HWY_INLINE VD largest() { return hn::Set(D(), 1.7976931348623157e308); }
+
 // The value that x rounds to.
 template <StepKind kStep>
 HWY_INLINE VD rounded(const StepFormat& q, VD x, VD draw) {
   const D d;
-  const U u;
   if constexpr (kStep == StepKind::kNearest32) {
     return hn::PromoteTo(d, to_float(x));
   } else {
     const VD magnitude = hn::Abs(x);
-    const VD power = hn::Max(power_of_two_in(magnitude), hn::Set(d, q.least_normal));
-    // 1 / power: the exponent field mirrored.
-    const VD inverse =
-        hn::BitCast(d, hn::Sub(hn::Set(u, std::uint64_t{2046} << 52), hn::BitCast(u, power)));
-    const VD units = hn::Mul(hn::Mul(magnitude, hn::Set(d, q.to_units)), inverse);
-    const VD one = hn::Set(d, 1.0);
-    VD n;
-    if constexpr (kStep == StepKind::kNearestEven) {
-      n = hn::Round(units);
-    } else {
-      n = hn::Trunc(units);
-      const VD fraction = hn::Sub(units, n);
-      if constexpr (kStep == StepKind::kNearestAway) {
-        n = hn::Add(n, hn::IfThenElseZero(hn::Ge(fraction, hn::Set(d, 0.5)), one));
-      } else if constexpr (kStep != StepKind::kTowardsZero) {
-        const VD range = hn::Set(d, q.random_range);
-        VD tail = hn::Mul(fraction, range);
-        tail = kStep == StepKind::kStochastic ? hn::Floor(tail) : hn::Round(tail);
-        n = hn::Add(n, hn::IfThenElseZero(hn::Ge(hn::Add(tail, draw), range), one));
-      }
-    }
-    VD result = hn::Mul(hn::Mul(n, hn::Set(d, q.from_units)), power);
+    const Rounded units = rounded_units<kStep>(q, magnitude, draw);
+    VD result = hn::Mul(hn::Mul(units.n, hn::Set(d, q.from_units)), units.power);
     result = hn::IfThenElse(hn::Gt(result, hn::Set(d, q.most)), hn::Set(d, q.overflow), result);
     // An Inf or a NaN stays.
-    const auto finite = hn::Le(magnitude, hn::Set(d, 1.7976931348623157e308));
+    const auto finite = hn::Le(magnitude, largest());
     return hn::CopySign(hn::IfThenElse(finite, result, magnitude), x);
   }
 }
@@ -356,11 +374,7 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
       const VD acc = hn::LoadU(d, t.acc + at);
       VD draw = hn::Zero(d);
       if constexpr (is_stochastic(kStep)) {
-        const std::uint32_t* bits = t.draws + c * kVectorRows * kCols + at;
-        draw = hn::PromoteTo(d, hn::LoadU(HalfI(), reinterpret_cast<const std::int32_t*>(bits)));
-        // Read as signed.
-        draw = hn::Add(draw, hn::IfThenElseZero(hn::Lt(draw, hn::Zero(d)), hn::Set(d, 0x1p32)));
-        draw = hn::MulAdd(draw, hn::Set(d, q.random_factor), hn::Set(d, q.random_offset));
+        draw = load_draw(q, t.draws + c * kVectorRows * kCols + at);
       }
       const auto next = [&](VD x) HWY_ATTR {
         if constexpr (is_window(kStep))
@@ -494,6 +508,104 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
 
 bool fast_bytes() { return HWY_TARGET == HWY_AVX3_DL; }
 
+// ---- Output ----
+
+template <StepKind kRounding>
+void encode_as(const OutputFormat& f, const double* values, const std::uint32_t* draws, int count,
+               std::uint32_t* codes) {
+  const D d;
+  const U u;
+  for (int i = 0; i < count; i += kDoubleLanes) {
+    const VD x = hn::LoadU(d, values + i);
+    const VD magnitude = hn::Abs(x);
+    VD draw = hn::Zero(d);
+    if constexpr (is_stochastic(kRounding)) draw = load_draw(f.step, draws + i);
+    const Rounded units = rounded_units<kRounding>(f.step, magnitude, draw);
+    // A code is the units above those of its exponent's start, 2^man_bits for every exponent.
+    const VD magic = hn::Set(d, 0x1p52);
+    const VU n = hn::Sub(hn::BitCast(u, hn::Add(units.n, magic)), hn::BitCast(u, magic));
+    const VU exponent = hn::Sub(hn::ShiftRight<52>(hn::BitCast(u, units.power)),
+                                hn::Set(u, static_cast<std::uint64_t>(f.least_exponent)));
+    VU code = hn::Add(hn::ShiftLeftSame(exponent, f.man_bits), n);
+    const VD value = hn::Mul(hn::Mul(units.n, hn::Set(d, f.step.from_units)), units.power);
+    const auto select = [&](auto mask, std::uint32_t to) HWY_ATTR {
+      code = hn::IfThenElse(hn::RebindMask(u, mask), hn::Set(u, to), code);
+    };
+    select(hn::Gt(value, hn::Set(d, f.step.most)), f.overflow);
+    select(hn::Gt(magnitude, largest()), f.inf);
+    VU sign = hn::And(hn::ShiftRight<63>(hn::BitCast(u, x)), hn::Set(u, 1));
+    sign = hn::IfThenElseZero(hn::Ne(sign, hn::Zero(u)), hn::Set(u, f.sign));
+    if (!f.negative_zero) sign = hn::IfThenZeroElse(hn::Eq(code, hn::Zero(u)), sign);
+    const auto nan = hn::Or(hn::IsNaN(x), hn::RebindMask(d, hn::Eq(code, hn::Set(u, f.nan))));
+    code = hn::Or(code, sign);
+    select(nan, f.nan);
+    HWY_ALIGN std::uint64_t wide[hn::MaxLanes(D())];
+    hn::Store(code, u, wide);
+    for (int lane = 0; lane < kDoubleLanes; ++lane)
+      codes[i + lane] = static_cast<std::uint32_t>(wide[lane]);
+  }
+}
+
+void encode_all(const OutputFormat& f, const double* x, const std::uint32_t* draws, int count,
+                std::uint32_t* codes) {
+  switch (f.rounding) {
+    case StepKind::kNearestEven:
+      return encode_as<StepKind::kNearestEven>(f, x, draws, count, codes);
+    case StepKind::kNearestAway:
+      return encode_as<StepKind::kNearestAway>(f, x, draws, count, codes);
+    case StepKind::kTowardsZero:
+      return encode_as<StepKind::kTowardsZero>(f, x, draws, count, codes);
+    case StepKind::kStochastic:
+      return encode_as<StepKind::kStochastic>(f, x, draws, count, codes);
+    case StepKind::kStochasticNearest:
+      return encode_as<StepKind::kStochasticNearest>(f, x, draws, count, codes);
+    case StepKind::kAdd:
+    case StepKind::kFma32:
+    case StepKind::kNearest32:
+    case StepKind::kSaturate:
+    case StepKind::kWrap:
+      return;  // no rounding of an output
+  }
+}
+
+// ---- Tables ----
+
+template <typename T>
+HWY_INLINE void look_up_rest(const std::uint8_t* codes, std::int64_t from, std::int64_t count,
+                             std::uint8_t mask, const T* table, T* out) {
+  for (std::int64_t i = from; i < count; ++i) out[i] = table[codes[i] & mask];
+}
+
+void look_up_bytes(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+                   const std::int8_t* table, std::int8_t* out) {
+  std::int64_t i = 0;
+#if HWY_TARGET == HWY_AVX3_DL
+  const __m512i all = _mm512_loadu_si512(table);
+  const __m512i low = _mm512_set1_epi8(static_cast<char>(mask));
+  for (; i + 64 <= count; i += 64) {
+    const __m512i index = _mm512_and_si512(_mm512_loadu_si512(codes + i), low);
+    _mm512_storeu_si512(out + i, _mm512_permutexvar_epi8(index, all));
+  }
+#endif
+  look_up_rest(codes, i, count, mask, table, out);
+}
+
+void look_up_halves(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+                    const std::int16_t* table, std::int16_t* out) {
+  std::int64_t i = 0;
+#if HWY_TARGET == HWY_AVX3_DL
+  const __m512i first = _mm512_loadu_si512(table), second = _mm512_loadu_si512(table + 32);
+  const __m512i low = _mm512_set1_epi16(mask);
+  for (; i + 32 <= count; i += 32) {
+    const __m512i index =
+        _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
+    _mm512_storeu_si512(out + i,
+                        _mm512_permutex2var_epi16(first, _mm512_and_si512(index, low), second));
+  }
+#endif
+  look_up_rest(codes, i, count, mask, table, out);
+}
+
 // ---- Draws ----
 
 // `steps` <= 16 steps of the LFSR: with b what they shift out, (s - b p) / x^steps, where
@@ -535,11 +647,26 @@ namespace blockdot::models {
 HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
 HWY_EXPORT(draws_of);
+HWY_EXPORT(encode_all);
+HWY_EXPORT(look_up_bytes);
+HWY_EXPORT(look_up_halves);
 
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile) {
   HWY_DYNAMIC_DISPATCH(tile_of_source)(source, step, certainty, tile);
 }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
+void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,
+                   int count, std::uint32_t* codes) {
+  HWY_DYNAMIC_DISPATCH(encode_all)(format, x, draws, count, codes);
+}
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int8_t* table, std::int8_t* out) {
+  HWY_DYNAMIC_DISPATCH(look_up_bytes)(codes, count, mask, table, out);
+}
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int16_t* table, std::int16_t* out) {
+  HWY_DYNAMIC_DISPATCH(look_up_halves)(codes, count, mask, table, out);
+}
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
                 std::uint32_t* draws) {
   HWY_DYNAMIC_DISPATCH(draws_of)(states, count, chunks, r, draws);

@@ -97,6 +97,27 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 /// The processor multiplies bytes four at a time.
 bool has_fast_bytes();
 
+/// The codes of an output format with at least one mantissa bit, or another rounding than RNE.
+struct OutputFormat {
+  StepFormat step;
+  StepKind rounding = StepKind::kNearestEven;  // of kNearestEven .. kStochasticNearest
+  int man_bits = 0;
+  int least_exponent = 0;  // of binary64: the field of the least normal
+  std::uint32_t overflow = 0, inf = 0, nan = 0;
+  std::uint32_t sign = 0;  // NaN takes none
+  bool negative_zero = true;
+};
+
+/// The codes that `count` values (a multiple of 16) round to, with these random bits.
+void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,
+                   int count, std::uint32_t* codes);
+
+/// out[i] = table[codes[i] & mask], mask < 64.
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int8_t* table, std::int8_t* out);
+void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
+             const std::int16_t* table, std::int16_t* out);
+
 /// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
 /// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws);
