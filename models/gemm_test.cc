@@ -237,6 +237,25 @@ TEST(Gemm, MultipliesTheFastSumsByTheScalesOfRows) {
   }
 }
 
+TEST(Gemm, TakesOneQuantisationOfSquareTilesOnEitherAxis) {
+  // A weight [K][N]: fprop reduces over K, dgrad over N, and a tile serves both.
+  const std::int64_t k = 100, n = 70, m = 5;
+  std::mt19937 random(78);
+  for (const char* format : {"bm8", "nvfp4_tile"}) {
+    DotSpec spec = parse_dot_spec(fmt::format("a={} accumulator=fp32 lanes=16", format));
+    std::vector<float> w = values(random, k, n, Data::kNormal, 1);
+    QuantizedMatrix along_n = quantize(spec.b, row_major(w.data(), k, n));
+    QuantizedMatrix along_k = quantize(spec.b, formats::transposed(w.data(), n, k));
+    for (std::int64_t i = 0; i < k; ++i)
+      for (std::int64_t j = 0; j < n; ++j)
+        ASSERT_EQ(along_n.value(i, j), along_k.value(j, i)) << format << " " << i << " " << j;
+    for (const QuantizedMatrix* b : {&along_k, &along_n}) {
+      QuantizedMatrix a = operand(random, spec.a, m, b->length, Data::kNormal, 1);
+      EXPECT_EQ(gemm(spec, a, *b).codes, gemm_golden(spec, a, *b).codes) << format;
+    }
+  }
+}
+
 TEST(Gemm, EqualsGoldenBeyondTheWidestInteger) {
   // One block at the largest scales and one at the smallest: 549 bits.
   DotSpec spec = parse_dot_spec("a=mxfp8_e4m3");
