@@ -232,7 +232,7 @@ TEST_P(RandomBeats, HaveTheGoldenSumScaleAndNan) {
   DotSpec spec = formats::parse_dot_spec(GetParam());
   std::vector<models::BeatBuffer> beats = random_beats(spec);
   BlockDotUnit unit(spec);
-  EXPECT_GT(unit.check(beats), static_cast<std::int64_t>(beats.size()));
+  EXPECT_GE(unit.check(beats), static_cast<std::int64_t>(beats.size()));
 }
 
 // Every structure of both technologies that take more than one. The text that a simulator reads
