@@ -68,6 +68,10 @@ class BlockDotModel {
   /// A record with the zero code in every lane but one, whose bits are clear.
   std::vector<std::uint8_t> rest_but(int lane) const {
     std::vector<std::uint8_t> record(model_.input_bytes(), 0);
+    if (needs_count(spec_)) {
+      sim::ModelField count = model_.input("count_i");
+      put_bits(record.data(), count, 0, count.width, static_cast<std::uint64_t>(spec_.lanes));
+    }
     for (int other = 0; other < spec_.lanes; ++other) {
       if (other == lane) continue;
       element(record, "a", other, spec_.a, zero_code(spec_.a.element));
@@ -281,6 +285,7 @@ class Prover {
       }
     }
     models::BeatBuffer beat;
+    beat.count = one.lanes;
     beat.a.assign(static_cast<size_t>(one.lanes), zero_code(spec.a.element));
     beat.b.assign(static_cast<size_t>(one.lanes), zero_code(spec.b.element));
     if (ta > 0) beat.a_micro.assign(static_cast<size_t>(one.lanes / spec.a.micro.block), 0);
@@ -336,7 +341,10 @@ class Prover {
     std::vector<std::string> part(static_cast<size_t>(groups));
     for (const rtl_gen::Port& port : report.ports) {
       if (!port.is_input) continue;
-      if (port.name.find("_scale_") != std::string::npos) {  // the sum does not depend on it
+      // The sum does not depend on it.
+      if (port.name.find("_scale_") != std::string::npos ||
+          port.name.find("_outer_") != std::string::npos ||
+          port.name.find("_mean_") != std::string::npos) {
         std::string connection = fmt::format(".{}({}'d0), ", port.name, port.width);
         whole += connection;
         for (std::string& text : part) text += connection;

@@ -1,6 +1,7 @@
 #include "formats/dot_spec.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "formats/error.h"
@@ -150,6 +151,11 @@ int lowest_bit(const ScaleFormat& f) {
   return f.kind == ScaleKind::kMinifloat ? lsb_exponent(f.minifloat) : 0;
 }
 
+/// The scale that a beat is multiplied by.
+ScaleFormat beat_scale(const BlockFormat& f) {
+  return scale_in_result(f) ? ScaleFormat{} : f.scale;
+}
+
 int largest_tau(const BlockFormat& f) { return f.micro.bits > 0 ? (1 << f.micro.bits) - 1 : 0; }
 
 }  // namespace
@@ -159,15 +165,15 @@ FixedFormat exact_window(const DotSpec& spec) {
   FixedFormat window;
   window.saturate = false;
   window.exact = true;
-  window.lsb = lsb_exponent(a) + lsb_exponent(b) + lowest_bit(spec.a.scale) +
-               lowest_bit(spec.b.scale) - largest_tau(spec.a) - largest_tau(spec.b);
+  window.lsb = lsb_exponent(a) + lsb_exponent(b) + lowest_bit(beat_scale(spec.a)) +
+               lowest_bit(beat_scale(spec.b)) - largest_tau(spec.a) - largest_tau(spec.b);
   // Two elements have 32 bits, two scales 48, the number of products 33: exact in doubles and here.
   const std::int64_t beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
   // E8M0 scales go into the exponent: their product may leave a double's range.
   int power = 0;
   double scales = 1;
-  for (const ScaleFormat* scale : {&spec.a.scale, &spec.b.scale}) {
-    Dyadic x = dyadic(largest(*scale));
+  for (const BlockFormat* side : {&spec.a, &spec.b}) {
+    Dyadic x = dyadic(largest(beat_scale(*side)));
     power += x.exponent;
     scales *= static_cast<double>(x.significand);
   }
@@ -188,7 +194,8 @@ FixedFormat exact_window(const DotSpec& spec) {
 }
 
 Rounding drawn_rounding(const DotSpec& spec) {
-  return draws_each_beat(spec) ? spec.accumulator.rounding : spec.rounding;
+  if (draws_each_beat(spec)) return spec.accumulator.rounding;
+  return output_rounds(spec) ? spec.rounding : Rounding{};
 }
 
 bool draws_each_beat(const DotSpec& spec) {
@@ -220,6 +227,65 @@ std::int64_t beats_for(const DotSpec& spec, std::int64_t k) {
 
 constexpr std::int64_t kMostProducts = std::int64_t{1} << 32;  // max_k
 
+bool outer_in_beat(const BlockFormat& format) {
+  return format.has_outer() && (format.outer.span == Span::kBlock || format.outer.mean);
+}
+
+bool outer_in_result(const BlockFormat& format) {
+  return format.has_outer() && !outer_in_beat(format);
+}
+
+bool scale_in_result(const BlockFormat& format) {
+  return format.has_scale() && format.span != Span::kBlock;
+}
+
+bool has_result_factor(const BlockFormat& format) {
+  return scale_in_result(format) || outer_in_result(format) || format.scale.of_maximum;
+}
+
+bool has_result_factor(const DotSpec& spec) {
+  return has_result_factor(spec.a) || has_result_factor(spec.b);
+}
+
+bool output_rounds(const DotSpec& spec) {
+  return !spec.accumulator.is_float() || spec.accumulator.format != spec.output ||
+         has_result_factor(spec);
+}
+
+bool needs_count(const DotSpec& spec) {
+  auto zero = [](const ElementFormat& f) { return decode(f, zero_code(f)) == 0; };
+  return !zero(spec.a.element) && !zero(spec.b.element);
+}
+
+OddFactor amax_divisor(const BlockFormat& format) {
+  if (!format.scale.of_maximum) return {};
+  int exponent;
+  auto odd =
+      static_cast<std::uint64_t>(std::ldexp(std::frexp(max_value(format.element), &exponent), 53));
+  int zeros = std::countr_zero(odd);
+  odd >>= zeros;
+  BLOCKDOT_CHECK(odd < (std::uint64_t{1} << 24), "{}", to_text(format.element));
+  return {static_cast<std::uint32_t>(odd), exponent - 53 + zeros};
+}
+
+namespace {
+
+/// ConfigError where a beat has scales that the aligned accumulator's exponents and exact_window do
+/// not speak of, or elements too wide for the latter.
+void check_simple_scales(const DotSpec& spec) {
+  for (const BlockFormat* f : {&spec.a, &spec.b}) {
+    const ScaleFormat scale = beat_scale(*f);
+    const bool other = scale.kind == ScaleKind::kInteger || scale.kind == ScaleKind::kCodeBook;
+    if (outer_in_beat(*f) || other || f->element.width() > 16)
+      throw ConfigError(
+          "accumulator = {}: takes elements of at most 16 bits under one e8m0 or minifloat scale a "
+          "beat, and {} is not; try kulisch or a float",
+          to_text(spec.accumulator), to_text(*f));
+  }
+}
+
+}  // namespace
+
 void validate(const DotSpec& spec) {
   validate(spec.a);
   validate(spec.b);
@@ -227,37 +293,6 @@ void validate(const DotSpec& spec) {
     throw ConfigError("lanes = {}: must be in [1, 1024]", spec.lanes);
   for (const BlockFormat* operand : {&spec.a, &spec.b}) {
     const char* which = operand == &spec.a ? "a" : "b";
-    // Lanes beyond the last element hold the zero code.
-    if (operand->element.kind == ElementKind::kCodeBook &&
-        decode(operand->element, zero_code(operand->element)) != 0)
-      throw ConfigError(
-          "{} = {}: a unit needs a zero for the lanes at rest, and this code book has none; try "
-          "int2@fp32/32 for -1, 0 and 1",
-          which, to_text(*operand));
-    if (operand->span != Span::kBlock)
-      throw ConfigError(
-          "{} = {}: a unit takes scales of blocks; the scale of a row or tensor multiplies its "
-          "result, "
-          "try {} = {}",
-          which, to_text(*operand), which, to_text(operand->element));
-    if (operand->has_outer()) {
-      BlockFormat inner = *operand;
-      inner.outer = {};
-      throw ConfigError(
-          "{} = {}: a unit takes one scale a block; the outer scale multiplies its result{}", which,
-          to_text(*operand),
-          inner.scale.kind == ScaleKind::kMinifloat
-              ? fmt::format(", try {} = {}", which, to_text(inner))
-              : "");
-    }
-    if (operand->scale.of_maximum)
-      throw ConfigError(
-          "{} = {}: a unit takes a scale that is the factor; :amax is divided by the element's "
-          "maximum, try the same without :amax",
-          which, to_text(*operand));
-    if (operand->element.width() > 16)
-      throw ConfigError("{} = {}: element of {} bits; a unit takes at most 16 (bf16, fp16)", which,
-                        to_text(*operand), operand->element.width());
     if (operand->micro.bits > 0 && spec.lanes % operand->micro.block != 0)
       throw ConfigError("lanes = {}: must be a multiple of the micro block {} of {} = {}",
                         spec.lanes, operand->micro.block, which, to_text(*operand));
@@ -313,6 +348,7 @@ void validate(const DotSpec& spec) {
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
       if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
+        check_simple_scales(spec);
         const FixedFormat needs = exact_window(spec);
         if (window.msb < needs.msb || window.lsb > needs.lsb)
           throw ConfigError(
@@ -329,11 +365,12 @@ void validate(const DotSpec& spec) {
       if (spec.accumulator.fraction_bits < 0 || spec.accumulator.fraction_bits > kMaxAlignedBits)
         throw ConfigError("accumulator fraction bits = {}: must be in [0, {}]",
                           spec.accumulator.fraction_bits, kMaxAlignedBits);
+      check_simple_scales(spec);
       [[fallthrough]];
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);
       check_rounding("accumulator rounding", spec.accumulator.rounding);
-      if (spec.accumulator.format == spec.output) {
+      if (!output_rounds(spec)) {
         if (spec.accumulator.rounding != spec.rounding)
           throw ConfigError(
               "rounding = {}: accumulator {} has the output's format, so the one rounding is the "
@@ -375,7 +412,7 @@ DotSpec resolve(const DotSpecText& text) {
                       did_you_mean(text.output, {"fp32", "bf16", "fp16", "e4m3", "e5m2"}));
   }
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
-  if (spec.accumulator.is_float() && spec.accumulator.format == spec.output) {
+  if (!output_rounds(spec)) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
                           to_lower(text.accumulator).find(":sr") != std::string::npos;  // srf, src
     if (text.rounding.empty())

@@ -11,6 +11,20 @@
 //
 //   beat value   T = Xa * Xb * sum_j a_j * b_j * 2^-(tau_a(j) + tau_b(j))     exact, no rounding
 //
+// Where neither side has a code of zero (binary times binary), a beat says how many of its lanes
+// count, and the products of the others are zero (needs_count).
+//
+// ## Factors
+// Of everything that multiplies a side's elements, what changes along K belongs to the beat, and
+// what does not to the result, once:
+//
+//   Xa  of the beat     the scale of a block; times the outer scale where that is one of groups of
+//                       blocks, exactly; with a :mean, scale * outer + mean rounded once to
+//                       binary32 (RNE), which is the factor that QLoRA's weights have. It may be
+//                       negative.
+//   Ra  of the result   the scale of a row or a tensor; the outer scale of a row or a tensor; under
+//                       :amax also 1 / max_value(element). Read with the last beat.
+//
 // ## Accumulators (the field that the standards leave open)
 //   kulisch          acc <- acc + T, exact; wide enough for any two scales and `max_k` products.
 //   kulisch window   acc <- fit(acc + floor(T / 2^lsb) * 2^lsb), two's complement in [msb:lsb]: the
@@ -45,9 +59,10 @@
 // as with a float accumulator.
 //
 // ## Output
-// The accumulator's value after the `last` beat, rounded once to `output` by `rounding`. Where the
-// accumulator is a float of the same format, that step changes nothing. Overflow goes to Inf, or to
-// NaN where the format has no Inf, or saturates where it has neither.
+// acc * Ra * Rb after the `last` beat, the exact rational number rounded once to `output` by
+// `rounding`. Where no side has a factor of the result and the accumulator is a float of the same
+// format, that step changes nothing (output_rounds). Overflow goes to Inf, or to NaN where the
+// format has no Inf, or saturates where it has neither.
 //
 // ## Signs of zero
 // An exact zero is +0. A value that is not zero keeps its sign when it rounds to zero. A float
@@ -55,15 +70,16 @@
 // an exact zero.
 //
 // ## NaN and Inf
-// A NaN element, or a scale that is NaN or Inf, makes the result NaN (the canonical quiet NaN; +0
-// where `output` has no NaN), wherever in the result it stands. Inf elements follow `specials`:
+// A NaN element, or a factor that is NaN or Inf (any of its scales, its mean, or the sum with it),
+// makes the result NaN (the canonical quiet NaN; +0 where `output` has no NaN), wherever in the
+// result it stands. Inf elements follow `specials`:
 //   ieee   Inf times zero is NaN, Inf times anything else is Inf with the product's sign; all Infs
 //   of
 //          a result must agree in sign, else it is NaN; they outlive any finite sum.
 //   nan    an Inf element counts as NaN.
 // These are flags beside the accumulator, which goes on with the finite products of the beat (the
 // others count as zero). A float accumulator that overflowed to Inf or NaN holds it until the next
-// `first` beat; its Inf counts among the Infs of the result. A zero scale times an Inf is NaN.
+// `first` beat; its Inf counts among the Infs of the result. A zero factor times an Inf is NaN.
 //
 // ## Random bits
 // Stochastic rounding draws from one Lfsr (formats/lfsr.h) of the kind, width and seed of `lfsr`,
@@ -139,19 +155,38 @@ std::string to_text(const Accumulator& accumulator);
 
 /// ConfigError naming field, value and range: lanes; blocks where neither divides the other; lanes
 /// beyond the shorter block; a micro block that divides not the lanes or not the shorter block;
-/// elements wider than 16 bits; output or accumulator that is no minifloat; window with msb <= lsb
+/// output or accumulator that is no minifloat; window with msb <= lsb
 /// or wider than 4096 bits, or `:exact` and narrower than exact_window; fraction bits; two
 /// stochastic roundings at once; more random bits than the lfsr has.
 void validate(const DotSpec& spec);
+
+/// The outer scale belongs to the beat: it changes along K, or a mean is added to its product.
+bool outer_in_beat(const BlockFormat& format);
+/// The scale (of a row or a tensor), or the outer one, belongs to the result.
+bool scale_in_result(const BlockFormat& format);
+bool outer_in_result(const BlockFormat& format);
+/// The side's factor of the result is more than 1: one of these two, or :amax.
+bool has_result_factor(const BlockFormat& format);
+bool has_result_factor(const DotSpec& spec);
+/// The output is a rounding of its own, after the accumulator's.
+bool output_rounds(const DotSpec& spec);
+/// Padded lanes have no code of zero on either side: beats carry the number of lanes that count.
+bool needs_count(const DotSpec& spec);
+/// max_value(element) = odd * 2^exponent: what :amax divides by.
+struct OddFactor {
+  std::uint32_t odd = 1;
+  int exponent = 0;
+};
+OddFactor amax_divisor(const BlockFormat& format);  // 1 without :amax
 
 /// One line of key=value, every field, the lfsr only where it is not galois:32: `a=e4m3@e8m0/32
 /// b=e4m3@e8m0/32 lanes=32 accumulator=kulisch output=fp32 rounding=rne specials=ieee max-k=65536`.
 std::string to_text(const DotSpec& spec);
 
 /// The same form; all but `a` may be left out (b = a, lanes = 32 or the shorter block, accumulator
-/// kulisch, output fp32, rounding rne). Where a float accumulator has the output's format there is
-/// one rounding: one that names none takes the output's, and the output's default is the
-/// accumulator's. Validated. Unknown keys are errors with suggestions.
+/// kulisch, output fp32, rounding rne). Where the accumulator's rounding is the last one
+/// (output_rounds), there is one rounding: an accumulator that names none takes the output's, and
+/// the output's default is the accumulator's. Validated. Unknown keys are errors with suggestions.
 DotSpec parse_dot_spec(std::string_view text);
 
 /// Applies the defaults that depend on other fields, as parse_dot_spec does, to parts given as text

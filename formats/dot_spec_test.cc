@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "formats/error.h"
 
 namespace blockdot::formats {
@@ -55,7 +57,6 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
             std::string::npos);
   EXPECT_NE(message("a=mxint8 lanes=64").find("lanes = 64: must be in [1, 32]"), std::string::npos);
   EXPECT_NE(message("a=mxint8 b=bm8").find("do not divide each other"), std::string::npos);
-  EXPECT_NE(message("a=fp32").find("at most 16"), std::string::npos);
   EXPECT_NE(message("a=mx9 lanes=3").find("multiple of the micro block 2"), std::string::npos);
   EXPECT_NE(message("a=sm2@e8m0/12+u1/2 b=int8@e8m0/3 lanes=2").find("would split it"),
             std::string::npos);
@@ -93,6 +94,45 @@ TEST(ExactWindow, IsTheLastThatIsAccepted) {
   FixedFormat mxfp8 = exact_window(parse_dot_spec("a=mxfp8_e4m3"));
   EXPECT_EQ(mxfp8.msb, 288);
   EXPECT_EQ(mxfp8.lsb, -272);
+}
+
+TEST(DotSpecFactors, BelongToTheBeatWhereTheyChangeAlongTheReduction) {
+  struct Case {
+    const char* format;
+    bool outer_in_beat, scale_in_result, outer_in_result, factor;
+  };
+  for (const Case& c :
+       {Case{"mxfp8", false, false, false, false}, Case{"int8_row", false, true, false, true},
+        Case{"wage_e8", false, true, false, true}, Case{"abfp8", false, false, false, true},
+        Case{"nvfp4", false, false, true, true}, Case{"vsq8", false, false, true, true},
+        Case{"nf4_dq", true, false, false, false},
+        Case{"e2m1@e4m3/16*fp32/tensor:mean", true, false, false, false}}) {
+    BlockFormat format = parse_block_format(c.format);
+    EXPECT_EQ(outer_in_beat(format), c.outer_in_beat) << c.format;
+    EXPECT_EQ(scale_in_result(format), c.scale_in_result) << c.format;
+    EXPECT_EQ(outer_in_result(format), c.outer_in_result) << c.format;
+    EXPECT_EQ(has_result_factor(format), c.factor) << c.format;
+  }
+}
+
+TEST(DotSpecFactors, AreRoundedApartFromAnAccumulatorOfTheOutputsFormat) {
+  EXPECT_FALSE(output_rounds(parse_dot_spec("a=mxint8 accumulator=fp32")));
+  DotSpec spec = parse_dot_spec("a=int8_row accumulator=fp32 rounding=sr:16");
+  EXPECT_TRUE(output_rounds(spec));
+  EXPECT_EQ(spec.accumulator.rounding, Rounding{});
+  EXPECT_EQ(parse_dot_spec("a=int8_row accumulator=fp32:rtz").rounding, Rounding{});
+}
+
+TEST(DotSpecFactors, DivideByTheLargestElementUnderAmax) {
+  for (const CatalogueEntry& entry : catalogue()) {
+    BlockFormat format = parse_block_format(entry.name);
+    OddFactor divisor = amax_divisor(format);
+    EXPECT_EQ(divisor.odd % 2, 1u);
+    EXPECT_EQ(std::ldexp(divisor.odd, divisor.exponent),
+              format.scale.of_maximum ? max_value(format.element) : 1)
+        << entry.name;
+  }
+  EXPECT_EQ(amax_divisor(parse_block_format("e4m3@fp32:amax/32")).odd, 7u);
 }
 
 TEST(BeatRanges, NeverStraddleABlockAndCoverEveryElementOnce) {

@@ -195,7 +195,8 @@ bool gemm_by_macs(const DotSpec& spec, const QuantizedMatrix& a, const Quantized
   const formats::Accumulator& accumulator = spec.accumulator;
   if (accumulator.kind != formats::AccumulatorKind::kFloat ||
       accumulator.format != formats::minifloat(8, 7) || spec.lanes != 1 || a.rows == 0 ||
-      b.rows == 0 || !power_of_two_scale(spec.a) || !power_of_two_scale(spec.b))
+      b.rows == 0 || !power_of_two_scale(spec.a) || !power_of_two_scale(spec.b) ||
+      has_result_factor(spec))
     return false;
   if (spec.rounding.stochastic() && spec.output != accumulator.format) return false;
   const Units x = units_of(spec.a, 40), y = units_of(spec.b, 40);

@@ -44,6 +44,37 @@ int span_bits(const ElementFormat& format) {
 
 }  // namespace
 
+double beat_factor(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k) {
+  const formats::BlockFormat& format = matrix.format;
+  if (scale_in_result(format)) return 1;
+  double scale = decode(format.scale, matrix.scale(r, k));
+  if (!outer_in_beat(format)) return scale;
+  double outer = decode(format.outer.scale, matrix.outer_scales[matrix.outer_index(r, k)]);
+  if (!format.outer.mean) return scale * outer;  // 24 bits each
+  // All three are binary32 numbers: one rounding.
+  return std::fmaf(static_cast<float>(scale), static_cast<float>(outer), matrix.mean);
+}
+
+int beat_factor_bits(const formats::BlockFormat& format) {
+  auto bits = [](const formats::ScaleFormat& scale) {
+    switch (scale.kind) {
+      case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kE8M0:
+        return 1;
+      case formats::ScaleKind::kMinifloat:
+        return scale.minifloat.man_bits + 1;
+      case formats::ScaleKind::kInteger:
+        return scale.int_bits;
+      case formats::ScaleKind::kCodeBook:
+        return 24;
+    }
+    return 24;
+  };
+  if (scale_in_result(format)) return 1;
+  if (!outer_in_beat(format)) return bits(format.scale);
+  return format.outer.mean ? 24 : bits(format.scale) + bits(format.outer.scale);
+}
+
 Operand decode_operand(const QuantizedMatrix& matrix, std::int64_t first, std::int64_t rows,
                        SpecialsPolicy specials, int threads) {
   const ElementFormat& element = matrix.format.element;
@@ -152,13 +183,9 @@ void set_chunks(Operand& operand, const QuantizedMatrix& matrix,
     std::int64_t* units = operand.units.data() + r * operand.length;
     range.scale_low = range.scale_high = 0;
     range.empty = true;
-    std::uint32_t known_code = 0;
-    double value = decode(matrix.format.scale, known_code);
     for (std::int64_t c = 0; c < operand.chunks; ++c) {
       const BeatRange& chunk = chunks[static_cast<size_t>(c)];
-      std::uint32_t code = matrix.scale(operand.first + r, chunk.k);
-      if (code != known_code) value = decode(matrix.format.scale, code);
-      known_code = code;
+      double value = beat_factor(matrix, operand.first + r, chunk.k);
       if (!std::isfinite(value)) {
         row.nan = true;
         continue;  // significand 0
@@ -166,6 +193,10 @@ void set_chunks(Operand& operand, const QuantizedMatrix& matrix,
       std::int64_t any = 0;
       for (int j = 0; j < chunk.count; ++j) any |= units[chunk.k + j];
       if (any == 0 || value == 0) continue;
+      if (value < 0) {
+        for (int j = 0; j < chunk.count; ++j) units[chunk.k + j] = -units[chunk.k + j];
+        value = -value;
+      }
       Dyadic scale = dyadic(value);
       int exponent = scale.exponent + unit;
       int top = exponent +

@@ -34,19 +34,26 @@ struct Operand {
   std::int64_t length = 0;
   std::int64_t chunks = 0;
   std::vector<std::int64_t> units;         // [rows][length]
-  std::vector<std::int64_t> significands;  // [rows][chunks], below 2^24
+  std::vector<std::int64_t> significands;  // [rows][chunks], below 2^24, two levels 2^48
   std::vector<std::int32_t> exponents;     // [rows][chunks]
   std::vector<Row> row;
 
   const std::int64_t* units_of(std::int64_t r) const { return units.data() + r * length; }
 };
 
+/// What the scales multiply the elements of the beat at k by (dot_spec.h, "Factors"): exact, also
+/// the product of two scales; NaN and Inf are doubles too.
+double beat_factor(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
+/// Significant bits of it at most; 1 for powers of two.
+int beat_factor_bits(const formats::BlockFormat& format);
+
 /// Decodes the elements of rows [first, first + rows); scales are still to be set. Inf counts as
 /// NaN where `specials` says so.
 Operand decode_operand(const formats::QuantizedMatrix& matrix, std::int64_t first,
                        std::int64_t rows, formats::SpecialsPolicy specials, int threads);
 
-/// Sets the scales of the chunks (none straddles a block) and the rows' ranges.
+/// Sets the scales of the chunks (none straddles a block) and the rows' ranges. A negative factor
+/// gives its sign to the units.
 void set_chunks(Operand& operand, const formats::QuantizedMatrix& matrix,
                 const std::vector<formats::BeatRange>& chunks, int threads);
 

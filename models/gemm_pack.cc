@@ -39,7 +39,8 @@ Units units_of(const BlockFormat& format, int most_bits) {
 }
 
 bool odd_suffices(const ElementFormat& format, const formats::Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 3 <= 53;
+  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && max_exponent(format) < 390 &&
+         lsb_exponent(format) > -350;
 }
 
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
@@ -49,7 +50,8 @@ bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
 }
 
 bool power_of_two_scale(const BlockFormat& format) {
-  return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0) &&
+  return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0 ||
+          scale_in_result(format)) &&
          !format.has_outer();
 }
 

@@ -56,7 +56,7 @@ bool odd_suffices(const formats::ElementFormat& format, const formats::Rounding&
 /// An FP32 accumulator that rounds to nearest: the rounding that the processor has.
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec);
 
-/// Scales are E8M0 or none.
+/// The scales of its beats are E8M0 or none.
 bool power_of_two_scale(const formats::BlockFormat& format);
 
 /// What some rows hold, zeros left out.

@@ -21,17 +21,10 @@ using formats::Lfsr;
 using formats::Overflow;
 using formats::QuantizedMatrix;
 using formats::Rounding;
-using formats::ScaleFormat;
-using formats::ScaleKind;
 
 namespace {
 
 int ceil_log2(double x) { return x <= 1 ? 0 : std::ilogb(x) + (std::exp2(std::ilogb(x)) < x); }
-
-/// Significant bits of a scale.
-int scale_bits(const ScaleFormat& scale) {
-  return scale.kind == ScaleKind::kMinifloat ? scale.minifloat.man_bits + 1 : 1;
-}
 
 constexpr int kSafeExponent = 900;  // doubles and their errors stay normal within
 
@@ -77,7 +70,8 @@ ResultSolver::ResultSolver(const DotSpec& spec, const QuantizedMatrix& a, std::i
       b_matrix_(b),
       beats_(beat_ranges(spec, a.length)),
       a_(decode_operand(a, first_row, rows, spec.specials, threads)),
-      b_(decode_operand(b, first_col, cols, spec.specials, threads)) {
+      b_(decode_operand(b, first_col, cols, spec.specials, threads)),
+      factors_(spec, a, b) {
   chunks_ = beats_;
   if (spec.accumulator.kind == AccumulatorKind::kKulisch) {
     // The order does not matter: no need to stop after every beat.
@@ -90,14 +84,15 @@ ResultSolver::ResultSolver(const DotSpec& spec, const QuantizedMatrix& a, std::i
   set_chunks(b_, b, chunks_, threads);
 }
 
-bool ResultSolver::same_float() const {
-  return spec_.accumulator.is_float() && spec_.accumulator.format == spec_.output;
+/// Of the result, without the division.
+double ResultSolver::factor(std::int64_t i, std::int64_t j) const {
+  return factors_.product(a_.first + i, b_.first + j);
 }
 
 bool ResultSolver::plain(std::int64_t i, std::int64_t j) const {
   const Operand::Row& x = a_.row[static_cast<size_t>(i)];
   const Operand::Row& y = b_.row[static_cast<size_t>(j)];
-  return !x.nan && !y.nan && x.infs.empty() && y.infs.empty();
+  return !x.nan && !y.nan && x.infs.empty() && y.infs.empty() && std::isfinite(factor(i, j));
 }
 
 /// What the Inf elements of row i and column j do (dot_spec.h, "NaN and Inf").
@@ -106,26 +101,28 @@ ResultSolver::Flags ResultSolver::inf_flags(std::int64_t i, std::int64_t j) cons
   auto product = [&](std::int64_t k) {
     double x = decode(spec_.a.element, a_matrix_.code(a_.first + i, k));
     double y = decode(spec_.b.element, b_matrix_.code(b_.first + j, k));
-    double xa = decode(spec_.a.scale, a_matrix_.scale(a_.first + i, k));
-    double xb = decode(spec_.b.scale, b_matrix_.scale(b_.first + j, k));
-    if (x == 0 || y == 0 || xa == 0 || xb == 0)
+    double xa = beat_factor(a_matrix_, a_.first + i, k);
+    double xb = beat_factor(b_matrix_, b_.first + j, k);
+    if (x == 0 || y == 0 || xa == 0 || xb == 0 || factor(i, j) == 0)
       flags.nan = true;
     else
-      ((x < 0) == (y < 0) ? flags.plus_inf : flags.minus_inf) = true;
+      ((x < 0) ^ (y < 0) ^ (xa < 0) ^ (xb < 0) ? flags.minus_inf : flags.plus_inf) = true;
   };
   for (std::int64_t k : a_.row[static_cast<size_t>(i)].infs) product(k);
   for (std::int64_t k : b_.row[static_cast<size_t>(j)].infs) product(k);
   return flags;
 }
 
-/// The result's code from its accumulator: a float accumulator's value, or the exact sum rounded to
-/// odd. `random`: the output's draw.
+/// The result's code from its accumulator times its factor: a float accumulator's value, or the
+/// exact number rounded to odd. `random`: the output's draw.
 std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
                                    std::uint32_t random) const {
   const ElementFormat& output = spec_.output;
   if (!plain(i, j)) {
     Flags flags = inf_flags(i, j);
-    if (a_.row[static_cast<size_t>(i)].nan || b_.row[static_cast<size_t>(j)].nan) flags.nan = true;
+    if (a_.row[static_cast<size_t>(i)].nan || b_.row[static_cast<size_t>(j)].nan ||
+        !std::isfinite(factor(i, j)))
+      flags.nan = true;
     // What a float accumulator holds.
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (std::isnan(value)) flags.nan = true;
@@ -137,7 +134,7 @@ std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
       value = flags.plus_inf ? infinity : -infinity;
   }
   // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
-  if (value == 0 && !same_float()) value = 0;
+  if (value == 0 && output_rounds(spec_)) value = 0;
   return encode(output, value, spec_.rounding, random, Overflow::kToSpecial);
 }
 
@@ -169,8 +166,8 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
       sum += static_cast<Sum>(x[k]) * y[k];
     auto at = static_cast<size_t>(i * a_.chunks + c);
     auto bt = static_cast<size_t>(j * b_.chunks + c);
-    Wide t =
-        widen(sum, static_cast<Wide*>(nullptr)) * Wide(a_.significands[at] * b_.significands[bt]);
+    Wide t = widen(sum, static_cast<Wide*>(nullptr)) * Wide(a_.significands[at]) *
+             Wide(b_.significands[bt]);
     int exponent = a_.exponents[at] + b_.exponents[bt];
     switch (spec.accumulator.kind) {
       case AccumulatorKind::kKulisch:
@@ -195,21 +192,19 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
       }
     }
   }
-  double value = 0;
-  switch (spec.accumulator.kind) {
-    case AccumulatorKind::kKulisch:
-      value = odd_double(fixed, scale_low);
-      break;
-    case AccumulatorKind::kKulischWindow:
-      value = odd_double(Wide(fixed * 2 + (lost && spec.accumulator.window.sticky ? 1 : 0)),
-                         spec.accumulator.window.lsb - 1);
-      break;
-    case AccumulatorKind::kFloat:
-    case AccumulatorKind::kAligned:
-      value = floating;
-      break;
+  double value = floating;
+  const std::int64_t row = a_.first + i, column = b_.first + j;
+  if (spec.accumulator.is_float()) {
+    if (factors_.any()) value = factors_.times(floating, row, column);
+  } else {
+    // A window's sticky bit has the weight below its last one.
+    const bool window = spec.accumulator.kind == AccumulatorKind::kKulischWindow;
+    const int unit = window ? spec.accumulator.window.lsb - 1 : scale_low;
+    const Wide sum =
+        window ? Wide(fixed * 2 + (lost && spec.accumulator.window.sticky ? 1 : 0)) : Wide(fixed);
+    value = factors_.any() ? factors_.times(sum, unit, row, column) : odd_double(sum, unit);
   }
-  bool draws = spec.rounding.stochastic() && !same_float();
+  bool draws = spec.rounding.stochastic() && output_rounds(spec);
   return finish(i, j, value, draws ? stream.draw(spec.rounding.random_bits) : 0);
 }
 
@@ -225,7 +220,7 @@ std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t s
   const double most =
       static_cast<double>(x.max_units) * static_cast<double>(y.max_units) * longest_;
   int sum_bits = ceil_log2(most) + 1;
-  int bits = sum_bits + scale_bits(spec.a.scale) + scale_bits(spec.b.scale);
+  int bits = sum_bits + beat_factor_bits(spec.a) + beat_factor_bits(spec.b);
   bool fits = !x.wild && !y.wild && sum_bits <= 126 && scale_low > -kSafeExponent &&
               scale_high + bits < kSafeExponent && odd_suffices(spec.output, spec.rounding);
   // Bits of T; with a Kulisch accumulator, of its sum; with the others, room beside T.
@@ -247,7 +242,8 @@ std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t s
               odd_suffices(spec.accumulator.format, spec.accumulator.rounding);
       break;
   }
-  if (!fits || need > kCapacity<Int512>) return golden(i, j, state);
+  const int room = factors_.any() ? ResultFactors::kFactorBits + 2 : 0;
+  if (!fits || need + room > kCapacity<Int512>) return golden(i, j, state);
   bool narrow_sum = sum_bits <= 63;
   if (need <= kCapacity<Int128>)
     return narrow_sum ? wide<Int128, std::int64_t>(i, j, state, scale_low)

@@ -7,6 +7,7 @@
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
+#include "models/gemm_factor.h"
 #include "models/gemm_operand.h"
 
 namespace blockdot::models {
@@ -29,7 +30,7 @@ class ResultSolver {
   struct Flags {
     bool nan = false, plus_inf = false, minus_inf = false;
   };
-  bool same_float() const;
+  double factor(std::int64_t i, std::int64_t j) const;
   bool plain(std::int64_t i, std::int64_t j) const;
   Flags inf_flags(std::int64_t i, std::int64_t j) const;
   std::uint32_t finish(std::int64_t i, std::int64_t j, double value, std::uint32_t random) const;
@@ -44,6 +45,7 @@ class ResultSolver {
   std::vector<formats::BeatRange> chunks_;  // beats, or longer where the order does not matter
   int longest_ = 0;
   Operand a_, b_;
+  ResultFactors factors_;
 };
 
 }  // namespace blockdot::models

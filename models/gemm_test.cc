@@ -95,7 +95,8 @@ QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format
   std::vector<float> x = values(random, rows, length, data, sign);
   QuantizedMatrix q = quantize(format, row_major(x.data(), rows, length));
   if (data == Data::kCodes) {
-    std::uint32_t mask = (1u << format.element.width()) - 1;
+    std::uint32_t mask =
+        static_cast<std::uint32_t>((std::uint64_t{1} << format.element.width()) - 1);
     // Few NaN and Inf codes, or every result would be NaN.
     for (std::int64_t i = 0; i < rows * q.padded_length; ++i) {
       if (i % q.padded_length >= length) continue;
@@ -108,6 +109,13 @@ QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format
       if (std::isfinite(decode(format.scale, code)) || random() % 16 == 0) scale = code;
       if (random() % 16 == 0) scale = 0;
     }
+    for (std::uint32_t& outer : q.outer_scales) {
+      std::uint32_t code = random() & ((1u << format.outer.scale.width()) - 1);
+      if (random() % 4 == 0) outer = random() % 8 == 0 ? 0 : code;
+    }
+    // About what it is added to, so that factors cancel and change their sign.
+    if (format.outer.mean)
+      q.mean = -static_cast<float>(decode(format.outer.scale, q.outer_scales[0])) * 0.25f;
     for (std::uint8_t& tau : q.micros) tau = random() & ((1u << format.micro.bits) - 1);
   }
   return q;
@@ -193,7 +201,11 @@ INSTANTIATE_TEST_SUITE_P(
                       "a=int8@fp32/32", "a=e4m3@e4m3/16", "a=e2m1@e4m3/16 b=int8@fp32/32", "a=bf16",
                       "a=fp16 lanes=1", "a=bf16 b=mxfp4_e2m1", "a=mxfp8_e4m3 b=mxint8",
                       "a=e5m2@fp32/32 lanes=7", "a=e4m3:fnuz@e8m0/8", "a=int8:full:frac=0 lanes=64",
-                      "a=e3m3@e8m0/32", "a=int12@e8m0/64 lanes=64", "a=e7m0@e8m0/32"),
+                      "a=e3m3@e8m0/32", "a=int12@e8m0/64 lanes=64", "a=e7m0@e8m0/32", "a=nvfp4",
+                      "a=nvfp4_tile b=mxfp8_e4m3 lanes=16", "a=vsq8 lanes=5", "a=abfp8_8 b=mx9",
+                      "a=nf4_dq", "a=int4@u4/16*fp32/3 b=bm8_e4m3", "a=int8_row lanes=9",
+                      "a=fp8_e4m3_tensor b=fp8_e5m2_tensor", "a=wage_e8 b=vsq4", "a=binary lanes=7",
+                      "a=tf32 lanes=4", "a=fp32 b=int8_tensor lanes=2"),
     [](const auto& param) {
       std::string name = param.param;
       for (char& c : name)
@@ -211,6 +223,38 @@ TEST(Gemm, EqualsGoldenOnLongReductionsWhoseSumsOutgrowEveryWay) {
     for (Data data : kAllData) {
       expect_equal(text, 3, 5, 1500, data, ++seed, 1);
       expect_equal(text, 9, 33, 320, data, ++seed, 1);
+    }
+  }
+}
+
+TEST(Gemm, MultipliesTheFastSumsByTheScalesOfRows) {
+  std::mt19937 random(77);
+  for (const char* text : {"a=int8_row accumulator=fp32", "a=int8_row", "a=fp8_e4m3_row",
+                           "a=fp8_e4m3_row accumulator=fp32", "a=nvfp4", "a=vsq8"}) {
+    DotSpec spec = parse_dot_spec(text);
+    QuantizedMatrix a = operand(random, spec.a, 5, 100, Data::kNormal, 1);
+    QuantizedMatrix b = operand(random, spec.b, 7, 100, Data::kNormal, 1);
+    GemmResult fast = gemm(spec, a, b);
+    EXPECT_NE(fast.way, "results") << text;
+    EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes) << text << " by " << fast.way;
+  }
+}
+
+TEST(Gemm, TakesOneQuantisationOfSquareTilesOnEitherAxis) {
+  // A weight [K][N]: fprop reduces over K, dgrad over N, and a tile serves both.
+  const std::int64_t k = 100, n = 70, m = 5;
+  std::mt19937 random(78);
+  for (const char* format : {"bm8", "nvfp4_tile"}) {
+    DotSpec spec = parse_dot_spec(fmt::format("a={} accumulator=fp32 lanes=16", format));
+    std::vector<float> w = values(random, k, n, Data::kNormal, 1);
+    QuantizedMatrix along_n = quantize(spec.b, row_major(w.data(), k, n));
+    QuantizedMatrix along_k = quantize(spec.b, formats::transposed(w.data(), n, k));
+    for (std::int64_t i = 0; i < k; ++i)
+      for (std::int64_t j = 0; j < n; ++j)
+        ASSERT_EQ(along_n.value(i, j), along_k.value(j, i)) << format << " " << i << " " << j;
+    for (const QuantizedMatrix* b : {&along_k, &along_n}) {
+      QuantizedMatrix a = operand(random, spec.a, m, b->length, Data::kNormal, 1);
+      EXPECT_EQ(gemm(spec, a, *b).codes, gemm_golden(spec, a, *b).codes) << format;
     }
   }
 }

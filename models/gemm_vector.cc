@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "formats/error.h"
+#include "models/gemm_factor.h"
 #include "models/gemm_pack.h"
 #include "models/gemm_results.h"
 #include "models/parallel.h"
@@ -144,7 +145,7 @@ struct ChunkScale {
 };
 /// False: NaN, and so is every result of the row.
 bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, ChunkScale& scale) {
-  if (!matrix.format.has_scale()) {
+  if (!matrix.format.has_scale() || scale_in_result(matrix.format)) {
     scale = {1, 0, 0};
     return true;
   }
@@ -195,7 +196,8 @@ class VectorGemm {
         encoder_(spec),
         rows_(a, x, kVectorRows, count(), words_, spec.specials),
         columns_(b, y, kCols, count(), words_, spec.specials),
-        start_(rows_.panels * count() * kVectorRows) {}
+        start_(rows_.panels * count() * kVectorRows),
+        factors_(spec, a, b) {}
 
   bool run(GemmResult& result) {
     const std::int64_t m = rows_.matrix.rows, n = columns_.matrix.rows;
@@ -701,7 +703,7 @@ class VectorGemm {
         continue;
       }
       if (way.step == StepKind::kFma32 && spec_.output == formats::minifloat(8, 23) &&
-          spec_.accumulator.format == spec_.output) {
+          !output_rounds(spec_)) {
         std::memcpy(codes, tile.acc32 + r * kCols,
                     static_cast<size_t>(columns) * sizeof(std::uint32_t));
       } else {
@@ -718,7 +720,7 @@ class VectorGemm {
             codes[c] = encoder_.code(std::nan(""), 0);
             doubt[c] = 0;
           }
-      if (checks(way) || row_range.inf || column_range.inf)
+      if (in_doubt(way) || row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c) doubts += doubt[c] != 0;
     }
     if (doubts > 0) solve(p, q, doubts, tile, result);
@@ -727,8 +729,7 @@ class VectorGemm {
   /// Codes of row r of a tile; doubts, where a sum is known up to an error.
   void encode_row(std::int64_t i, std::int64_t j0, int r, const Way& way, Tile& tile,
                   std::uint32_t* codes) const {
-    const bool same_float = spec_.accumulator.kind == AccumulatorKind::kFloat &&
-                            spec_.accumulator.format == spec_.output;
+    const bool same_float = !output_rounds(spec_);
     alignas(64) double values[kCols];
     std::uint32_t draws[kCols] = {};
     if (spec_.rounding.stochastic() && !same_float)
@@ -749,27 +750,50 @@ class VectorGemm {
     // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
     if (!same_float)
       for (double& value : values) value += 0.0;
-    if (way.step != StepKind::kAdd || !checks(way)) return encoder_(values, draws, kCols, codes);
+    if (way.step != StepKind::kAdd || !in_doubt(way)) {
+      multiply(values, i, j0);
+      return encoder_(values, draws, kCols, codes);
+    }
 
     double* doubt = tile.doubt + r * kCols;
     // kChecked: n products and additions in every chunk, then one a chunk, each rounded.
     const double roundings = static_cast<double>(2 * words_ * kInWord + 2 * count() + 16);
-    const double bound = std::ldexp(roundings, -53) * rows_.norms[static_cast<size_t>(i)];
+    const bool checked = way.certainty == Certainty::kChecked;
+    const double bound =
+        checked ? std::ldexp(roundings, -53) * rows_.norms[static_cast<size_t>(i)] : 0;
     alignas(64) double high[kCols];
     std::uint32_t high_codes[kCols];
     for (int c = 0; c < kCols; ++c) {
-      double error = bound * columns_.norms[static_cast<size_t>(j0 + c)];
+      double error = checked ? bound * columns_.norms[static_cast<size_t>(j0 + c)] : 0;
       if (way.certainty == Certainty::kMixed)
         error = doubt[c] > 0 ? doubt[c] * (1 + 0x1p-40) + std::fabs(values[c]) * 0x1p-51 : 0;
+      // A sum that was rounded to odd cannot be multiplied as if it were exact.
+      if (factors_.any() && (std::bit_cast<std::uint64_t>(values[c]) & 1) != 0)
+        error += std::fabs(values[c]) * 0x1p-51;
       high[c] = values[c] + error;
       values[c] -= error;
       // An overflow to NaN has no sign.
       doubt[c] = (values[c] < 0) != (high[c] < 0);
     }
+    multiply(values, i, j0);
+    multiply(high, i, j0);
     encoder_(values, draws, kCols, codes);
     encoder_(high, draws, kCols, high_codes);
     for (int c = 0; c < kCols; ++c)
       if (codes[c] != high_codes[c]) doubt[c] = 1;
+  }
+
+  /// By the factors of the results of row i from column j0 on.
+  void multiply(double* values, std::int64_t i, std::int64_t j0) const {
+    if (!factors_.any()) return;
+    const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, columns_.matrix.rows - j0));
+    for (int c = 0; c < columns; ++c) values[c] = factors_.times(values[c], i, j0 + c);
+  }
+
+  /// The sum is known up to an error only.
+  bool in_doubt(const Way& way) const {
+    return checks(way) ||
+           (factors_.any() && way.step == StepKind::kAdd && way.certainty == Certainty::kOdd);
   }
 
   /// x + rest, where |rest| is far below |x|'s last place or so, rounded to odd.
@@ -814,6 +838,7 @@ class VectorGemm {
   Encoder encoder_;
   Side rows_, columns_;
   Buffer<std::int32_t> start_;
+  ResultFactors factors_;
   std::vector<Way> ways_;
   bool needs_errors_ = false;
   double span_limit_ = 0;
@@ -826,6 +851,10 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   StepFormat format;
   const std::optional<StepKind> step = step_of(spec, format);
   if (!step) return false;
+  // A factor of the beat that may be negative or has two scales' bits.
+  for (const formats::BlockFormat* side : {&spec.a, &spec.b})
+    if (outer_in_beat(*side) || side->scale.kind == formats::ScaleKind::kCodeBook) return false;
+  if (has_result_factor(spec) && !odd_suffices(spec.output, spec.rounding)) return false;
 
   // Products whose sum stays below 2^31.
   const Units x = units_of(spec.a, 15), y = units_of(spec.b, 15);

@@ -35,13 +35,13 @@ Exact above_max(const ElementFormat& format) {
 }  // namespace
 
 std::uint32_t golden_round(const ElementFormat& format, const Exact& x, const Rounding& rounding,
-                           std::uint32_t random, Overflow overflow) {
+                           std::uint32_t random, Overflow overflow, const Exact& divisor) {
   if (x.is_zero()) return 0;
   bool negative = x.sign() < 0;
   Exact magnitude = abs(x);
   std::uint32_t max_code = max_finite_code(format);
   auto value = [&](std::uint32_t code) {
-    return code > max_code ? above_max(format) : Exact(decode(format, code));
+    return divisor * (code > max_code ? above_max(format) : Exact(decode(format, code)));
   };
 
   // The largest code whose value is not above |x|: value(low) <= |x| < value(high).
@@ -135,6 +135,52 @@ Factor factor_of(double value) {
   return factor;
 }
 
+Factor product(const Factor& x, const Factor& y) {
+  Factor factor;
+  factor.nan = x.nan || y.nan || x.inf || y.inf;
+  factor.value = x.value * y.value;
+  factor.sign = x.sign * y.sign;
+  return factor;
+}
+
+const ElementFormat kBinary32 = formats::minifloat(8, 23);
+
+Factor scale_factor(const formats::ScaleFormat& format, std::uint32_t code) {
+  double value = decode(format, code);
+  Factor factor = factor_of(value);
+  if (factor.sign == 0 || factor.inf) return factor;
+  factor.exponent = format.kind == ScaleKind::kMinifloat ? exponent_of(format.minifloat, value)
+                                                         : std::ilogb(value);
+  return factor;
+}
+
+/// Xa or Xb: what the beat's scales multiply a side's elements by.
+Factor beat_factor(const BlockFormat& format, std::uint32_t scale, std::uint32_t outer,
+                   float mean) {
+  if (scale_in_result(format)) return factor_of(1);
+  Factor inner = scale_factor(format.scale, scale);
+  if (!outer_in_beat(format)) return inner;
+  Factor factor = product(inner, factor_of(decode(format.outer.scale, outer)));
+  if (!format.outer.mean) return factor;
+  Factor added = factor_of(static_cast<double>(mean));
+  if (factor.nan || added.nan || added.inf)
+    return factor_of(std::numeric_limits<double>::quiet_NaN());
+  return factor_of(decode(kBinary32, golden_round(kBinary32, factor.value + added.value, Rounding{},
+                                                  0, Overflow::kToSpecial)));
+}
+
+/// Ra or Rb without the division by the largest element.
+Factor result_factor(const BlockFormat& format, std::uint32_t scale, std::uint32_t outer) {
+  Factor factor = factor_of(scale_in_result(format) ? decode(format.scale, scale) : 1);
+  return product(factor,
+                 factor_of(outer_in_result(format) ? decode(format.outer.scale, outer) : 1));
+}
+
+/// That divisor.
+Exact result_divisor(const BlockFormat& format) {
+  return format.scale.of_maximum ? Exact(max_value(format.element)) : Exact(1);
+}
+
 /// Element j of one side with its second-level scale.
 Factor element(const BlockFormat& format, std::span<const std::uint32_t> codes,
                std::span<const std::uint8_t> micro, int j) {
@@ -149,15 +195,6 @@ Factor element(const BlockFormat& format, std::span<const std::uint32_t> codes,
   return factor;
 }
 
-Factor scale_factor(const formats::ScaleFormat& format, std::uint32_t code) {
-  double value = decode(format, code);
-  Factor factor = factor_of(value);
-  if (factor.sign == 0 || factor.inf) return factor;
-  factor.exponent = format.kind == ScaleKind::kMinifloat ? exponent_of(format.minifloat, value)
-                                                         : std::ilogb(value);
-  return factor;
-}
-
 void check_beat(const DotSpec& spec, const Beat& beat) {
   auto check_side = [&](const BlockFormat& format, size_t codes, size_t micros) {
     auto lanes = static_cast<size_t>(spec.lanes);
@@ -166,6 +203,13 @@ void check_beat(const DotSpec& spec, const Beat& beat) {
   };
   check_side(spec.a, beat.a.size(), beat.a_micro.size());
   check_side(spec.b, beat.b.size(), beat.b_micro.size());
+  if (needs_count(spec))
+    BLOCKDOT_CHECK(beat.count >= 1 && beat.count <= spec.lanes, "beat of {} lanes", beat.count);
+}
+
+/// Lanes whose products are not zero by decree.
+int live_lanes(const DotSpec& spec, const Beat& beat) {
+  return needs_count(spec) ? beat.count : spec.lanes;
 }
 
 /// Two's complement of the window, by saturation or modulo 2^(msb + 1).
@@ -200,12 +244,12 @@ std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
   check_beat(spec_, beat);
   if (beat.first) clear();
 
-  Factor xa = scale_factor(spec_.a.scale, beat.a_scale);
-  Factor xb = scale_factor(spec_.b.scale, beat.b_scale);
+  Factor xa = beat_factor(spec_.a, beat.a_scale, beat.a_outer, beat.a_mean);
+  Factor xb = beat_factor(spec_.b, beat.b_scale, beat.b_outer, beat.b_mean);
   if (xa.nan || xa.inf || xb.nan || xb.inf) nan_ = true;
 
   std::vector<Term> products;
-  for (int j = 0; j < spec_.lanes; ++j) {
+  for (int j = 0; j < live_lanes(spec_, beat); ++j) {
     Factor a = element(spec_.a, beat.a, beat.a_micro, j);
     Factor b = element(spec_.b, beat.b, beat.b_micro, j);
     if (a.nan || b.nan) {
@@ -221,7 +265,7 @@ std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
   }
   accumulate(products, {xa.value * xb.value, xa.exponent + xb.exponent});
   if (!beat.last) return std::nullopt;
-  return result();
+  return result(beat);
 }
 
 void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale) {
@@ -282,50 +326,101 @@ void GoldenDot::round_into_accumulator(const Exact& sum) {
   }
 }
 
-std::uint32_t GoldenDot::result() {
+std::uint32_t GoldenDot::result(const Beat& last) {
   const ElementFormat& output = spec_.output;
-  bool same_float = spec_.accumulator.is_float() && spec_.accumulator.format == output;
   std::uint32_t random = 0;
-  if (!same_float && spec_.rounding.stochastic()) random = random_.draw(spec_.rounding.random_bits);
+  if (output_rounds(spec_) && spec_.rounding.stochastic())
+    random = random_.draw(spec_.rounding.random_bits);
 
-  bool nan = nan_ || held_ == Held::kNan;
+  Factor factor = product(result_factor(spec_.a, last.a_scale, last.a_outer),
+                          result_factor(spec_.b, last.b_scale, last.b_outer));
   bool plus_inf = plus_inf_ || held_ == Held::kPlusInf;
   bool minus_inf = minus_inf_ || held_ == Held::kMinusInf;
-  if (nan || (plus_inf && minus_inf)) return has_nan(output) ? nan_code(output) : 0;
+  bool nan = nan_ || held_ == Held::kNan || factor.nan || (plus_inf && minus_inf) ||
+             ((plus_inf || minus_inf) && factor.sign == 0);
+  if (nan) return has_nan(output) ? nan_code(output) : 0;
   if (plus_inf || minus_inf) {
     // Inf, or NaN where the output has no Inf, or its largest value where it has neither.
     std::uint32_t sign = minus_inf ? 1u << (output.width() - 1) : 0;
     if (has_inf(output)) return inf_code(output) | sign;
     return has_nan(output) ? nan_code(output) : max_finite_code(output) | sign;
   }
-  if (same_float) return accumulator_code_;
+  if (!output_rounds(spec_)) return accumulator_code_;
   Exact total = accumulator_;
   if (lost_ && spec_.accumulator.window.sticky) total += ldexp(1, spec_.accumulator.window.lsb - 1);
-  return golden_round(output, total, spec_.rounding, random, Overflow::kToSpecial);
+  return golden_round(output, total * factor.value, spec_.rounding, random, Overflow::kToSpecial,
+                      result_divisor(spec_.a) * result_divisor(spec_.b));
 }
+
+namespace {
+
+/// x * 2^-exponent, a whole number.
+Exact::Integer units(const Exact& x, int exponent) {
+  if (x.is_zero()) return 0;
+  Exact scaled = ldexp(x, -exponent);
+  Exact::Integer whole = scaled.exponent() >= 0
+                             ? Exact::Integer(scaled.significand() << scaled.exponent())
+                             : Exact::Integer(scaled.significand() >> -scaled.exponent());
+  BLOCKDOT_CHECK(Exact(whole, 0) == scaled, "{} is no multiple of 2^{}", x.text(), exponent);
+  return whole;
+}
+
+/// A finite scale as the ports of a bare block dot hold it (BlockDot).
+struct PortScale {
+  Exact::Integer significand = 1;
+  int exponent = 0;
+};
+
+PortScale port_minifloat(const ElementFormat& format, double value) {
+  int exponent = 1;  // of zero and of subnormals
+  if (value != 0) exponent = std::max(1, Exact(value).floor_log2() + format.bias);
+  return {units(Exact(value), exponent - format.bias - format.man_bits), exponent};
+}
+
+PortScale port_scale(const formats::ScaleFormat& format, std::uint32_t code) {
+  double value = decode(format, code);
+  switch (format.kind) {
+    case ScaleKind::kNone:
+      return {};
+    case ScaleKind::kE8M0:
+      return {1, static_cast<int>(code)};
+    case ScaleKind::kMinifloat:
+      return std::isfinite(value) ? port_minifloat(format.minifloat, value) : PortScale{};
+    case ScaleKind::kInteger:
+      return {units(Exact(value), 0), 0};
+    case ScaleKind::kCodeBook:
+      return {units(Exact(value), lsb_exponent(formats::code_book(format.book))), 0};
+  }
+  BLOCKDOT_CHECK(false, "scale kind");
+}
+
+}  // namespace
 
 BlockDot golden_block_dot(const DotSpec& spec, const Beat& beat) {
   validate(spec);
   check_beat(spec, beat);
   BlockDot dot;
-  auto add_scale = [&](const char* side, const BlockFormat& format, std::uint32_t code) {
-    switch (format.scale.kind) {
-      case ScaleKind::kNone:
-        return;
-      case ScaleKind::kE8M0:
-        dot.scale += static_cast<int>(code) - formats::kE8M0Bias;
-        if (code == formats::kE8M0Nan) dot.scale_nan = true;
-        return;
-      case ScaleKind::kMinifloat:
-      case ScaleKind::kInteger:  // validate refused these two
-      case ScaleKind::kCodeBook:
-        throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none", side,
-                          to_text(format));
-    }
+  dot.factor = Exact(1);
+  auto multiply = [&](const PortScale& scale) {
+    dot.scale_significand *= scale.significand;
+    dot.scale_exponent += scale.exponent;
   };
-  add_scale("a", spec.a, beat.a_scale);
-  add_scale("b", spec.b, beat.b_scale);
-  for (int j = 0; j < spec.lanes; ++j) {
+  auto add_side = [&](const BlockFormat& format, std::uint32_t scale, std::uint32_t outer,
+                      float mean) {
+    Factor factor = beat_factor(format, scale, outer, mean);
+    dot.factor *= factor.value;
+    dot.scale_nan = dot.scale_nan || factor.nan || factor.inf;
+    if (scale_in_result(format)) return;
+    if (outer_in_beat(format) && format.outer.mean) {
+      if (!factor.nan && !factor.inf) multiply(port_minifloat(kBinary32, factor.value.to_double()));
+      return;
+    }
+    multiply(port_scale(format.scale, scale));
+    if (outer_in_beat(format)) multiply(port_scale(format.outer.scale, outer));
+  };
+  add_side(spec.a, beat.a_scale, beat.a_outer, beat.a_mean);
+  add_side(spec.b, beat.b_scale, beat.b_outer, beat.b_mean);
+  for (int j = 0; j < live_lanes(spec, beat); ++j) {
     Factor a = element(spec.a, beat.a, beat.a_micro, j);
     Factor b = element(spec.b, beat.b, beat.b_micro, j);
     if (a.nan || b.nan || a.inf || b.inf)

@@ -19,10 +19,11 @@ namespace blockdot::models {
 /// The code of `format` that `x` rounds to. The neighbours lo <= |x| < hi are found by search in
 /// the format's values (a magnitude code and its value rise together), and the mode decides by
 /// exact comparison. Above the largest finite value the grid goes on with its last step. Zero is
-/// +0; a value that is not zero keeps its sign. `random`: r bits when stochastic.
+/// +0; a value that is not zero keeps its sign. `random`: r bits when stochastic. With a `divisor`
+/// > 0 the number is x / divisor, which need not be dyadic: all comparisons are with its multiples.
 std::uint32_t golden_round(const formats::ElementFormat& format, const Exact& x,
                            const formats::Rounding& rounding, std::uint32_t random,
-                           formats::Overflow overflow);
+                           formats::Overflow overflow, const Exact& divisor = Exact(1));
 
 /// A unit that computes the spec, beat by beat.
 class GoldenDot {
@@ -55,7 +56,7 @@ class GoldenDot {
   void accumulate(const std::vector<Term>& products, const Term& scale);
   Exact aligned_sum(const std::vector<Term>& products, const Term& scale) const;
   void round_into_accumulator(const Exact& sum);
-  std::uint32_t result();
+  std::uint32_t result(const Beat& beat);
 
   formats::DotSpec spec_;
   formats::Lfsr random_;
@@ -69,11 +70,16 @@ class GoldenDot {
 /// The bare block dot of one beat, before scales and accumulation.
 struct BlockDot {
   Exact sum;               // sum_j a_j b_j 2^-(tau_a(j) + tau_b(j)); a product with NaN or Inf is 0
-  int scale = 0;           // e8m0: (c_a - 127) + (c_b - 127), c = 255 too; a side without: 0
+  Exact factor;            // Xa * Xb, the factors of the beat; while not `scale_nan`
   bool nan = false;        // some element is NaN or Inf
-  bool scale_nan = false;  // some scale code is NaN
+  bool scale_nan = false;  // some factor is NaN or Inf
+  /// The same factor as the unit's ports hold it, significand * 2^exponent * 2^constant, each the
+  /// product or sum over all scales: of e8m0 the code is the exponent (255 too) and the significand
+  /// is 1; of a minifloat max(exponent field, 1) and the significand with its hidden bit; integers
+  /// and code books have no exponent. :mean gives a binary32.
+  int scale_exponent = 0;
+  Exact::Integer scale_significand = 1;
 };
-/// ConfigError where a side has a minifloat scale, which is no power of two.
 BlockDot golden_block_dot(const formats::DotSpec& spec, const Beat& beat);
 
 /// A matrix [m][n] of codes in the spec's output format, row-major.

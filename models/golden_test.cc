@@ -662,7 +662,9 @@ TEST(GoldenBlockDot, GivesTheExactSumTheScaleExponentAndTheFlags) {
       sum += decode(spec.a.element, buffer.a[j]) * decode(spec.b.element, buffer.b[j]);
     BlockDot dot = golden_block_dot(spec, buffer.beat(true, true));
     EXPECT_EQ(dot.sum, Exact(sum));
-    EXPECT_EQ(dot.scale, static_cast<int>(buffer.a_scale + buffer.b_scale) - 254);
+    EXPECT_EQ(dot.scale_exponent, static_cast<int>(buffer.a_scale + buffer.b_scale));
+    EXPECT_EQ(dot.scale_significand, 1);
+    EXPECT_EQ(dot.factor, ldexp(Exact(1), static_cast<int>(buffer.a_scale + buffer.b_scale) - 254));
     EXPECT_FALSE(dot.nan);
     EXPECT_FALSE(dot.scale_nan);
     buffer.a[3] = 0x7F;
@@ -673,11 +675,171 @@ TEST(GoldenBlockDot, GivesTheExactSumTheScaleExponentAndTheFlags) {
   }
 }
 
-TEST(GoldenBlockDot, RefusesAScaleThatIsNoPowerOfTwo) {
-  DotSpec spec = parse_dot_spec("a=int8@fp32/32 lanes=2");
-  BeatBuffer buffer;
-  buffer.a = buffer.b = {1, 1};
-  EXPECT_THROW(golden_block_dot(spec, buffer.beat(true, true)), ConfigError);
+TEST(GoldenBlockDot, HoldsAMinifloatScaleAsSignificandAndExponent) {
+  // float's own frexp: f = m * 2^e, 0.5 <= m < 1; the field is e + 126, the significand m * 2^24.
+  std::mt19937 random(11);
+  DotSpec spec = parse_dot_spec("a=int8@fp32/32 b=int8@e8m0/32 lanes=2");
+  for (int trial = 0; trial < 200; ++trial) {
+    BeatBuffer buffer;
+    buffer.a = buffer.b = {1, 1};
+    buffer.a_scale = random() % 0x7F800000;
+    if (trial < 20) buffer.a_scale = random() % 0x800000;  // subnormal
+    buffer.b_scale = random() % 255;
+    BlockDot dot = golden_block_dot(spec, buffer.beat(true, true));
+    int exponent;
+    float value = std::bit_cast<float>(buffer.a_scale);
+    auto significand = static_cast<int>(std::frexp(value, &exponent) * 0x1p24f);
+    if (exponent + 126 < 1) {
+      significand = static_cast<int>(buffer.a_scale);
+      exponent = 1 - 126;
+    }
+    EXPECT_EQ(dot.scale_significand, significand);
+    EXPECT_EQ(dot.scale_exponent, exponent + 126 + static_cast<int>(buffer.b_scale));
+    EXPECT_EQ(dot.factor,
+              ldexp(Exact(static_cast<double>(value)), static_cast<int>(buffer.b_scale) - 127));
+    EXPECT_FALSE(dot.scale_nan);
+  }
+}
+
+// ---- Every format of the catalogue ----
+
+using boost::multiprecision::cpp_rational;
+
+cpp_rational rational(double x) { return cpp_rational(x); }
+
+/// Value of an element by multiplying out what the format's page says, in rational numbers; the
+/// factor under a mean by the processor's fused multiply-add.
+cpp_rational value_of(const formats::QuantizedMatrix& q, std::int64_t r, std::int64_t k) {
+  const formats::BlockFormat& f = q.format;
+  cpp_rational value = rational(decode(f.element, q.code(r, k)));
+  double scale = decode(f.scale, q.scale(r, k));
+  if (f.has_outer()) {
+    double outer = decode(f.outer.scale, q.outer_scales[q.outer_index(r, k)]);
+    if (f.outer.mean)
+      value *= rational(std::fmaf(static_cast<float>(scale), static_cast<float>(outer), q.mean));
+    else
+      value *= rational(scale) * rational(outer);
+  } else {
+    value *= rational(scale);
+  }
+  if (f.scale.of_maximum) value /= rational(max_value(f.element));
+  return value / rational(std::ldexp(1.0, q.micro(r, k)));
+}
+
+/// `code` is the binary32 nearest to x, by its neighbours; ties are not looked at closer.
+bool nearest_binary32(std::uint32_t code, const cpp_rational& x) {
+  float value = std::bit_cast<float>(code);
+  const float infinity = std::numeric_limits<float>::infinity();
+  if (std::isnan(value)) return false;
+  if (std::isinf(value))
+    return (x < 0 ? cpp_rational(-x) : x) >= rational(0x1.ffffffp127) && (value > 0) == (x > 0);
+  auto distance = [&](float y) -> cpp_rational {
+    cpp_rational difference = x - rational(static_cast<double>(y));
+    return difference < 0 ? cpp_rational(-difference) : difference;
+  };
+  for (float other : {std::nextafter(value, infinity), std::nextafter(value, -infinity)})
+    if (std::isfinite(other) && distance(other) < distance(value)) return false;
+  return true;
+}
+
+TEST(GoldenGemm, RoundsTheExactRationalOfEveryPairOfCatalogueFormatsOnce) {
+  std::mt19937 random(12);
+  std::normal_distribution<float> normal;
+  std::int64_t checked = 0, exact = 0;
+  const std::int64_t kLength = 70, kRows = 2;
+  auto operand = [&](const formats::BlockFormat& format, std::int64_t rows) {
+    std::vector<float> x(static_cast<size_t>(rows * kLength));
+    for (float& v : x) v = normal(random) * 3;
+    return quantize(format, formats::row_major(x.data(), rows, kLength));
+  };
+  for (const formats::CatalogueEntry& a : formats::catalogue()) {
+    for (const formats::CatalogueEntry& b : formats::catalogue()) {
+      DotSpec spec;
+      try {
+        spec = parse_dot_spec(fmt::format("a={} b={} lanes=6", a.name, b.name));
+      } catch (const ConfigError& error) {
+        EXPECT_NE(std::string(error.what()).find("do not divide each other"), std::string::npos)
+            << a.name << " x " << b.name << ": " << error.what();
+        continue;
+      }
+      auto x = operand(spec.a, kRows), y = operand(spec.b, 1);
+      GemmResult result = gemm_golden(spec, x, y);
+      for (std::int64_t i = 0; i < kRows; ++i) {
+        cpp_rational sum = 0;
+        for (std::int64_t k = 0; k < kLength; ++k) sum += value_of(x, i, k) * value_of(y, 0, k);
+        EXPECT_TRUE(nearest_binary32(result.code(i, 0), sum))
+            << a.name << " x " << b.name << ": " << result.value(i, 0) << " for "
+            << static_cast<double>(sum);
+        exact += rational(result.value(i, 0)) == sum;
+        ++checked;
+      }
+    }
+  }
+  EXPECT_GT(checked, 5000);
+  EXPECT_LT(exact, checked / 2) << "the data need a rounding";
+}
+
+TEST(GoldenDot, MultipliesTheFactorsOfTheResultOnceAndRoundsOnce) {
+  DotSpec spec = parse_dot_spec("a=int8:frac=0@fp32:amax/row b=int8:frac=0 lanes=2 output=e4m3");
+  auto result = [&](double a_scale, std::uint32_t last_scale) {
+    GoldenDot unit(spec);
+    BeatBuffer buffer;
+    buffer.a = {3, 1};
+    buffer.b = {20, 4};
+    buffer.a_scale = static_cast<std::uint32_t>(encode(spec.a.scale, a_scale));
+    EXPECT_FALSE(unit.step(buffer.beat(true, false)));
+    buffer.a_scale = last_scale;
+    return decode(spec.output, *unit.step(buffer.beat(false, true)));
+  };
+  auto one = static_cast<std::uint32_t>(encode(spec.a.scale, 1.0));
+  // 2 * 64 / 127 = 1.0079: the scale of the last beat counts, an earlier one does not.
+  EXPECT_EQ(result(100.0, one), 1.0);
+  EXPECT_EQ(result(std::numeric_limits<double>::max(), one), 1.0);
+  // 128/127 * 127/2 * (17/16) = 68: a tie of E4M3's 64 and 72, to the even 64.
+  double tie = 127.0 / 128 * 68;
+  auto code = static_cast<std::uint32_t>(encode(spec.a.scale, tie));
+  ASSERT_EQ(decode(spec.a.scale, code), tie);
+  EXPECT_EQ(result(1, code), 64);
+  EXPECT_EQ(result(1, code + 1), 72) << "one step above the tie";
+}
+
+TEST(GoldenDot, ZeroesTheLanesThatDoNotCountWhereTheFormatHasNoZero) {
+  DotSpec spec = parse_dot_spec("a=binary lanes=8");
+  for (int count = 1; count <= 8; ++count) {
+    GoldenDot unit(spec);
+    BeatBuffer buffer;
+    buffer.a.assign(8, 1);
+    buffer.b.assign(8, 0);
+    buffer.count = count;
+    EXPECT_EQ(decode(spec.output, *unit.step(buffer.beat(true, true))), -count);
+  }
+  EXPECT_FALSE(needs_count(parse_dot_spec("a=binary b=ternary")));
+}
+
+TEST(GoldenDot, PadsNf4WithItsCodeOfZero) {
+  DotSpec spec = parse_dot_spec("a=nf4 lanes=48");
+  std::vector<float> x(64, 1.0f);
+  auto q = quantize(spec.a, formats::row_major(x.data(), 1, 64));
+  EXPECT_EQ(gemm_golden(spec, q, q).value(0, 0), 64) << "beats of 48 and 16";
+}
+
+TEST(GoldenDot, MakesAFactorThatIsNotFiniteOrZeroTimesInfANan) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  DotSpec spec = parse_dot_spec("a=e5m2@fp32/tensor b=e5m2 lanes=1");
+  auto result = [&](double element, double scale) {
+    GoldenDot unit(spec);
+    BeatBuffer buffer;
+    buffer.a = {encode(spec.a.element, element, {}, 0, Overflow::kToSpecial)};
+    buffer.b = {encode(spec.b.element, 1.0)};
+    buffer.a_scale = std::bit_cast<std::uint32_t>(static_cast<float>(scale));
+    return decode(spec.output, *unit.step(buffer.beat(true, true)));
+  };
+  EXPECT_EQ(result(infinity, 2), infinity);
+  EXPECT_EQ(result(-infinity, 2), -infinity);
+  EXPECT_TRUE(std::isnan(result(infinity, 0)));
+  EXPECT_TRUE(std::isnan(result(1, infinity)));
+  EXPECT_TRUE(std::isnan(result(1, std::nan(""))));
+  EXPECT_EQ(std::signbit(result(-1, 0)), false) << "an exact zero";
 }
 
 // ---- What is refused ----

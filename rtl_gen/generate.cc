@@ -79,16 +79,33 @@ std::string element_meaning(const formats::BlockFormat& f, int lanes) {
                      f.element.width(), f.element.width());
 }
 
-std::string scale_meaning(const formats::ScaleFormat& f) {
+std::string scale_meaning(const formats::ScaleFormat& f, bool of_result, std::string_view whose) {
+  const std::string when =
+      of_result ? fmt::format("{}, read with last_i", whose) : fmt::format("of {}", whose);
   switch (f.kind) {
     case formats::ScaleKind::kNone:
-    case formats::ScaleKind::kInteger:  // no unit takes these two
-    case formats::ScaleKind::kCodeBook:
       return "";
     case formats::ScaleKind::kE8M0:
-      return "e8m0 code of the beat's block: 2^(code-127), 255 is NaN";
+      return fmt::format("e8m0 code {}: 2^(code-127), 255 is NaN", when);
     case formats::ScaleKind::kMinifloat:
-      return fmt::format("{} code of the beat's block without sign bit", to_text(f.minifloat));
+      return fmt::format("{} code {} without sign bit{}", to_text(f.minifloat), when,
+                         f.of_maximum ? "; the value of the largest element" : "");
+    case formats::ScaleKind::kInteger:
+      return fmt::format("whole number {}", when);
+    case formats::ScaleKind::kCodeBook:
+      return fmt::format("{} index {}", formats::code_book_name(f.book), when);
+  }
+  return "";
+}
+
+std::string_view shared_by(formats::Span span) {
+  switch (span) {
+    case formats::Span::kBlock:
+      return "the beat's block";
+    case formats::Span::kRow:
+      return "the row";
+    case formats::Span::kTensor:
+      return "the tensor";
   }
   return "";
 }
@@ -96,7 +113,14 @@ std::string scale_meaning(const formats::ScaleFormat& f) {
 std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitFacts& facts) {
   const auto operand = [&](const formats::BlockFormat& f, std::string_view what) -> std::string {
     if (what == "_i") return element_meaning(f, spec.lanes);
-    if (what == "_scale_i") return scale_meaning(f.scale);
+    if (what == "_scale_i")
+      return scale_meaning(f.scale, formats::scale_in_result(f), shared_by(f.span));
+    if (what == "_outer_i")
+      return scale_meaning(f.outer.scale, formats::outer_in_result(f),
+                           f.outer.span == formats::Span::kBlock ? "the beat's group of blocks"
+                                                                 : shared_by(f.outer.span));
+    if (what == "_mean_i")
+      return "binary32 that is added to scale * outer scale, rounded to binary32";
     return fmt::format("tau of each {} elements, group g at bits [g*{} +: {}]", f.micro.block,
                        f.micro.bits, f.micro.bits);
   };
@@ -111,11 +135,15 @@ std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitF
   if (port == "result_o") return fmt::format("the dot product in {}", to_text(spec.output));
   if (port == "sum_o")
     return fmt::format("exact sum of products, two's complement, times 2^{}", facts.sum_lsb);
-  if (port == "scale_o") {
-    const int sides = (spec.a.scale.width() > 0) + (spec.b.scale.width() > 0);
-    return fmt::format("sum of the scale codes, bias {}", sides * formats::kE8M0Bias);
-  }
-  if (port == "nan_o") return "some element is NaN or Inf or some scale is NaN: ignore sum_o";
+  if (port == "count_i") return "lanes that count, 1 to all; the products of those above are zero";
+  if (port == "scale_o")
+    return fmt::format("exponent of the scales: their factor is {}2^(scale_o{:+})",
+                       facts.has_scale_sig ? "scale_sig_o * " : "", facts.scale_lsb);
+  if (port == "scale_sig_o")
+    return fmt::format(
+        "significand of the scales{}{}", facts.scale_sig_signed ? ", two's complement" : "",
+        facts.has_scale_exponent ? "" : fmt::format(", times 2^{}", facts.scale_lsb));
+  if (port == "nan_o") return "some element is NaN or Inf or some scale is NaN: ignore the others";
   if (port.starts_with("a_")) return operand(spec.a, std::string_view(port).substr(1));
   if (port.starts_with("b_")) return operand(spec.b, std::string_view(port).substr(1));
   BLOCKDOT_CHECK(false, "port {}", port);
@@ -282,6 +310,7 @@ std::string port_meaning(const std::string& port, const DotSpec& spec) {
 void note_facts(UnitReport& report, const UnitFacts& facts) {
   report.sum_lsb = facts.sum_lsb;
   report.sum_width = facts.sum_width;
+  report.scale_lsb = facts.scale_lsb;
   report.accumulator_width = facts.accumulator_width;
   report.accumulator_lsb = facts.accumulator_lsb;
 }
@@ -526,6 +555,7 @@ nlohmann::json to_json(const UnitReport& r) {
           {"critical_node", r.critical_node},
           {"exact_level", r.exact_level},
           {"sum", {{"width", r.sum_width}, {"lsb", r.sum_lsb}}},
+          {"scale", {{"lsb", r.scale_lsb}}},
           {"accumulator", {{"width", r.accumulator_width}, {"lsb", r.accumulator_lsb}}}};
 }
 
@@ -562,6 +592,7 @@ UnitReport report_from_json(const nlohmann::json& json) {
     r.exact_level = json.at("exact_level");
     r.sum_width = json.at("sum").at("width");
     r.sum_lsb = json.at("sum").at("lsb");
+    r.scale_lsb = json.at("scale").at("lsb");
     r.accumulator_width = json.at("accumulator").at("width");
     r.accumulator_lsb = json.at("accumulator").at("lsb");
     return r;

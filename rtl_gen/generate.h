@@ -92,6 +92,7 @@ struct UnitReport {
   std::string exact_level;    // one sentence: what is summed without rounding
   int sum_lsb = 0;            // weight of sum_o's bit 0: the block dot is sum_o * 2^sum_lsb
   int sum_width = 0;          // bits of the exact block dot
+  int scale_lsb = 0;          // block dot: Xa Xb = scale_sig_o * 2^(scale_o + scale_lsb)
   int accumulator_width = 0;  // bits of the accumulator register; 0 for a block dot
   int accumulator_lsb = 0;    // weight of its bit 0 (fixed point only)
 };

@@ -331,7 +331,27 @@ TEST(Generate, ClockThatCannotBeMetIsAnError) {
   EXPECT_THROW(make(UnitKind::kDot, "a=mxfp8_e4m3 accumulator=fp32", {.clock_ns = 0.2}),
                ConfigError);
   EXPECT_THROW(make(UnitKind::kDot, "a=mxfp8_e4m3", {.clock_ns = -1}), ConfigError);
-  EXPECT_THROW(make(UnitKind::kBlockDot, "a=e4m3@fp32/32"), ConfigError);
+}
+
+TEST(Generate, TakesEveryFormatOfTheCatalogueAsAnOperand) {
+  for (const formats::CatalogueEntry& entry : formats::catalogue())
+    for (UnitKind kind : {UnitKind::kDot, UnitKind::kBlockDot})
+      EXPECT_NO_THROW(make(kind, fmt::format("a={} lanes=2", entry.name))) << entry.name;
+}
+
+TEST(Generate, ABareBlockDotHasPortsForTheFactorOfTheBeatAlone) {
+  const auto names = [](const std::string& spec) {
+    std::string text;
+    for (const Port& port : make(UnitKind::kBlockDot, spec, {.combinational = true}).report.ports)
+      text += port.name + " ";
+    return text;
+  };
+  EXPECT_EQ(names("a=mxint8 lanes=2"), "a_i a_scale_i b_i b_scale_i sum_o scale_o ");
+  EXPECT_EQ(names("a=e4m3@fp32/32 b=e4m3 lanes=2"),
+            "a_i a_scale_i b_i sum_o scale_sig_o scale_o nan_o ");
+  EXPECT_EQ(names("a=int8_row lanes=2"), "a_i b_i sum_o ");
+  EXPECT_EQ(names("a=vsq4 lanes=2"), "a_i a_scale_i b_i b_scale_i sum_o scale_sig_o ");
+  EXPECT_EQ(names("a=binary lanes=2"), "a_i b_i count_i sum_o ");
 }
 
 std::string error_of(UnitKind kind, const std::string& spec, const Arch& arch,

@@ -202,13 +202,13 @@ class ArrayRun {
         clear_side("b", pins, 0);
         for (std::int64_t c = 0; c < tile.cols; ++c) {
           fill_beat(spec_, product_.a, 0, product_.b, tile.j + c, range, beat);
-          put_slice(pins, "b", spec_.b, static_cast<int>(c), beat.b, beat.b_scale, beat.b_micro);
+          put_slice(pins, false, static_cast<int>(c), beat);
         }
         if (os) {
           clear_side("a", pins, 0);
           for (std::int64_t r = 0; r < tile.rows; ++r) {
             fill_beat(spec_, product_.a, tile.i + r, product_.b, 0, range, beat);
-            put_slice(pins, "a", spec_.a, static_cast<int>(r), beat.a, beat.a_scale, beat.a_micro);
+            put_slice(pins, true, static_cast<int>(r), beat);
           }
         }
       }
@@ -221,7 +221,7 @@ class ArrayRun {
           for (std::int64_t r = 0; r < array_.spec.rows && a_pass + r < beats; ++r) {
             fill_beat(spec_, product_.a, tiles_[a_tile].i + a_row, product_.b, 0,
                       ranges_[static_cast<size_t>(a_pass + r)], beat);
-            put_slice(pins, "a", spec_.a, static_cast<int>(r), beat.a, beat.a_scale, beat.a_micro);
+            put_slice(pins, true, static_cast<int>(r), beat);
           }
         }
       }
@@ -289,7 +289,7 @@ class ArrayRun {
 
  private:
   void clear_side(const std::string& side, Pins& pins, std::uint64_t garbage) const {
-    for (const char* part : {"_i", "_scale_i", "_micro_i"}) {
+    for (const char* part : {"_i", "_scale_i", "_micro_i", "_outer_i", "_mean_i"}) {
       if (!pins.has(side + part)) continue;
       pins.clear(side + part);
       if (garbage) {
@@ -308,20 +308,12 @@ class ArrayRun {
       if (p.name == port) return p.width;
     return 0;
   }
-  void put_slice(Pins& pins, const std::string& side, const formats::BlockFormat& format, int at,
-                 const std::vector<std::uint32_t>& codes, std::uint32_t scale,
-                 const std::vector<std::uint8_t>& micro) const {
-    const int w = format.element.width();
-    const int elements = spec_.lanes * w;
-    for (size_t j = 0; j < codes.size(); ++j)
-      pins.put(side + "_i", at * elements + static_cast<int>(j) * w, w, codes[j]);
-    if (format.scale.width() > 0)
-      pins.put(side + "_scale_i", at * format.scale.width(), format.scale.width(), scale);
-    for (size_t j = 0; j < micro.size(); ++j)
-      pins.put(side + "_micro_i",
-               at * static_cast<int>(micro.size()) * format.micro.bits +
-                   static_cast<int>(j) * format.micro.bits,
-               format.micro.bits, micro[j]);
+  void put_slice(Pins& pins, bool a, int at, const models::BeatBuffer& beat) const {
+    for_each_field(spec_, beat.beat(false, false), a,
+                   [&](models::BeatPort port, int lo, int width, std::uint32_t value) {
+                     pins.put(port_name(port, a), at * port_width(spec_, port, a) + lo, width,
+                              value);
+                   });
   }
 
   const rtl_gen::Array& array_;
@@ -378,7 +370,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a=mxint8 lanes=16 accumulator=kulisch max-k=1024", "ws", 1, 2, 20, 3, 64, 2, 10},
         Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "ws", 4, 1, 7, 2, 33, 2, 8},
         Case{"a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=fp32", "ws", 2, 2, 5, 3, 40, 2, 1},
-        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2}),
+        Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2},
+        Case{"a=int8_row b=nf4_dq lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 40},
+        Case{"a=int8_row b=nvfp4 lanes=4 accumulator=kulisch max-k=256", "ws", 2, 3, 5, 7, 40, 2,
+             3}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {
@@ -498,7 +493,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values("a=mxfp8_e4m3 lanes=4 accumulator=fp32",
                       "a=mx6 lanes=4 accumulator=kulisch max-k=256 output=bf16",
                       "a=e4m3 b=e2m1 lanes=3 accumulator=bf16:sr:6 output=bf16 "
-                      "rounding=sr:6"),
+                      "rounding=sr:6",
+                      "a=nvfp4 b=nf4_dq lanes=4 accumulator=fp32"),
     [](const auto& p) {
       std::string name = p.param;
       for (char& c : name)
@@ -538,23 +534,13 @@ TEST_P(StreamProduct, LosesNoBeatAndKeepsTheModelsCycles) {
           models::BeatBuffer beat;
           fill_beat(spec, product.a, result / 5, product.b, result % 5, ranges[beat_number], beat);
           pins.set("s_axis_tlast", beat_number + 1 == ranges.size());
-          for (const rtl_gen::StreamField& f : stream.beat) {
-            const bool of_a = f.name.starts_with("a");
-            const formats::BlockFormat& format = of_a ? spec.a : spec.b;
-            const int w = format.element.width();
-            if (f.name.ends_with("_scale")) {
-              pins.put("s_axis_tdata", f.lo, f.width, of_a ? beat.a_scale : beat.b_scale);
-            } else if (f.name.ends_with("_micro")) {
-              const auto& micro = of_a ? beat.a_micro : beat.b_micro;
-              for (size_t g = 0; g < micro.size(); ++g)
-                pins.put("s_axis_tdata", f.lo + static_cast<int>(g) * format.micro.bits,
-                         format.micro.bits, micro[g]);
-            } else {
-              const auto& elements = of_a ? beat.a : beat.b;
-              for (size_t j = 0; j < elements.size(); ++j)
-                pins.put("s_axis_tdata", f.lo + static_cast<int>(j) * w, w, elements[j]);
-            }
-          }
+          for (bool a : {true, false})
+            for_each_field(spec, beat.beat(false, false), a,
+                           [&](models::BeatPort port, int lo, int width, std::uint32_t value) {
+                             for (const rtl_gen::StreamField& f : stream.beat)
+                               if (f.name + "_i" == port_name(port, a))
+                                 pins.put("s_axis_tdata", f.lo + lo, width, value);
+                           });
         }
         const bool ready = willing();
         pins.set("m_axis_tready", ready);

@@ -44,5 +44,41 @@ TEST(SeedParameter, ReplacesTheSeedOfTheSpecAndItsZeroIsOne) {
   }
 }
 
+// Operands with factors of the result, of two scales, or wider than the axes have them.
+class FactorLockstep : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
+
+std::vector<std::pair<const char*, const char*>> factor_points() {
+  std::vector<std::pair<const char*, const char*>> points;
+  for (const char* spec :
+       {"a=int8_row lanes=2", "a=nvfp4 b=mxfp8_e4m3 lanes=4 accumulator=fp32 output=bf16",
+        "a=vsq8 b=nvfp4_tile lanes=2 output=e4m3 rounding=rna",
+        "a=nf4_dq b=bf16 lanes=2 accumulator=fp32",
+        "a=abfp8_8 b=fp8_e4m3_tensor lanes=2 rounding=sr:9", "a=binary lanes=5",
+        "a=fp32 b=wage_e8 lanes=1 accumulator=fp32:rtz"})
+    for (const char* schedule : {"asap", "min-register", "random"})
+      points.push_back({spec, schedule});
+  return points;
+}
+INSTANTIATE_TEST_SUITE_P(Factors, FactorLockstep, ::testing::ValuesIn(factor_points()),
+                         [](const auto& p) {
+                           std::string name = std::string(p.param.first) + "_" + p.param.second;
+                           for (char& c : name)
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           return name;
+                         });
+
+TEST_P(FactorLockstep, OfTheVerilatedUnitWithTheGoldenModel) {
+  const auto& [text, schedule] = GetParam();
+  formats::DotSpec spec = formats::parse_dot_spec(fmt::format("{} max-k=64", text));
+  rtl_gen::Arch arch;
+  arch.schedule = rtl_gen::parse_schedule_kind(schedule);
+  arch.schedule_seed = base_seed();
+  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
+  Outcome outcome =
+      check_verilog(unit.verilog, unit.report, spec, make_exercise(spec, base_seed(), 400));
+  EXPECT_GT(outcome.checked, 800) << "vacuous co-simulation";
+  EXPECT_TRUE(outcome.passed()) << outcome.mismatch;
+}
+
 }  // namespace
 }  // namespace blockdot::testbench

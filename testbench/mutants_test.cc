@@ -36,6 +36,8 @@ constexpr const char* kSticky = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6
 constexpr const char* kAligned = "a=mxfp8_e4m3 lanes=4 max-k=64 accumulator=aligned[7]:bf16";
 constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
 constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
+constexpr const char* kRow = "a=int8_row lanes=2 max-k=64";
+constexpr const char* kMean = "a=nf4_dq b=e5m2 lanes=2 max-k=64 accumulator=fp32";
 
 const Mutant kMutants[] = {
     // Elements and lanes
@@ -90,6 +92,11 @@ const Mutant kMutants[] = {
      "accumulator=segmented:16"},
     {"magnitude_stops_at_a_zero_segment", kExact, "mag1", "out_neg", "1'b0", "generic",
      "accumulator=segmented:16"},
+    // Factors
+    {"remainder_of_the_division_is_lost", kRow, "out_sticky", kAll, "1'b0"},
+    {"factor_of_zero_keeps_the_sign", kRow, "out_neg", "& [\\s\\S]+", ""},
+    {"sign_of_a_factor_is_lost", kMean, "a_factor_neg", kAll, "1'b0"},
+    {"overflow_of_a_factor_is_missed", kMean, "a_factor_not_finite", kAll, "1'b0"},
     // Structures
     {"booth_digits_of_two_are_missed", kWindow, "row1_2_two", kAll, "1'b0", "osu018",
      "multiplier=booth"},

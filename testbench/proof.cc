@@ -14,7 +14,6 @@
 namespace blockdot::testbench {
 namespace {
 
-using formats::BlockFormat;
 using formats::DotSpec;
 
 // What goes into a unit in one cycle of a run, and what has to come of it.
@@ -74,20 +73,11 @@ Plan make_plan(const DotSpec& spec, const Exercise& exercise, bool with_reset) {
 // Where the fields of a beat go; shared by both engines, which differ in `put`.
 template <typename Put>
 void put_beat(const DotSpec& spec, const Cycle& cycle, const Put& put) {
-  auto side = [&](const BlockFormat& format, const char* name,
-                  const std::vector<std::uint32_t>& codes, std::uint32_t scale,
-                  const std::vector<std::uint8_t>& micro) {
-    int width = format.element.width();
-    for (size_t j = 0; j < codes.size(); ++j)
-      put(fmt::format("{}_i", name), static_cast<int>(j) * width, width, codes[j]);
-    if (format.scale.width() > 0)
-      put(fmt::format("{}_scale_i", name), 0, format.scale.width(), scale);
-    for (size_t j = 0; j < micro.size(); ++j)
-      put(fmt::format("{}_micro_i", name), static_cast<int>(j) * format.micro.bits,
-          format.micro.bits, micro[j]);
-  };
-  side(spec.a, "a", cycle.data.a, cycle.data.a_scale, cycle.data.a_micro);
-  side(spec.b, "b", cycle.data.b, cycle.data.b_scale, cycle.data.b_micro);
+  for (bool a : {true, false})
+    for_each_field(spec, cycle.beat(), a,
+                   [&](models::BeatPort port, int lo, int width, std::uint32_t value) {
+                     put(port_name(port, a), lo, width, value);
+                   });
   put("valid_i", 0, 1, cycle.valid);
   put("first_i", 0, 1, cycle.first);
   put("last_i", 0, 1, cycle.last);
@@ -96,7 +86,8 @@ void put_beat(const DotSpec& spec, const Cycle& cycle, const Put& put) {
 std::string beat_text(const Cycle& cycle) {
   const models::BeatBuffer& d = cycle.data;
   std::string text = fmt::format("a=[{:#x}] b=[{:#x}]", fmt::join(d.a, " "), fmt::join(d.b, " "));
-  text += fmt::format(" scales {:#x} {:#x}", d.a_scale, d.b_scale);
+  text += fmt::format(" scales {:#x} {:#x} outer {:#x} {:#x} mean {} {} count {}", d.a_scale,
+                      d.b_scale, d.a_outer, d.b_outer, d.a_mean, d.b_mean, d.count);
   if (!d.a_micro.empty()) text += fmt::format(" a_micro=[{}]", fmt::join(d.a_micro, " "));
   if (!d.b_micro.empty()) text += fmt::format(" b_micro=[{}]", fmt::join(d.b_micro, " "));
   return text + (cycle.first ? " first" : "") + (cycle.last ? " last" : "");

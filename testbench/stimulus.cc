@@ -1,6 +1,7 @@
 #include "testbench/stimulus.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <random>
 
@@ -21,12 +22,29 @@ bool is_used(const ElementFormat& format, std::uint32_t code) {
            code == 1u << (format.int_bits - 1));
 }
 
+// All codes, or of a wide format every exponent with the ends of its significands and some between.
+std::vector<std::uint32_t> some_codes(const ElementFormat& format) {
+  std::vector<std::uint32_t> codes;
+  if (format.width() <= 16) {
+    for (std::uint32_t code = 0; code < 1u << format.width(); ++code) codes.push_back(code);
+    return codes;
+  }
+  std::mt19937 random(1);
+  const std::uint32_t significands = 1u << format.man_bits;
+  for (std::uint32_t exponent = 0; exponent < 1u << (format.exp_bits + 1); ++exponent)  // and sign
+    for (std::uint32_t significand :
+         {0u, 1u, significands / 2, significands - 1, static_cast<std::uint32_t>(random()),
+          static_cast<std::uint32_t>(random())})
+      codes.push_back(exponent << format.man_bits | (significand & (significands - 1)));
+  return codes;
+}
+
 // The codes of one operand, by what they are good for.
 struct Codes {
   explicit Codes(const BlockFormat& format) {
     const ElementFormat& element = format.element;
     double least = INFINITY, most = 0, power = 0;
-    for (std::uint32_t code = 0; code < 1u << element.width(); ++code) {
+    for (std::uint32_t code : some_codes(element)) {
       if (!is_used(element, code)) continue;
       double value = decode(element, code);
       any.push_back(code);
@@ -45,7 +63,8 @@ struct Codes {
     largest_negative = encode(element, -most);
     smallest_negative = encode(element, -least);
     power_exponent = std::ilogb(power);
-    extremes = {0, largest, largest_negative, smallest, smallest_negative};
+    zero = zero_code(element);
+    extremes = {zero, largest, largest_negative, smallest, smallest_negative};
     // Of many NaN codes (bf16 has 254) some are enough: the least, the greatest and those between.
     for (size_t i = 0; i < nans.size(); i += std::max<size_t>(1, (nans.size() - 1) / 3))
       specials.push_back(nans[i]);
@@ -54,12 +73,11 @@ struct Codes {
   }
 
   std::vector<std::uint32_t> any, finite, powers, nans, plus_inf, minus_inf, specials, extremes;
+  std::uint32_t zero = 0;  // or what lanes at rest hold
   std::uint32_t largest = 0, largest_negative = 0, smallest = 0, smallest_negative = 0;
   std::uint32_t power_of_two = 0;  // 1 where the format has it
   int power_exponent = 0;
 };
-
-std::uint32_t scale_codes(const ScaleFormat& scale) { return 1u << scale.width(); }
 
 int clamped_exponent(const ElementFormat& format, int exponent) {
   return std::clamp(exponent, lsb_exponent(format), max_exponent(format));
@@ -69,9 +87,10 @@ int clamped_exponent(const ElementFormat& format, int exponent) {
 std::uint32_t scale_near(const ScaleFormat& scale, int exponent, double significand = 1) {
   switch (scale.kind) {
     case ScaleKind::kNone:
-    case ScaleKind::kInteger:  // no unit takes these two
-    case ScaleKind::kCodeBook:
       return 0;
+    case ScaleKind::kInteger:
+    case ScaleKind::kCodeBook:
+      return encode(scale, std::ldexp(significand, exponent));
     case ScaleKind::kE8M0:
       return static_cast<std::uint32_t>(std::clamp(exponent + formats::kE8M0Bias, 0, 254));
     case ScaleKind::kMinifloat: {
@@ -86,9 +105,13 @@ std::uint32_t scale_near(const ScaleFormat& scale, int exponent, double signific
 std::vector<std::uint32_t> scale_corners(const ScaleFormat& scale) {
   switch (scale.kind) {
     case ScaleKind::kNone:
-    case ScaleKind::kInteger:  // no unit takes these two
-    case ScaleKind::kCodeBook:
       return {};
+    case ScaleKind::kInteger:
+      return {0, 1, (1u << scale.int_bits) - 1};
+    case ScaleKind::kCodeBook: {
+      ElementFormat book = formats::code_book(scale.book);
+      return {zero_code(book), 0, max_finite_code(book)};
+    }
     case ScaleKind::kE8M0:
       return {0, 254, formats::kE8M0Nan};
     case ScaleKind::kMinifloat: {
@@ -106,6 +129,9 @@ class Maker {
  public:
   Maker(const DotSpec& spec, std::uint64_t seed)
       : spec_(spec), a_(spec.a), b_(spec.b), random_(seed) {
+    // What realises an exponent; the other scales stay near 1, or are the result's.
+    a_lever_ = lever(spec.a);
+    b_lever_ = lever(spec.b);
     longest_ = static_cast<int>(std::clamp<std::int64_t>(spec.max_k / spec.lanes, 1, 64));
     const ElementFormat& out = spec.output;
     precision_ = out.man_bits + 1;
@@ -130,12 +156,17 @@ class Maker {
           static_cast<size_t>(format.micro.bits > 0 ? spec_.lanes / format.micro.block : 0), 0);
     };
     auto lanes = static_cast<size_t>(spec_.lanes);
-    return {std::vector<std::uint32_t>(lanes, 0),
-            std::vector<std::uint32_t>(lanes, 0),
-            scale_near(spec_.a.scale, 0),
-            scale_near(spec_.b.scale, 0),
-            taus(spec_.a),
-            taus(spec_.b)};
+    models::BeatBuffer beat;
+    beat.a.assign(lanes, a_.zero);
+    beat.b.assign(lanes, b_.zero);
+    beat.a_micro = taus(spec_.a);
+    beat.b_micro = taus(spec_.b);
+    beat.count = spec_.lanes;
+    beat.a_scale = scale_near(spec_.a.scale, 0);
+    beat.b_scale = scale_near(spec_.b.scale, 0);
+    beat.a_outer = scale_near(spec_.a.outer.scale, 0);
+    beat.b_outer = scale_near(spec_.b.outer.scale, 0);
+    return beat;
   }
 
   // Every lane a * b at the same scales.
@@ -168,16 +199,18 @@ class Maker {
       if (scale.kind == ScaleKind::kNone) return 0;
       return std::ilogb(decode(scale, scale_near(scale, wanted)));
     };
-    int b_exponent = reached(spec_.b.scale, exponent - reached(spec_.a.scale, a_exponent));
+    int b_exponent = reached(b_lever_, exponent - reached(a_lever_, a_exponent));
     a_exponent = exponent - b_exponent;
-    beat.a_scale = scale_near(spec_.a.scale, a_exponent, a_significand);
-    beat.b_scale = scale_near(spec_.b.scale, b_exponent, b_significand);
-    return exponent - b_exponent - reached(spec_.a.scale, a_exponent);
+    set_levers(beat, scale_near(a_lever_, a_exponent, a_significand),
+               scale_near(b_lever_, b_exponent, b_significand));
+    return exponent - b_exponent - reached(a_lever_, a_exponent);
   }
 
   // ---- Frames ----
   void frame(std::vector<models::BeatBuffer> beats, bool bubbles = false, bool finish = true) {
     for (size_t i = 0; i < beats.size(); ++i) {
+      // Only the last beat's count.
+      if (!exact_factor_) result_factors(beats[i]);
       if (bubbles) add_bubbles(1 + uniform(2));
       cycles_.push_back({true, i == 0, finish && i + 1 == beats.size(), std::move(beats[i])});
     }
@@ -203,7 +236,7 @@ class Maker {
 
   void directed() {
     // One beat frames of equal lanes at corner scales, with and without bubbles.
-    for (auto [a, b] : {std::pair{0u, 0u},
+    for (auto [a, b] : {std::pair{a_.zero, b_.zero},
                         {a_.largest, b_.largest},
                         {a_.largest_negative, b_.largest},
                         {a_.largest_negative, b_.largest_negative},
@@ -212,8 +245,8 @@ class Maker {
                         {a_.smallest, b_.largest},
                         {a_.largest, b_.smallest_negative},
                         {a_.power_of_two, b_.power_of_two}}) {
-      for (std::uint32_t sa : corners_or_unit(spec_.a.scale))
-        for (std::uint32_t sb : corners_or_unit(spec_.b.scale)) frame({scaled(all(a, b), sa, sb)});
+      for (std::uint32_t sa : corners_or_unit(a_lever_))
+        for (std::uint32_t sb : corners_or_unit(b_lever_)) frame({scaled(all(a, b), sa, sb)});
       frame({all(a, b)}, true);
     }
     one_lane_at_a_time();
@@ -222,6 +255,9 @@ class Maker {
     for (int border : borders_) around(border);
     specials();
     if (!a_.finite.empty()) second_level();
+    if (has_result_factor(spec_)) factors_of_the_result();
+    if (spec_.a.outer.mean || spec_.b.outer.mean) means();
+    if (needs_count(spec_)) counts();
     // A frame that is given up: the next `first` starts from zero.
     frame({power(3, false), power(2, true)}, false, false);
     frame({power(0, false)});
@@ -261,11 +297,13 @@ class Maker {
     models::BeatBuffer beat = zero();
     for (std::uint32_t& code : beat.a) code = pick(a_.any);
     for (std::uint32_t& code : beat.b) code = pick(b_.any);
-    auto scale = [&](const ScaleFormat& format) {
-      return static_cast<std::uint32_t>(random_() & (scale_codes(format) - 1));
-    };
-    beat.a_scale = scale(spec_.a.scale);
-    beat.b_scale = scale(spec_.b.scale);
+    beat.a_scale = any_code(spec_.a.scale);
+    beat.b_scale = any_code(spec_.b.scale);
+    beat.a_outer = any_code(spec_.a.outer.scale);
+    beat.b_outer = any_code(spec_.b.outer.scale);
+    if (spec_.a.outer.mean) beat.a_mean = any_float();
+    if (spec_.b.outer.mean) beat.b_mean = any_float();
+    beat.count = 1 + uniform(spec_.lanes);
     random_taus(beat);
     return beat;
   }
@@ -286,10 +324,129 @@ class Maker {
       tau = static_cast<std::uint8_t>(uniform(1 << spec_.b.micro.bits));
   }
 
-  static models::BeatBuffer scaled(models::BeatBuffer beat, std::uint32_t a, std::uint32_t b) {
-    beat.a_scale = a;
-    beat.b_scale = b;
+  std::uint32_t any_code(const ScaleFormat& scale) {
+    return scale.width() == 0 ? 0 : static_cast<std::uint32_t>(random_() >> (64 - scale.width()));
+  }
+  float any_float() { return std::bit_cast<float>(static_cast<std::uint32_t>(random_())); }
+
+  // ---- Scales ----
+  static ScaleFormat lever(const BlockFormat& format) {
+    if (scale_in_result(format)) return {};
+    return outer_in_beat(format) ? format.outer.scale : format.scale;
+  }
+
+  void set_levers(models::BeatBuffer& beat, std::uint32_t a, std::uint32_t b) const {
+    if (!scale_in_result(spec_.a)) (outer_in_beat(spec_.a) ? beat.a_outer : beat.a_scale) = a;
+    if (!scale_in_result(spec_.b)) (outer_in_beat(spec_.b) ? beat.b_outer : beat.b_scale) = b;
+  }
+
+  models::BeatBuffer scaled(models::BeatBuffer beat, std::uint32_t a, std::uint32_t b) const {
+    set_levers(beat, a, b);
     return beat;
+  }
+
+  // The factors of the result: of most frames 1; or around it; or such that acc * factor / divisor
+  // is a short number, so that ties happen; or corners; or any code.
+  void result_factors(models::BeatBuffer& beat) {
+    auto choose = [&](const BlockFormat& format, const ScaleFormat& scale) -> std::uint32_t {
+      switch (uniform(8)) {
+        case 0:
+          return any_code(scale);
+        case 1: {
+          std::vector<std::uint32_t> corners = scale_corners(scale);
+          return corners.empty() ? 0 : pick(corners);
+        }
+        case 2:
+        case 3:
+          // Or one step beside it, where what is left of the division decides.
+          return std::min(encode(scale, std::ldexp(amax_divisor(format).odd * (1 + 2 * uniform(4)),
+                                                   uniform(16) - 8)) +
+                              static_cast<std::uint32_t>(uniform(2)),
+                          highest(scale));
+        case 4:
+          return encode(scale,
+                        1 + std::ldexp(static_cast<double>(random_() >> 40), uniform(9) - 28));
+        default:
+          return scale_near(scale, 0);
+      }
+    };
+    auto side = [&](const BlockFormat& format, std::uint32_t& scale, std::uint32_t& outer) {
+      if (scale_in_result(format)) scale = choose(format, format.scale);
+      if (outer_in_result(format)) outer = choose(format, format.outer.scale);
+    };
+    side(spec_.a, beat.a_scale, beat.a_outer);
+    side(spec_.b, beat.b_scale, beat.b_outer);
+  }
+
+  // Every corner of a side's factors against accumulators that are zero, small, large, Inf.
+  void factors_of_the_result() {
+    exact_factor_ = true;
+    std::vector<models::BeatBuffer> totals = {zero(), power(0, false), power(0, true),
+                                              all(a_.largest, b_.largest),
+                                              all(a_.largest_negative, b_.smallest)};
+    for (std::uint32_t inf : a_.plus_inf) totals.push_back(all(inf, b_.largest));
+    for (std::uint32_t inf : b_.minus_inf) totals.push_back(all(a_.largest, inf));
+    auto corners = [&](bool used, const ScaleFormat& scale) {
+      std::vector<std::uint32_t> codes = {0};
+      if (!used) return codes;
+      codes = corners_or_unit(scale);
+      // Results around the ends of the output's range, by the factor alone.
+      for (int border :
+           {lsb_exponent(spec_.output) - 1, 1 - spec_.output.bias, max_exponent(spec_.output) + 1})
+        codes.push_back(scale_near(scale, border, 1.5));
+      return codes;
+    };
+    auto a_scales = corners(scale_in_result(spec_.a), spec_.a.scale);
+    auto b_scales = corners(scale_in_result(spec_.b), spec_.b.scale);
+    auto a_outers = corners(outer_in_result(spec_.a), spec_.a.outer.scale);
+    auto b_outers = corners(outer_in_result(spec_.b), spec_.b.outer.scale);
+    for (const models::BeatBuffer& total : totals)
+      for (std::uint32_t as : a_scales)
+        for (std::uint32_t bs : b_scales)
+          for (std::uint32_t ao : a_outers)
+            for (std::uint32_t bo : b_outers) {
+              models::BeatBuffer beat = total;
+              if (scale_in_result(spec_.a)) beat.a_scale = as;
+              if (scale_in_result(spec_.b)) beat.b_scale = bs;
+              if (outer_in_result(spec_.a)) beat.a_outer = ao;
+              if (outer_in_result(spec_.b)) beat.b_outer = bo;
+              frame({beat});
+            }
+    exact_factor_ = false;
+  }
+
+  // scale * outer + mean: far apart either way, cancelling to nothing and to a unit in the last
+  // place, overflowing, and what is not finite.
+  void means() {
+    for (bool a : {true, false}) {
+      const BlockFormat& format = a ? spec_.a : spec_.b;
+      if (!format.outer.mean) continue;
+      for (int outer : {-149, -126, -20, 0, 127}) {
+        for (std::uint32_t scale : corners_or_unit(format.scale)) {
+          models::BeatBuffer beat = all(a_.power_of_two, b_.largest);
+          (a ? beat.a_scale : beat.b_scale) = scale;
+          std::uint32_t code = scale_near(format.outer.scale, outer, 1.25);
+          (a ? beat.a_outer : beat.b_outer) = code;
+          auto product =
+              static_cast<float>(decode(format.scale, scale) * decode(format.outer.scale, code));
+          for (float mean : {0.0f, product, -product, std::nextafter(-product, 1.0f),
+                             std::ldexp(product, -24), -std::ldexp(product, -25),
+                             std::ldexp(product, 24), 3e38f, -3e38f, INFINITY, NAN, 1e-45f}) {
+            (a ? beat.a_mean : beat.b_mean) = mean;
+            frame({beat});
+          }
+        }
+      }
+    }
+  }
+
+  void counts() {
+    for (int count = 1; count <= spec_.lanes; ++count) {
+      models::BeatBuffer beat = all(a_.largest, b_.largest_negative);
+      beat.count = count;
+      frame({beat});
+      frame({beat, all(a_.largest, b_.largest)});
+    }
   }
 
   static std::vector<std::uint32_t> corners_or_unit(const ScaleFormat& scale) {
@@ -301,9 +458,11 @@ class Maker {
   static std::uint32_t highest(const ScaleFormat& scale) {
     switch (scale.kind) {
       case ScaleKind::kNone:
-      case ScaleKind::kInteger:  // no unit takes these two
-      case ScaleKind::kCodeBook:
         return 0;
+      case ScaleKind::kInteger:
+        return (1u << scale.int_bits) - 1;
+      case ScaleKind::kCodeBook:
+        return max_finite_code(formats::code_book(scale.book));
       case ScaleKind::kE8M0:
         return 254;
       case ScaleKind::kMinifloat:
@@ -330,9 +489,8 @@ class Maker {
   void longest_of_the_largest(bool negative) {
     models::BeatBuffer beat = all(negative ? a_.largest_negative : a_.largest, b_.largest);
     frame(std::vector<models::BeatBuffer>(static_cast<size_t>(longest_), beat));
-    frame(std::vector<models::BeatBuffer>(
-        static_cast<size_t>(longest_),
-        scaled(beat, highest(spec_.a.scale), highest(spec_.b.scale))));
+    frame(std::vector<models::BeatBuffer>(static_cast<size_t>(longest_),
+                                          scaled(beat, highest(a_lever_), highest(b_lever_))));
   }
 
   void cancelling() {
@@ -344,8 +502,8 @@ class Maker {
     frame({up, down});
     for (bool top : {false, true}) {
       if (top) {
-        up = scaled(up, highest(spec_.a.scale), highest(spec_.b.scale));
-        down = scaled(down, up.a_scale, up.b_scale);
+        up = scaled(up, highest(a_lever_), highest(b_lever_));
+        down = scaled(down, highest(a_lever_), highest(b_lever_));
       }
       for (int rest : {0, -precision_, -2 * precision_, -60}) {
         frame({up, power(rest, false), down});
@@ -385,7 +543,7 @@ class Maker {
 
   void specials() {
     models::BeatBuffer ordinary = all(a_.power_of_two, b_.power_of_two);
-    std::vector<std::uint32_t> unit = {scale_near(spec_.a.scale, 0), scale_near(spec_.b.scale, 0)};
+    std::vector<std::uint32_t> unit = {scale_near(a_lever_, 0), scale_near(b_lever_, 0)};
     auto with = [&](std::uint32_t a, std::uint32_t b) {
       models::BeatBuffer beat = ordinary;
       auto at = static_cast<size_t>(uniform(spec_.lanes));
@@ -395,20 +553,20 @@ class Maker {
     };
     std::vector<models::BeatBuffer> odd;
     for (std::uint32_t code : a_.specials)
-      for (std::uint32_t b : {b_.power_of_two, 0u, b_.largest_negative, b_.smallest})
+      for (std::uint32_t b : {b_.power_of_two, b_.zero, b_.largest_negative, b_.smallest})
         odd.push_back(with(code, b));
     for (std::uint32_t code : b_.specials)
-      for (std::uint32_t a : {a_.power_of_two, 0u, a_.largest_negative, a_.smallest})
+      for (std::uint32_t a : {a_.power_of_two, a_.zero, a_.largest_negative, a_.smallest})
         odd.push_back(with(a, code));
     for (std::uint32_t a : a_.specials)
       for (std::uint32_t b : b_.specials) odd.push_back(with(a, b));
-    for (std::uint32_t code : scale_corners(spec_.a.scale)) {
+    for (std::uint32_t code : scale_corners(a_lever_)) {
       odd.push_back(scaled(ordinary, code, unit[1]));
       odd.push_back(scaled(zero(), code, unit[1]));
       for (std::uint32_t inf : a_.plus_inf)
         odd.push_back(scaled(with(inf, b_.largest), code, unit[1]));
     }
-    for (std::uint32_t code : scale_corners(spec_.b.scale)) {
+    for (std::uint32_t code : scale_corners(b_lever_)) {
       odd.push_back(scaled(ordinary, unit[0], code));
       odd.push_back(scaled(zero(), unit[0], code));
       for (std::uint32_t inf : b_.minus_inf)
@@ -421,8 +579,8 @@ class Maker {
       frame({ordinary});  // the flags are gone
     }
     // Infs of one sign and of both, in a beat and between beats; beside an overflow.
-    models::BeatBuffer top = scaled(all(a_.largest_negative, b_.largest), highest(spec_.a.scale),
-                                    highest(spec_.b.scale));
+    models::BeatBuffer top =
+        scaled(all(a_.largest_negative, b_.largest), highest(a_lever_), highest(b_lever_));
     for (std::uint32_t plus : a_.plus_inf) {
       for (std::uint32_t minus : a_.minus_inf) {
         models::BeatBuffer both = with(plus, b_.largest);
@@ -502,13 +660,27 @@ class Maker {
         for (std::uint32_t& code : made.b) code = moved(spec_.b.element, code, rest - by_a, false);
     }
     if (flavour == Flavour::kSpecials && chance(4)) {
-      std::vector<std::uint32_t> corners = scale_corners(spec_.a.scale);
-      if (!corners.empty()) made.a_scale = pick(corners);
+      std::vector<std::uint32_t> corners = scale_corners(a_lever_);
+      if (!corners.empty()) set_levers(made, pick(corners), scale_near(b_lever_, 0));
     }
     if (flavour == Flavour::kSpecials && chance(8)) {
-      std::vector<std::uint32_t> corners = scale_corners(spec_.b.scale);
-      if (!corners.empty()) made.b_scale = pick(corners);
+      std::vector<std::uint32_t> corners = scale_corners(b_lever_);
+      if (!corners.empty()) set_levers(made, scale_near(a_lever_, 0), pick(corners));
     }
+    auto vary = [&](const BlockFormat& format, std::uint32_t& scale, std::uint32_t outer,
+                    float& mean) {
+      if (!outer_in_beat(format)) return;
+      if (chance(2)) scale = any_code(format.scale);
+      if (!format.outer.mean || chance(2)) return;
+      // Beside the product, from far below to far above, or what cancels it but for a little.
+      auto product =
+          static_cast<float>(decode(format.scale, scale) * decode(format.outer.scale, outer));
+      mean = chance(3) ? std::nextafter(-product, static_cast<float>(uniform(3) - 1))
+                       : std::ldexp((chance(2) ? -1.0f : 1.0f) * product, uniform(61) - 30);
+    };
+    vary(spec_.a, made.a_scale, made.a_outer, made.a_mean);
+    vary(spec_.b, made.b_scale, made.b_outer, made.b_mean);
+    made.count = chance(2) ? spec_.lanes : 1 + uniform(spec_.lanes);
     return made;
   }
 
@@ -532,6 +704,8 @@ class Maker {
   int longest_;    // beats of the longest frame
   int precision_;  // significant bits of what rounds first
   std::vector<int> borders_;
+  ScaleFormat a_lever_, b_lever_;
+  bool exact_factor_ = false;  // frames bring the factors of their results
   Stimulus cycles_;
 };
 

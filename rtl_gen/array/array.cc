@@ -43,9 +43,10 @@ struct Side {
 Side side_of(const std::vector<Port>& ports, std::string_view name) {
   Side side;
   for (const Port& p : ports) {
-    const bool mine = p.name == fmt::format("{}_i", name) ||
-                      p.name == fmt::format("{}_scale_i", name) ||
-                      p.name == fmt::format("{}_micro_i", name);
+    const bool mine =
+        p.name == fmt::format("{}_i", name) || p.name == fmt::format("{}_scale_i", name) ||
+        p.name == fmt::format("{}_micro_i", name) || p.name == fmt::format("{}_outer_i", name) ||
+        p.name == fmt::format("{}_mean_i", name);
     if (!mine) continue;
     side.parts.push_back({p.name, side.width, p.width, p.meaning});
     side.width += p.width;
@@ -699,7 +700,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
       choose_segment(spec.unit, arch.technology, arch.structure, arch.clock_ns).segment;
   UnitFacts facts;
   const OpenedUnit opened =
-      open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology));
+      open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology, true));
   const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
     UnitText text;
     text.purpose = what;
@@ -984,6 +985,11 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   if (arch.combinational)
     throw ConfigError("combinational = true: an array is clocked; leave it out");
   formats::validate(spec.unit);
+  if (formats::needs_count(spec.unit))
+    throw ConfigError(
+        "a = {}: an array pads lanes with zeros, and neither side has one; try ternary for one of "
+        "them",
+        to_text(spec.unit.a));
   if (spec.dataflow == Dataflow::kWeightStationary && draws(spec.unit))
     throw ConfigError(
         "rounding = {}: a weight-stationary array has no order of draws that a dot unit has; take "

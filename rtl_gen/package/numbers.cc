@@ -67,19 +67,35 @@ std::string element_row(const std::string& what, const ElementFormat& f) {
                          formats::min_positive(f)));
 }
 
+std::string scale_row(const std::string& port, const formats::ScaleFormat& f) {
+  const std::string most = fmt::format("max {:.9g}", formats::max_value(f));
+  switch (f.kind) {
+    case ScaleKind::kNone:
+      return "";
+    case ScaleKind::kE8M0:
+      return row(port, "e8m0", "`[ code : 8 ]`", "2^(code - 127), 255 is NaN", "2^-127 to 2^127");
+    case ScaleKind::kMinifloat: {
+      const ElementFormat& m = f.minifloat;
+      return row(port, to_text(f),
+                 fmt::format("`[ exponent : {} ][ mantissa : {} ]`", m.exp_bits, m.man_bits),
+                 element_value(m) + ", never negative", most);
+    }
+    case ScaleKind::kInteger:
+      return row(port, to_text(f), fmt::format("`[ code : {} ]`", f.int_bits), "code", most);
+    case ScaleKind::kCodeBook:
+      return row(port, to_text(f), fmt::format("`[ index : {} ]`", f.width()),
+                 "entry of the table (`blockdot formats`)", most);
+  }
+  return "";
+}
+
 /// A block's numbers, under the names that they have.
 std::string block_rows(const BlockFormat& f, const std::string& element, const std::string& scale,
-                       const std::string& micro) {
-  std::string text = element_row(element, f.element);
-  if (f.scale.kind == ScaleKind::kE8M0)
-    text += row(scale, "e8m0", "`[ code : 8 ]`", "2^(code - 127), 255 is NaN", "2^-127 to 2^127");
-  if (f.scale.kind == ScaleKind::kMinifloat) {
-    const ElementFormat& m = f.scale.minifloat;
-    text += row(scale, to_text(f.scale),
-                fmt::format("`[ exponent : {} ][ mantissa : {} ]`", m.exp_bits, m.man_bits),
-                element_value(m) + ", never negative",
-                fmt::format("max {:.9g}", formats::max_value(f.scale)));
-  }
+                       const std::string& micro, const std::string& outer = "",
+                       const std::string& mean = "") {
+  std::string text = element_row(element, f.element) + scale_row(scale, f.scale);
+  if (!outer.empty()) text += scale_row(outer, f.outer.scale);
+  if (!mean.empty() && f.outer.mean) text += element_row(mean, formats::minifloat(8, 23));
   if (f.micro.bits > 0)
     text +=
         row(micro, fmt::format("u{}", f.micro.bits), fmt::format("`[ tau : {} ]`", f.micro.bits),
@@ -90,9 +106,10 @@ std::string block_rows(const BlockFormat& f, const std::string& element, const s
 
 /// `suffix`: of the names of ports; none where they are fields of a stream.
 std::string operand_rows(const std::string& side, const BlockFormat& f, std::string_view suffix) {
-  return block_rows(f, fmt::format("`{}{}` element", side, suffix),
-                    fmt::format("`{}_scale{}`", side, suffix),
-                    fmt::format("`{}_micro{}`", side, suffix));
+  return block_rows(
+      f, fmt::format("`{}{}` element", side, suffix), fmt::format("`{}_scale{}`", side, suffix),
+      fmt::format("`{}_micro{}`", side, suffix), fmt::format("`{}_outer{}`", side, suffix),
+      fmt::format("`{}_mean{}`", side, suffix));
 }
 
 std::string fixed_row(const std::string& what, int width, int lsb) {
@@ -186,7 +203,7 @@ std::string float_bounds(const DotSpec& spec) {
   text += "\n";
   if (text.find("| none |") != std::string::npos)
     text += "\"none\": n u >= 1, no bound of this form. ";
-  if (f == spec.output)
+  if (!formats::output_rounds(spec))
     text += "The output has the accumulator's format: no further rounding.\n";
   else
     text += "The output adds one rounding. " + one_rounding(spec.output, spec.rounding);

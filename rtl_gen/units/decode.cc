@@ -190,16 +190,29 @@ Element decode_element(Graph& g, const ElementFormat& f, const Fx& code, std::st
 Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std::string_view name) {
   Scale s;
   s.significand = constant(g, 1);
-  s.shift = s.not_finite = s.zero = constant(g, 0);
+  s.sign = s.shift = s.not_finite = s.zero = constant(g, 0);
   switch (f.kind) {
     case formats::ScaleKind::kNone:
       break;
     case formats::ScaleKind::kInteger:
-    case formats::ScaleKind::kCodeBook:
-      BLOCKDOT_CHECK(false, "validate(DotSpec) refuses {}", formats::to_text(f));
+      s.significand = code;
+      s.zero = is_zero(code);
+      s.most = pow2(f.int_bits) - 1;
+      break;
+    case formats::ScaleKind::kCodeBook: {
+      const ElementFormat book = formats::code_book(f.book);
+      const Element entry = decode_element(g, book, code, name);
+      s.sign = entry.sign;
+      s.significand = entry.significand;
+      s.zero = is_zero(entry.significand);
+      s.weight = entry.weight;
+      s.most = entry.max_magnitude;
+      break;
+    }
     case formats::ScaleKind::kE8M0:
       s.shift = code;
       s.weight = -formats::kE8M0Bias;
+      s.most = pow2(static_cast<int>(formats::kE8M0Nan) - 1);
       s.not_finite = is_zero(not_(code));
       break;
     case formats::ScaleKind::kMinifloat: {
@@ -207,7 +220,9 @@ Scale decode_scale(Graph& g, const formats::ScaleFormat& f, const Fx& code, std:
       const Fields fields = split(g, m, code, name);
       s.significand = fields.significand;
       s.shift = fields.shift;
+      s.base = fields.base;
       s.weight = formats::lsb_exponent(m) + fields.base - 1;
+      s.most = fields.base == 0 ? Int(max_integer(m) * 2) : max_integer(m);
       s.not_finite = or_(fields.nan, fields.inf);
       s.zero = is_zero(code);
       break;

@@ -28,14 +28,17 @@ Element decode_element(Graph& graph, const formats::ElementFormat& format, const
 /// A two's complement element as a signed integer of weight -frac_bits.
 Fx decode_integer(const formats::ElementFormat& format, const Fx& code, std::string_view name);
 
-/// A scale: significand * 2^shift * 2^weight, never negative. NaN and Inf codes raise `not_finite`;
-/// the other fields mean nothing then.
+/// A scale: (-1)^sign * significand * 2^shift * 2^weight. NaN and Inf codes raise `not_finite`; the
+/// other fields mean nothing then.
 struct Scale {
+  Fx sign;         // constant 0 but for code books and what a mean was added to
   Fx significand;  // constant 1 for E8M0 and none
   Fx shift;
   Fx not_finite;
-  Fx zero;  // the factor is zero: only minifloats can
+  Fx zero;  // the factor is zero
   int weight = 0;
+  int base = 0;  // a minifloat's exponent field, 1 for subnormals, is shift + base
+  Int most = 1;  // the largest finite one, in units of 2^weight
 };
 /// `code` has no bits for ScaleKind::kNone and is not read then.
 Scale decode_scale(Graph& graph, const formats::ScaleFormat& format, const Fx& code,

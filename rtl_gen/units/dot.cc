@@ -16,6 +16,7 @@
 #include "formats/error.h"
 #include "rtl_gen/build/chain.h"
 #include "rtl_gen/units/align.h"
+#include "rtl_gen/units/factor.h"
 #include "rtl_gen/units/multiply.h"
 
 namespace blockdot::rtl_gen {
@@ -123,7 +124,8 @@ struct Lanes {
   std::vector<Fx> sign;  // of the product
 };
 
-Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b) {
+Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b,
+                   const std::optional<Fx>& count) {
   g.section("decode");
   Lanes lanes;
   for (int j = 0; j < spec.lanes; ++j) {
@@ -131,6 +133,11 @@ Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const O
         decode_element(g, spec.a.element, element_code(spec.a, a, j), fmt::format("a{}", j)));
     lanes.y.push_back(
         decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
+    if (count) {
+      const Fx live = name(less(constant(g, j), *count), label("live", j));
+      Fx& significand = lanes.x.back().significand;
+      significand = name(and_(significand, repeat(live, significand.width())), label("a_live", j));
+    }
   }
   for (int j = 0; j < spec.lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
@@ -188,25 +195,39 @@ void note_specials(Graph& g, const DotSpec& spec, const Lanes& lanes, const Oper
   out.any_special = name(any_of(g, special), "any_special");
 }
 
-Flags beat_flags(Graph& g, const BlockDot& dot, const Scale& x, const Scale& y) {
+Flags beat_flags(Graph& g, const BlockDot& dot, const Scale& factor) {
+  const bool has_sign = g.node(factor.sign.node).op != Op::kConst;
   Flags flags;
-  flags.nan = name(any_of(g, {dot.nan, x.not_finite, y.not_finite,
-                              and_(or_(x.zero, y.zero), or_(dot.plus_inf, dot.minus_inf))}),
-                   "term_nan");
-  flags.plus_inf = dot.plus_inf;
-  flags.minus_inf = dot.minus_inf;
+  flags.nan = name(
+      any_of(g, {dot.nan, factor.not_finite, and_(factor.zero, or_(dot.plus_inf, dot.minus_inf))}),
+      "term_nan");
+  flags.plus_inf = has_sign ? mux(factor.sign, dot.minus_inf, dot.plus_inf) : dot.plus_inf;
+  flags.minus_inf = has_sign ? mux(factor.sign, dot.plus_inf, dot.minus_inf) : dot.minus_inf;
   return flags;
 }
 
 }  // namespace
 
-OperandPorts declare_operand(Graph& g, const BlockFormat& f, int lanes, std::string_view side) {
+OperandPorts declare_operand(Graph& g, const BlockFormat& f, int lanes, std::string_view side,
+                             bool of_result) {
   OperandPorts ports;
   ports.elements = input(g, fmt::format("{}_i", side), lanes * f.element.width());
-  if (f.scale.width() > 0) ports.scale = input(g, fmt::format("{}_scale_i", side), f.scale.width());
-  if (f.micro.bits > 0)
-    ports.micro = input(g, fmt::format("{}_micro_i", side), micro_groups(f, lanes) * f.micro.bits);
+  const auto port = [&](const char* what, int width) {
+    return input(g, fmt::format("{}_{}_i", side, what), width);
+  };
+  if (f.has_scale() && (of_result || !formats::scale_in_result(f)))
+    ports.scale = port("scale", f.scale.width());
+  if (f.micro.bits > 0) ports.micro = port("micro", micro_groups(f, lanes) * f.micro.bits);
+  if (f.has_outer() && (of_result || !formats::outer_in_result(f)))
+    ports.outer = port("outer", f.outer.scale.width());
+  if (f.outer.mean) ports.mean = port("mean", 32);
   return ports;
+}
+
+std::optional<Fx> declare_count(Graph& g, const DotSpec& spec) {
+  if (!formats::needs_count(spec)) return std::nullopt;
+  Fx count = input(g, "count_i", range_width(0, spec.lanes));
+  return count;
 }
 
 SumRange block_dot_range(const DotSpec& spec) {
@@ -226,13 +247,14 @@ SumRange block_dot_range(const DotSpec& spec) {
 }
 
 BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                         const OperandPorts& b, const Structure& structure, Technology technology) {
+                         const OperandPorts& b, const std::optional<Fx>& count,
+                         const Structure& structure, Technology technology) {
   const SumRange total = block_dot_range(spec);
   const int micro = micro_most(spec.a) + micro_most(spec.b);
   if (is_integer_pair(spec) && micro == 0) return integer_dot(g, spec, a, b, structure);
   BlockDot out;
 
-  const Lanes lanes = decode_lanes(g, spec, a, b);
+  const Lanes lanes = decode_lanes(g, spec, a, b, count);
   const std::vector<Element>&xs = lanes.x, &ys = lanes.y;
 
   g.section("multiply");
@@ -283,9 +305,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     if (structure.align == Align::kBucket) {
       BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
       const bool relative = structure.signs == Signs::kRelative;
-      const Fx word =
-          relative ? product
-                   : name(xor_(product, repeat(lanes.sign[i], product.width())), label("turned", j));
+      const Fx word = relative ? product
+                               : name(xor_(product, repeat(lanes.sign[i], product.width())),
+                                      label("turned", j));
       const std::vector<Bucketed> parts = shift_to_buckets(
           word, relative ? constant(g, 0) : lanes.sign[i], shifts[i],
           plan_buckets(product.width(), shifts[i]), drop, width, label("aligned", j));
@@ -336,14 +358,14 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
 
   g.section("sum");
   const int chain = structure.sum == Summation::kChain ? kChainLanes : 1;
-  // N complemented words of `count` bits at `at` lack N there and have N too much above:
+  // N complemented words of `length` bits at `at` lack N there and have N too much above:
   // -N = ~N - (2^n - 1).
-  const auto complete = [&](const std::vector<Fx>& negative, int count, int at,
+  const auto complete = [&](const std::vector<Fx>& negative, int length, int at,
                             std::string_view what) {
     const Fx n = name(sum(g, negative), what);
     terms.push_back(scale(n, at));
-    terms.push_back(scale(not_(n), at + count));
-    terms.push_back(scale(constant(g, 1 - pow2(n.width())), at + count));
+    terms.push_back(scale(not_(n), at + length));
+    terms.push_back(scale(constant(g, 1 - pow2(n.width())), at + length));
   };
   if (structure.signs == Signs::kRelative) {
     Fx signed_sum;
@@ -376,77 +398,67 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
 }
 
 BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b, const Structure& structure,
-                           Technology technology) {
-  const BlockDot dot = build_block_dot(g, spec, a, b, structure, technology);
+                           const OperandPorts& b, const std::optional<Fx>& count,
+                           const Structure& structure, Technology technology) {
+  const BlockDot dot = build_block_dot(g, spec, a, b, count, structure, technology);
   g.section("scale");
-  const Fx none = constant(g, 0);
-  const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
-  const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
+  const Scale factor =
+      product(build_beat_factor(g, spec.a, a, "a"), build_beat_factor(g, spec.b, b, "b"), "scale");
+  const bool has_sign = g.node(factor.sign.node).op != Op::kConst;
   BeatValue out;
-  const Fx factor = name(mul(x.significand, y.significand), "scale_sig");
-  out.significand = name(scale(mul(dot.sum, factor), x.weight + y.weight), "scaled");
-  out.shift = name(add(x.shift, y.shift), "scale_shift");
+  Fx scaled = mul(dot.sum, factor.significand);
+  if (has_sign) scaled = neg_if(factor.sign, scaled);
+  out.significand = name(scale(scaled, factor.weight), "scaled");
+  out.shift = factor.shift;
 
-  // The largest factor: NaN and Inf codes are left out, they do not count.
-  const auto most = [](const formats::ScaleFormat& f) -> Int {
-    switch (f.kind) {
-      case formats::ScaleKind::kNone:
-      case formats::ScaleKind::kInteger:  // no unit takes these two
-      case formats::ScaleKind::kCodeBook:
-        return 1;
-      case formats::ScaleKind::kE8M0:
-        return pow2(static_cast<int>(formats::kE8M0Nan) - 1);
-      case formats::ScaleKind::kMinifloat:
-        return max_integer(f.minifloat) * 2;  // in units of shift 0
-    }
-    return 1;
-  };
-  const Int scales = most(spec.a.scale) * most(spec.b.scale);
   const SumRange total = block_dot_range(spec);
-  out.limit = {total.range.lo * scales, total.range.hi * scales};
+  out.limit = {total.range.lo * factor.most, total.range.hi * factor.most};
+  if (has_sign) {
+    const Int most = std::max(Int(-out.limit.lo), out.limit.hi);
+    out.limit = {-most, most};
+  }
 
-  out.flags = beat_flags(g, dot, x, y);
+  out.flags = beat_flags(g, dot, factor);
   return out;
 }
 
 BeatTerms build_beat_terms(Graph& g, const DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b, const Structure& structure,
-                           Technology technology) {
-  const Lanes lanes = decode_lanes(g, spec, a, b);
+                           const OperandPorts& b, const std::optional<Fx>& count,
+                           const Structure& structure, Technology technology) {
+  const Lanes lanes = decode_lanes(g, spec, a, b, count);
   g.section("scale");
-  const Fx none = constant(g, 0);
-  const Scale xs = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
-  const Scale ys = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
-  const Fx factor = name(mul(xs.significand, ys.significand), "scale_sig");
+  const Scale factor =
+      product(build_beat_factor(g, spec.a, a, "a"), build_beat_factor(g, spec.b, b, "b"), "scale");
 
   BeatTerms out;
-  out.exponent = name(add(xs.shift, ys.shift), "scale_shift");
+  out.exponent = factor.shift;
   // Bits of a significand below its exponent's place, and the exponent where the shift is zero.
   const auto element_fraction = [](const formats::ElementFormat& f) {
     return f.kind == ElementKind::kMinifloat ? f.man_bits : max_exponent(f) - lsb_exponent(f);
   };
-  const auto scale_fraction = [](const formats::ScaleFormat& f) {
-    return f.kind == formats::ScaleKind::kMinifloat ? f.minifloat.man_bits : 0;
+  const auto scale_fraction = [](const BlockFormat& f) {
+    const bool in_beat = f.scale.kind == formats::ScaleKind::kMinifloat && !scale_in_result(f);
+    return in_beat ? f.scale.minifloat.man_bits : 0;
   };
   out.fraction = element_fraction(spec.a.element) + element_fraction(spec.b.element) +
-                 scale_fraction(spec.a.scale) + scale_fraction(spec.b.scale);
-  out.weight = lanes.x[0].weight + lanes.y[0].weight + xs.weight + ys.weight - micro_most(spec.a) -
+                 scale_fraction(spec.a) + scale_fraction(spec.b);
+  out.weight = lanes.x[0].weight + lanes.y[0].weight + factor.weight - micro_most(spec.a) -
                micro_most(spec.b) + out.fraction;
 
   g.section("multiply");
   for (int j = 0; j < spec.lanes; ++j) {
     const auto i = static_cast<std::size_t>(j);
     const Element &x = lanes.x[i], &y = lanes.y[i];
-    const Fx product =
+    const Fx one =
         multiply(g, scale(x.significand, -x.significand.lsb),
                  scale(y.significand, -y.significand.lsb), structure, technology, label("prod", j));
     const Fx shift = lane_shift(g, spec, a, b, j, {x.shift, y.shift}, technology);
-    out.lanes.push_back({lanes.sign[i], name(mul(product, factor), label("scaled", j)), shift});
+    out.lanes.push_back(
+        {lanes.sign[i], name(mul(one, factor.significand), label("scaled", j)), shift});
   }
   BlockDot specials;
   note_specials(g, spec, lanes, a, b, specials);
-  out.flags = beat_flags(g, specials, xs, ys);
+  out.flags = beat_flags(g, specials, factor);
   return out;
 }
 

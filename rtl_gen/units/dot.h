@@ -8,19 +8,24 @@
 
 namespace blockdot::rtl_gen {
 
-/// Input ports of one operand; `scale` and `micro` are empty where the format has none.
+/// Input ports of one operand; those that the format has no use for are empty.
 struct OperandPorts {
   Fx elements;  // element j at bits [j*w +: w]
   std::optional<Fx> scale;
   std::optional<Fx> micro;  // tau of group g at bits [g*d2 +: d2]
+  std::optional<Fx> outer;
+  std::optional<Fx> mean;  // a binary32
 };
-/// Declares the ports {side}_i, {side}_scale_i, {side}_micro_i.
+/// Declares the ports {side}_i, {side}_scale_i, {side}_micro_i, {side}_outer_i, {side}_mean_i.
+/// Without `of_result` those whose value only the result needs are left out.
 OperandPorts declare_operand(Graph& graph, const formats::BlockFormat& format, int lanes,
-                             std::string_view side);
+                             std::string_view side, bool of_result);
+/// Declares count_i where needs_count(spec).
+std::optional<Fx> declare_count(Graph& graph, const formats::DotSpec& spec);
 
 /// sum_j a_j b_j 2^-(tau_a + tau_b), exact, in the narrowest two's complement for its range, with
 /// what the lanes know of NaN and Inf. Products with Inf count as zero; with a NaN the sum means
-/// nothing.
+/// nothing. With a `count` only that many lanes, the lowest, have products.
 struct BlockDot {
   Fx sum;
   Fx nan;                  // NaN operand, or Inf times zero
@@ -28,7 +33,8 @@ struct BlockDot {
   Fx any_special;          // some element is NaN or Inf
 };
 BlockDot build_block_dot(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
-                         const OperandPorts& b, const Structure& structure = kPlain,
+                         const OperandPorts& b, const std::optional<Fx>& count,
+                         const Structure& structure = kPlain,
                          Technology technology = Technology::kGeneric);
 
 /// Range of BlockDot::sum and its unit, from the formats alone.
@@ -52,7 +58,8 @@ struct BeatValue {
   Range limit;  // of significand * 2^shift in units of 2^significand.lsb, for finite scales
 };
 BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b, const Structure& structure = kPlain,
+                           const OperandPorts& b, const std::optional<Fx>& count,
+                           const Structure& structure = kPlain,
                            Technology technology = Technology::kGeneric);
 
 /// The products of a beat one by one, each a magnitude m_j of no more than `fraction` bits below
@@ -70,7 +77,8 @@ struct BeatTerms {
   Flags flags;
 };
 BeatTerms build_beat_terms(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
-                           const OperandPorts& b, const Structure& structure = kPlain,
+                           const OperandPorts& b, const std::optional<Fx>& count,
+                           const Structure& structure = kPlain,
                            Technology technology = Technology::kGeneric);
 
 }  // namespace blockdot::rtl_gen

@@ -6,6 +6,7 @@
 #include "rtl_gen/build/fx.h"
 #include "rtl_gen/units/accumulate.h"
 #include "rtl_gen/units/dot.h"
+#include "rtl_gen/units/factor.h"
 #include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/round.h"
 
@@ -17,19 +18,32 @@ using formats::ElementFormat;
 
 namespace {
 
+// A finite float code as significand * 2^exponent.
+struct FloatFields {
+  Fx significand;
+  Fx field;     // the exponent field, 1 for subnormals
+  Fx exponent;  // of the significand's lowest bit
+};
+FloatFields split(Graph& g, const ElementFormat& f, const Fx& code) {
+  const Fx exponent = bits(code, f.man_bits, f.exp_bits);
+  const Fx normal = nonzero(exponent);
+  FloatFields out;
+  out.significand =
+      name(f.man_bits == 0 ? normal : cat({normal, bits(code, 0, f.man_bits)}), "acc_sig");
+  out.field = constant(g, 1);
+  if (f.exp_bits > 1) {
+    out.field = cat({bits(exponent, 1, f.exp_bits - 1), or_(bit(exponent, 0), not_(normal))});
+    out.field.lo = 1;
+  }
+  out.exponent = add(out.field, constant(g, smallest_normal(f) - 1 - f.man_bits));
+  return out;
+}
+
 // A finite float code rounded to another format.
 Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const ElementFormat& to,
                 const formats::Rounding& rounding, const Fx& random) {
   g.section("convert to the output");
-  const Fx exponent = bits(code, from.man_bits, from.exp_bits);
-  const Fx normal = nonzero(exponent);
-  const Fx significand =
-      name(from.man_bits == 0 ? normal : cat({normal, bits(code, 0, from.man_bits)}), "acc_sig");
-  Fx field = constant(g, 1);
-  if (from.exp_bits > 1) {
-    field = cat({bits(exponent, 1, from.exp_bits - 1), or_(bit(exponent, 0), not_(normal))});
-    field.lo = 1;
-  }
+  const auto [significand, field, exponent] = split(g, from, code);
   // Exponent of the significand's top bit over the output's smallest normal one.
   const int offset = smallest_normal(from) - 1 - smallest_normal(to);
   const Fx above = name(add(field, constant(g, offset)), "acc_above");
@@ -41,15 +55,16 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
 }  // namespace
 
 Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& structure,
-                     Technology technology) {
+                     Technology technology, bool hold_factor) {
   Graph g;
   const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1),
                         input(g, "last_i", 1)};
-  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
-  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
+  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a", true);
+  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b", true);
+  const std::optional<Fx> count = declare_count(g, spec);
   const Fx done = control(name(and_(framing.valid, framing.last), "done"));
-  const bool is_float = spec.accumulator.is_float();
-  const bool same_format = is_float && spec.accumulator.format == spec.output;
+  const bool same_format = !formats::output_rounds(spec);
+  const bool has_factor = formats::has_result_factor(spec);
 
   Fx random = constant(g, 0);
   if (const formats::Rounding drawn = formats::drawn_rounding(spec); drawn.stochastic())
@@ -64,13 +79,23 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   Flags flags;
   Rounded rounded;
   Fx sign_bit;
+  ResultFactor factor;
+  if (has_factor) {
+    g.section("factor of the result");
+    factor = build_result_factor(g, spec, a, b);
+    if (hold_factor) factor = hold(factor, framing.valid);
+  }
   const auto fixed = [&](const FixedTotal& total, const Flags& beat) {
     found.accumulator_width = total.width;
     found.accumulator_lsb = total.lsb;
     flags = build_flags(g, beat, framing);
     g.section("normalise and round");
     sign_bit = total.sign;
-    rounded = build_round_fixed(spec.output, spec.rounding, total.magnitude, random, "out");
+    const Fx& magnitude = total.magnitude;
+    rounded = has_factor ? build_round_product(spec.output, spec.rounding,
+                                               scale(magnitude, -magnitude.lsb),
+                                               constant(g, magnitude.lsb), factor, random, "out")
+                         : build_round_fixed(spec.output, spec.rounding, magnitude, random, "out");
   };
   const auto floating = [&](const FloatTotal& total, const Flags& beat) {
     found.accumulator_width = spec.accumulator.format.width();
@@ -83,11 +108,20 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     }
     // The accumulator's -0 is an exact zero, and that is +0 in another format.
     sign_bit = same_format ? total.sign : name(and_(total.sign, nonzero(total.code)), "out_sign");
-    rounded = same_format ? Rounded{total.code, constant(g, 0)}
-                          : convert(g, spec.accumulator.format, total.code, spec.output,
-                                    spec.rounding, random);
+    if (same_format) {
+      rounded = {total.code, constant(g, 0)};
+    } else if (!has_factor) {
+      rounded = convert(g, spec.accumulator.format, total.code, spec.output, spec.rounding, random);
+    } else {
+      g.section("normalise and round");
+      const FloatFields fields = split(g, spec.accumulator.format, total.code);
+      rounded = build_round_product(spec.output, spec.rounding, fields.significand, fields.exponent,
+                                    factor, random, "out");
+    }
   };
-  const auto beat_value = [&] { return build_beat_value(g, spec, a, b, structure, technology); };
+  const auto beat_value = [&] {
+    return build_beat_value(g, spec, a, b, count, structure, technology);
+  };
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch: {
       const BeatValue term = beat_value();
@@ -101,14 +135,21 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     }
     case AccumulatorKind::kFloat: {
       const BeatValue term = beat_value();
-      floating(build_float_accumulator(g, spec, term, framing, random, structure.rounding), term.flags);
+      floating(build_float_accumulator(g, spec, term, framing, random, structure.rounding),
+               term.flags);
       break;
     }
     case AccumulatorKind::kAligned: {
-      const BeatTerms terms = build_beat_terms(g, spec, a, b, structure, technology);
+      const BeatTerms terms = build_beat_terms(g, spec, a, b, count, structure, technology);
       floating(build_aligned_accumulator(g, spec, terms, framing, random), terms.flags);
       break;
     }
+  }
+  if (has_factor) {
+    // Zero times Inf; zero times a number is an exact zero.
+    flags.nan = any_of(g, {flags.nan, factor.scale.not_finite,
+                           and_(factor.scale.zero, or_(flags.plus_inf, flags.minus_inf))});
+    sign_bit = name(and_(sign_bit, not_(factor.scale.zero)), "out_neg");
   }
   g.section("encode");
   const Fx nan = name(or_(flags.nan, and_(flags.plus_inf, flags.minus_inf)), "result_nan");
@@ -123,32 +164,36 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
 
 Graph build_block_dot_unit(const DotSpec& spec, bool framed, UnitFacts* facts,
                            const Structure& structure, Technology technology) {
-  for (const auto& [side, format] : {std::pair{"a", &spec.a}, std::pair{"b", &spec.b}})
-    if (format->scale.kind == formats::ScaleKind::kMinifloat)
-      throw ConfigError("{} = {}: a bare block dot takes scale e8m0 or none; use unit dot", side,
-                        formats::to_text(*format));
   Graph g;
   if (framed) output("valid_o", control(input(g, "valid_i", 1)));
-  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a");
-  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b");
-  const BlockDot dot = build_block_dot(g, spec, a, b, structure, technology);
+  const OperandPorts a = declare_operand(g, spec.a, spec.lanes, "a", false);
+  const OperandPorts b = declare_operand(g, spec.b, spec.lanes, "b", false);
+  const std::optional<Fx> count = declare_count(g, spec);
+  const BlockDot dot = build_block_dot(g, spec, a, b, count, structure, technology);
   output("sum_o", dot.sum);
   g.section("scale");
-  // Elements that are always finite have no flag: their one NaN, a scale code of 255, is with
-  // whoever drives the scale ports.
-  Fx not_finite = dot.any_special;
-  const bool element_specials = g.node(not_finite.node).op != Op::kConst;
-  if (a.scale || b.scale) {
-    const Fx none = constant(g, 0);
-    const Scale x = decode_scale(g, spec.a.scale, a.scale.value_or(none), "a_scale");
-    const Scale y = decode_scale(g, spec.b.scale, b.scale.value_or(none), "b_scale");
-    output("scale_o", name(add(x.shift, y.shift), "scale_sum"));
-    if (element_specials) not_finite = any_of(g, {not_finite, x.not_finite, y.not_finite});
+  const Scale factor =
+      product(build_beat_factor(g, spec.a, a, "a"), build_beat_factor(g, spec.b, b, "b"), "scale");
+  const auto is_constant = [&](const Fx& x) { return g.node(x.node).op == Op::kConst; };
+  if (!is_constant(factor.significand)) {
+    output("scale_sig_o", name(is_constant(factor.sign) ? factor.significand
+                                                        : neg_if(factor.sign, factor.significand),
+                               "scale_significand"));
   }
-  if (element_specials) output("nan_o", name(not_finite, "not_finite"));
+  if (!is_constant(factor.shift))
+    output("scale_o", name(add(factor.shift, constant(g, factor.base)), "scale_sum"));
+  // Where elements are always finite and scales are powers of two there is no flag: their one NaN,
+  // a scale code of 255, is with whoever drives the scale ports.
+  if (!is_constant(dot.any_special) ||
+      (!is_constant(factor.significand) && !is_constant(factor.not_finite)))
+    output("nan_o", name(or_(dot.any_special, factor.not_finite), "not_finite"));
   if (facts) {
     facts->sum_width = dot.sum.width();
     facts->sum_lsb = dot.sum.lsb;
+    facts->scale_lsb = factor.weight - factor.base;
+    facts->has_scale_sig = !is_constant(factor.significand);
+    facts->scale_sig_signed = !is_constant(factor.sign);
+    facts->has_scale_exponent = !is_constant(factor.shift);
   }
   return g;
 }

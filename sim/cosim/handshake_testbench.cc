@@ -45,15 +45,30 @@ class SideDraw {
  private:
   SideBeat draw(const SideSource& source) {
     SideBeat beat;
-    source.fill(random_, beat.codes, beat.scale, beat.micros);
+    source.fill(random_, beat.codes, beat.scale, beat.micros, beat.outer, beat.mean);
     return beat;
   }
   SideSource a_, b_;
   std::mt19937_64& random_;
 };
 
-models::Beat beat_of(const SideBeat& a, const SideBeat& b, bool first, bool last) {
-  return {a.codes, b.codes, a.scale, b.scale, a.micros, b.micros, first, last};
+models::Beat beat_of(const DotSpec& spec, const SideBeat& a, const SideBeat& b, bool first,
+                     bool last) {
+  models::Beat beat;
+  beat.a = a.codes;
+  beat.b = b.codes;
+  beat.a_scale = a.scale;
+  beat.b_scale = b.scale;
+  beat.a_micro = a.micros;
+  beat.b_micro = b.micros;
+  beat.a_outer = a.outer;
+  beat.b_outer = b.outer;
+  beat.a_mean = a.mean;
+  beat.b_mean = b.mean;
+  beat.count = spec.lanes;
+  beat.first = first;
+  beat.last = last;
+  return beat;
 }
 
 /// Beats of the longest reduction worth a testbench.
@@ -103,10 +118,13 @@ Transactions stream_transactions(const rtl_gen::Design& design, int count,
       for (const rtl_gen::StreamField& f : stream.beat) used = std::max(used, f.lo + f.width);
       item.add(random(), stream.beat_bits - used);  // above the fields: not read
       for (auto f = stream.beat.rbegin(); f != stream.beat.rend(); ++f)
-        item.add(f->name[0] == 'a' ? side_bits(spec.a, a, f->name.substr(1))
-                                   : side_bits(spec.b, b, f->name.substr(1)));
+        if (f->name == "count")
+          item.add(static_cast<std::uint64_t>(spec.lanes), f->width);
+        else
+          item.add(f->name[0] == 'a' ? side_bits(spec.a, a, f->name.substr(1))
+                                     : side_bits(spec.b, b, f->name.substr(1)));
       beats.items.push_back(item);
-      if (const auto code = golden.step(beat_of(a, b, k == 0, last))) {
+      if (const auto code = golden.step(beat_of(spec, a, b, k == 0, last))) {
         Bits result;
         result.add(std::uint64_t{*code}, stream.result_bits);
         results.items.push_back(result);
@@ -172,7 +190,8 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
     t.setup_ports = {"seed_load_i", "seed_cell_i", "seed_i"};
     const int cell_bits = width_of(design.report, "seed_cell_i");
     Bits idle, load;
-    idle.add(std::uint64_t{0}, 1 + cell_bits + spec.lfsr.width);  // the array loads its own in this cycle
+    idle.add(std::uint64_t{0},
+             1 + cell_bits + spec.lfsr.width);  // the array loads its own in this cycle
     load.add(std::uint64_t{1}, 1);
     load.add(std::uint64_t{cell}, cell_bits);
     load.add(seeds[cell], spec.lfsr.width);
@@ -228,7 +247,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
       models::GoldenDot& dot = golden[at(os ? i * C + c : c)];
       std::uint32_t code = 0;
       for (int k = 0; k < tile.beats; ++k)
-        code = dot.step(beat_of(tile.a[at(i)][at(k)], tile.b[at(c)][at(k)], k == 0,
+        code = dot.step(beat_of(spec, tile.a[at(i)][at(k)], tile.b[at(c)][at(k)], k == 0,
                                 k + 1 == tile.beats))
                    .value_or(0);
       return code;

@@ -32,8 +32,7 @@ class SideRecords {
     for (std::int64_t r = 0; r < rows; ++r)
       for (const formats::BeatRange& range : ranges) {
         models::fill_beat(spec, a, is_a ? r : 0, b, is_a ? 0 : r, range, buffer);
-        auto record = is_a ? records.side(true, buffer.a, buffer.a_scale, buffer.a_micro)
-                           : records.side(false, buffer.b, buffer.b_scale, buffer.b_micro);
+        auto record = records.side(is_a, buffer.beat(false, false));
         words_ = record.size();
         data_.insert(data_.end(), record.begin(), record.end());
       }
@@ -133,9 +132,9 @@ std::string lanes_text(const formats::DotSpec& spec, const models::BeatBuffer& b
   return text;
 }
 
-std::string scale_text(const char* side, const formats::ScaleFormat& scale, std::uint32_t code) {
+std::string scale_text(const char* what, const formats::ScaleFormat& scale, std::uint32_t code) {
   if (scale.kind == formats::ScaleKind::kNone) return "";
-  return fmt::format(", {} scale 0x{:x} ({:.9g})", side, code, formats::decode(scale, code));
+  return fmt::format(", {} 0x{:x} ({:.9g})", what, code, formats::decode(scale, code));
 }
 
 /// The result of the first `beats` beats alone, from reset; nothing where valid_o does not come.
@@ -191,11 +190,13 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
     golden.step(beats[t].beat(t == 0, false));
     if (got == want) continue;
     text += fmt::format(
-        "\n  alone, it first differs after beat {} of {} (k = {}..{}): golden {}, unit {}{}{}",
+        "\n  alone, it first differs after beat {} of {} (k = {}..{}): golden {}, unit {}{}{}{}{}",
         t + 1, ranges.size(), ranges[t].k, ranges[t].k + ranges[t].count - 1,
         code_text(spec.output, want), got ? code_text(spec.output, *got) : "shows no valid_o",
-        scale_text("a", spec.a.scale, beats[t].a_scale),
-        scale_text("b", spec.b.scale, beats[t].b_scale));
+        scale_text("a scale", spec.a.scale, beats[t].a_scale),
+        scale_text("a outer scale", spec.a.outer.scale, beats[t].a_outer),
+        scale_text("b scale", spec.b.scale, beats[t].b_scale),
+        scale_text("b outer scale", spec.b.outer.scale, beats[t].b_outer));
     return text + lanes_text(spec, beats[t], ranges[t].count);
   }
   return text + fmt::format(
@@ -224,19 +225,14 @@ DotRecords::DotRecords(const Model& model, const formats::DotSpec& spec)
     return field;
   };
   auto in = [&](const char* port, int width) { return expect(model.input(port), port, width); };
-  auto micro_width = [&](const formats::BlockFormat& f) {
-    return spec.lanes / f.micro.block * f.micro.bits;
-  };
   rst_ = in("rst_ni", 1);
   valid_in_ = in("valid_i", 1);
   first_ = in("first_i", 1);
   last_ = in("last_i", 1);
-  a_ = in("a_i", spec.lanes * spec.a.element.width());
-  b_ = in("b_i", spec.lanes * spec.b.element.width());
-  if (spec.a.scale.width() > 0) a_scale_ = in("a_scale_i", spec.a.scale.width());
-  if (spec.b.scale.width() > 0) b_scale_ = in("b_scale_i", spec.b.scale.width());
-  if (spec.a.micro.bits > 0) a_micro_ = in("a_micro_i", micro_width(spec.a));
-  if (spec.b.micro.bits > 0) b_micro_ = in("b_micro_i", micro_width(spec.b));
+  for (models::BeatPort port : models::kBeatPorts)
+    for (bool a : {true, false})
+      if (int width = port_width(spec, port, a))
+        (a ? a_ : b_)[static_cast<std::size_t>(port)] = in(port_name(port, a).c_str(), width);
   if (model.has_input("seed_load_i")) {
     seed_load_ = in("seed_load_i", 1);
     seed_ = in("seed_i", spec.lfsr.width);
@@ -273,26 +269,18 @@ DotRecords::Record DotRecords::control(bool valid, bool first, bool last) const 
   return record;
 }
 
-DotRecords::Record DotRecords::side(bool a, std::span<const std::uint32_t> codes,
-                                    std::uint32_t scale,
-                                    std::span<const std::uint8_t> micros) const {
+DotRecords::Record DotRecords::side(bool a, const models::Beat& beat) const {
   Record record = blank();
-  const formats::BlockFormat& format = a ? spec_.a : spec_.b;
-  int width = format.element.width();
-  for (std::size_t j = 0; j < codes.size(); ++j)
-    put_bits(bytes(record), a ? a_ : b_, static_cast<int>(j) * width, width, codes[j]);
-  if (const auto& field = a ? a_scale_ : b_scale_) set_field(bytes(record), *field, scale);
-  if (const auto& field = a ? a_micro_ : b_micro_)
-    for (std::size_t j = 0; j < micros.size(); ++j)
-      put_bits(bytes(record), *field, static_cast<int>(j) * format.micro.bits, format.micro.bits,
-               micros[j]);
+  for_each_field(
+      spec_, beat, a, [&](models::BeatPort port, int lo, int width, std::uint32_t value) {
+        put_bits(bytes(record), (a ? a_ : b_)[static_cast<std::size_t>(port)], lo, width, value);
+      });
   return record;
 }
 
 DotRecords::Record DotRecords::beat(const models::Beat& beat) const {
   Record record = control(true, beat.first, beat.last);
-  Record a = side(true, beat.a, beat.a_scale, beat.a_micro);
-  Record b = side(false, beat.b, beat.b_scale, beat.b_micro);
+  Record a = side(true, beat), b = side(false, beat);
   for (std::size_t w = 0; w < words_; ++w) record[w] |= a[w] | b[w];
   return record;
 }

@@ -2,6 +2,7 @@
 // compared, and every valid_o must come in the very cycle that the latency says.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -87,8 +88,7 @@ class DotRecords {
   Record seed(std::uint64_t seed) const;        // loads the random stream; idle() without one
   Record beat(const models::Beat& beat) const;  // with valid_i
   /// The bits of one side of a beat alone: `beat` is the OR of both sides and the control bits.
-  Record side(bool a, std::span<const std::uint32_t> codes, std::uint32_t scale,
-              std::span<const std::uint8_t> micros) const;
+  Record side(bool a, const models::Beat& beat) const;
   Record control(bool valid, bool first, bool last) const;
 
   bool valid(const std::uint8_t* output) const { return output[valid_.offset] & 1; }
@@ -103,8 +103,9 @@ class DotRecords {
 
   formats::DotSpec spec_;
   std::size_t words_;
-  ModelField rst_, valid_in_, first_, last_, a_, b_, valid_, result_;
-  std::optional<ModelField> a_scale_, b_scale_, a_micro_, b_micro_, seed_load_, seed_;
+  ModelField rst_, valid_in_, first_, last_, valid_, result_;
+  std::array<ModelField, std::size(models::kBeatPorts)> a_, b_;  // those that the spec has
+  std::optional<ModelField> seed_load_, seed_;
 };
 
 struct LockstepOptions {

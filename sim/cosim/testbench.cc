@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <random>
 
 #include "formats/error.h"
@@ -23,18 +24,15 @@
 namespace blockdot::sim {
 namespace {
 
-std::uint64_t control_value(const std::string& port, bool valid, const models::Beat& beat,
-                            bool seed_load, std::uint64_t seed, bool& known) {
-  known = true;
+std::optional<std::uint64_t> control_value(const std::string& port, bool valid,
+                                           const models::Beat& beat, bool seed_load,
+                                           std::uint64_t seed) {
   if (port == "valid_i") return valid;
   if (port == "first_i") return beat.first;
   if (port == "last_i") return beat.last;
   if (port == "seed_load_i") return seed_load;
   if (port == "seed_i") return seed;
-  if (port == "a_scale_i") return beat.a_scale;
-  if (port == "b_scale_i") return beat.b_scale;
-  known = false;
-  return 0;
+  return std::nullopt;
 }
 
 bool is_clocking(const rtl_gen::Port& port) {
@@ -48,25 +46,19 @@ std::string line(const rtl_gen::UnitReport& unit, const formats::DotSpec& spec, 
   Bits bits = expected;
   for (const rtl_gen::Port& port : unit.ports) {
     if (!port.is_input || is_clocking(port)) continue;
-    bool known = false;
-    std::uint64_t value = control_value(port.name, valid, beat, seed_load, seed, known);
-    if (known) {
-      bits.add(value, port.width);
+    if (auto value = control_value(port.name, valid, beat, seed_load, seed)) {
+      bits.add(*value, port.width);
       continue;
     }
-    auto array = [&](auto codes, int width) {
-      for (std::size_t j = codes.size(); j-- > 0;) bits.add(codes[j], width);
-    };
-    if (port.name == "a_i")
-      array(beat.a, spec.a.element.width());
-    else if (port.name == "b_i")
-      array(beat.b, spec.b.element.width());
-    else if (port.name == "a_micro_i")
-      array(beat.a_micro, spec.a.micro.bits);
-    else if (port.name == "b_micro_i")
-      array(beat.b_micro, spec.b.micro.bits);
-    else
+    std::vector<std::pair<std::uint64_t, int>> fields;  // from the lowest on
+    for (bool a : {true, false})
+      for_each_field(spec, beat, a, [&](models::BeatPort of, int, int width, std::uint32_t value) {
+        if (port_name(of, a) == port.name) fields.emplace_back(value, width);
+      });
+    if (fields.empty())
       throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
+    for (auto field = fields.rbegin(); field != fields.rend(); ++field)
+      bits.add(field->first, field->second);
   }
   return bits.hex() + "\n";
 }
@@ -93,7 +85,9 @@ Bits block_dot_outputs(const rtl_gen::UnitReport& unit, const formats::DotSpec& 
     if (port.name == "sum_o") {
       bits.add(whole_units(golden.sum, unit.sum_lsb), port.width);
     } else if (port.name == "scale_o") {
-      bits.add(std::uint64_t{beat.a_scale} + beat.b_scale, port.width);
+      bits.add(static_cast<std::uint64_t>(golden.scale_exponent), port.width);
+    } else if (port.name == "scale_sig_o") {
+      bits.add(golden.scale_significand, port.width);
     } else if (port.name == "nan_o") {
       bits.add(std::uint64_t{golden.nan || golden.scale_nan}, port.width);
     } else {
@@ -108,16 +102,21 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int coun
   int low = 0, out = 0;
   std::string clocking, slices, outputs;
   bool has_valid_o = false;
-  int nan_bit = -1, sum_low = 0, sum_width = 0;
+  int nan_bit = -1;
+  bool has_significand = false;
+  for (const rtl_gen::Port& port : unit.ports) has_significand |= port.name == "scale_sig_o";
+  std::string meaningless;  // under nan_o, bit by bit
   for (auto it = unit.ports.rbegin(); it != unit.ports.rend(); ++it) {
     if (it->name == "valid_o") has_valid_o = true;
     if (is_clocking(*it)) continue;
     int& from = it->is_input ? low : out;
     if (it->name == "nan_o") nan_bit = out;
-    if (it->name == "sum_o") {
-      sum_low = out;
-      sum_width = it->width;
-    }
+    // An e8m0 code of NaN adds to scale_o as any other does; a minifloat's fields mean nothing.
+    const bool of_sum = it->name == "sum_o", of_scale = it->name.starts_with("scale_");
+    if (!it->is_input)
+      meaningless = std::string(static_cast<std::size_t>(it->width),
+                                of_sum || (of_scale && has_significand) ? '1' : '0') +
+                    meaningless;
     std::string& text = it->is_input ? slices : outputs;
     std::string comma = text.empty() && !it->is_input ? "\n" : ",\n";
     text = fmt::format("    .{}({}[{}:{}]){}", it->name, it->is_input ? "now" : "result",
@@ -130,12 +129,10 @@ std::string testbench_text(const rtl_gen::UnitReport& unit, int cycles, int coun
     if (port.name == "rst_ni") clocking += "    .rst_ni(rst_n),\n";
     if (port.name == "valid_o") clocking += "    .valid_o(valid),\n";
   }
-  // A sum that nan_o marks means nothing.
   std::string differ = fmt::format("result !== was[{}:{}]", low + out - 1, low);
-  if (nan_bit >= 0 && sum_width > 0)
-    differ = fmt::format(
-        "(((result ^ was[{}:{}]) & ~({{{}{{was[{}]}}}} & ({{{}{{1'b1}}}} >> {} << {}))) !== {}'d0)",
-        low + out - 1, low, out, low + nan_bit, out, out - sum_width, sum_low, out);
+  if (nan_bit >= 0 && meaningless.find('1') != std::string::npos)
+    differ = fmt::format("(((result ^ was[{}:{}]) & ~({{{}{{was[{}]}}}} & {}'b{})) !== {}'d0)",
+                         low + out - 1, low, out, low + nan_bit, out, meaningless, out);
   return fmt::format(
       R"(// Self-checking testbench of {top}: {results} checks from the golden model in vectors.hex.
 //
@@ -235,8 +232,10 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   SideSource a(spec.a, spec.lanes), b(spec.b, spec.lanes);
   models::BeatBuffer buffer;
   auto fill = [&] {
-    a.fill(random, buffer.a, buffer.a_scale, buffer.a_micro);
-    b.fill(random, buffer.b, buffer.b_scale, buffer.b_micro);
+    a.fill(random, buffer.a, buffer.a_scale, buffer.a_micro, buffer.a_outer, buffer.a_mean);
+    b.fill(random, buffer.b, buffer.b_scale, buffer.b_micro, buffer.b_outer, buffer.b_mean);
+    if (needs_count(spec))
+      buffer.count = 1 + static_cast<int>(random() % static_cast<unsigned>(spec.lanes));
   };
   Testbench testbench;
   int cycles = 0;

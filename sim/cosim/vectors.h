@@ -1,6 +1,7 @@
 // What the vectors of a shipped testbench are made of: bits as text, and random operands.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -44,14 +45,19 @@ class SideSource {
   SideSource(const formats::BlockFormat& format, int lanes) : format_(format), lanes_(lanes) {}
 
   void fill(std::mt19937_64& random, std::vector<std::uint32_t>& codes, std::uint32_t& scale,
-            std::vector<std::uint8_t>& micros) const {
+            std::vector<std::uint8_t>& micros, std::uint32_t& outer, float& mean) const {
     codes.resize(static_cast<std::size_t>(lanes_));
     // Most beats hold finite numbers only, else nearly every wide beat would have a NaN.
     bool any = random() % 8 == 0;
     for (std::uint32_t& code : codes) do
-        code = static_cast<std::uint32_t>(random()) & ((1u << format_.element.width()) - 1);
+        code = static_cast<std::uint32_t>(random() >> (64 - format_.element.width()));
       while (!usable(code, any));
-    scale = random_scale(random);
+    scale = random_scale(format_.scale, random);
+    outer = random_scale(format_.outer.scale, random);
+    mean = 0;
+    if (format_.outer.mean)  // of the order of the product it is added to, and beyond
+      mean =
+          std::ldexp(static_cast<float>(random() >> 40), -24 - 6 + static_cast<int>(random() % 13));
     micros.clear();
     if (format_.micro.bits > 0)
       for (int i = 0; i < lanes_ / format_.micro.block; ++i)
@@ -67,16 +73,23 @@ class SideSource {
     return any || std::isfinite(formats::decode(e, code));
   }
 
-  std::uint32_t random_scale(std::mt19937_64& random) const {
-    int width = format_.scale.width();
-    if (width == 0) return 0;
-    std::uint32_t mask = width == 32 ? ~0u : (1u << width) - 1;
-    auto code = static_cast<std::uint32_t>(random()) & mask;
-    if (format_.scale.kind == formats::ScaleKind::kE8M0)  // near 1, where sums of beats interact
-      return random() % 16 == 0 ? code
-                                : static_cast<std::uint32_t>(formats::kE8M0Bias) - 6 + code % 13;
-    while (random() % 16 != 0 && !std::isfinite(formats::decode(format_.scale, code)))
-      code = static_cast<std::uint32_t>(random()) & mask;
+  static std::uint32_t random_scale(const formats::ScaleFormat& scale, std::mt19937_64& random) {
+    if (scale.kind == formats::ScaleKind::kNone) return 0;
+    auto code = static_cast<std::uint32_t>(random() >> (64 - scale.width()));
+    // Near 1, where sums of beats interact and results stay within the output; now and then any.
+    const bool any = random() % 16 == 0;
+    const double near = std::ldexp(1 + static_cast<double>(random() >> 40) * 0x1p-24,
+                                   static_cast<int>(random() % 13) - 6);
+    switch (scale.kind) {
+      case formats::ScaleKind::kE8M0:
+        return any ? code : static_cast<std::uint32_t>(formats::kE8M0Bias) - 6 + code % 13;
+      case formats::ScaleKind::kMinifloat:
+        return any ? code : encode(scale, near);
+      case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kInteger:
+      case formats::ScaleKind::kCodeBook:
+        return code;
+    }
     return code;
   }
 
@@ -84,19 +97,25 @@ class SideSource {
   int lanes_;
 };
 
-/// The part of an operand that port NAME_i, NAME_scale_i or NAME_micro_i carries.
+/// The part of an operand that its ports carry.
 struct SideBeat {
   std::vector<std::uint32_t> codes;
   std::uint32_t scale = 0;
   std::vector<std::uint8_t> micros;
+  std::uint32_t outer = 0;
+  float mean = 0;
 };
-/// `part`: the port's name, or a field's, without the side: "", "_scale" or "_micro". The last
-/// element first.
+/// `part`: the port's name, or a field's, without the side: "", "_scale", "_micro", "_outer" or
+/// "_mean". The last element first.
 inline Bits side_bits(const formats::BlockFormat& format, const SideBeat& beat,
                       std::string_view part) {
   Bits bits;
   if (part == "_scale") {
     bits.add(std::uint64_t{beat.scale}, format.scale.width());
+  } else if (part == "_outer") {
+    bits.add(std::uint64_t{beat.outer}, format.outer.scale.width());
+  } else if (part == "_mean") {
+    bits.add(std::uint64_t{std::bit_cast<std::uint32_t>(beat.mean)}, 32);
   } else if (part == "_micro") {
     for (std::size_t g = beat.micros.size(); g-- > 0;)
       bits.add(std::uint64_t{beat.micros[g]}, format.micro.bits);

@@ -8,7 +8,8 @@ WordRow::WordRow(const formats::BlockFormat& format, int lanes, int code_bytes, 
     : lanes_(lanes),
       code_bytes_(code_bytes),
       micro_block_(format.micro.block),
-      micro_bits_(format.micro.bits) {
+      micro_bits_(format.micro.bits),
+      zero_code_(static_cast<std::uint8_t>(zero_code(format.element))) {
   if (micro_bits_ > 0) micros_ = lanes / micro_block_;
   codes_.resize(index(words * lanes * code_bytes));
   scales_.resize(index(words));
@@ -34,7 +35,7 @@ void WordRow::load(std::int64_t to, const formats::QuantizedMatrix& matrix, std:
                    std::int64_t origin, const formats::BeatRange& range) {
   const std::int64_t k = range.k - origin;
   std::uint8_t* codes = codes_.data() + to * lanes_ * code_bytes_;
-  std::memset(codes, 0, index(lanes_ * code_bytes_));
+  std::memset(codes, zero_code_, index(lanes_ * code_bytes_));
   std::memcpy(codes, matrix.codes.data() + (row * matrix.padded_length + k) * code_bytes_,
               index(range.count * code_bytes_));
   scales_[index(to)] = matrix.scale(row, k);

@@ -37,6 +37,7 @@ class WordRow {
   static std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
   int lanes_ = 0, code_bytes_ = 1, micros_ = 0, micro_block_ = 0, micro_bits_ = 0;
+  std::uint8_t zero_code_ = 0;  // not 0 in code books only, whose codes are bytes
   std::vector<std::uint8_t> codes_;
   std::vector<std::uint32_t> scales_;
   std::vector<std::uint8_t> micro_;

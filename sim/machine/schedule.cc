@@ -277,12 +277,18 @@ Schedule make_schedule(const Machine& machine, const rtl_gen::ArrayTiming& timin
   BLOCKDOT_CHECK(timing.rows == machine.rows && timing.cols == machine.cols &&
                      timing.dataflow == machine.dataflow && m >= 1 && n >= 1 && k >= 1,
                  "{} x {}, product {} x {} x {}", timing.rows, timing.cols, m, n, k);
-  for (const auto& [side, format] : {std::pair{'a', &spec.a}, std::pair{'b', &spec.b}})
+  for (const auto& [side, format] : {std::pair{'a', &spec.a}, std::pair{'b', &spec.b}}) {
+    if (format->has_outer())
+      throw ConfigError(
+          "{} = {}: a machine moves one scale with each beat, and this format has two; replay it "
+          "without a machine",
+          side, to_text(*format));
     if (machine.operands != OperandSource::kPacked && format->tile_rows > 1)
       throw ConfigError(
           "operands: {} = {}: a tile spans rows that arrive at different times, and no quantiser "
           "at the edge can scale it; must be packed",
           side, to_text(*format));
+  }
   Schedule s;
   s.machine = machine;
   s.timing = timing;

@@ -8,9 +8,9 @@
 #include <random>
 
 #include "formats/error.h"
+#include "formats/temporary_folder.h"
 #include "models/golden.h"
 #include "sim/cosim/faulty_unit.h"
-#include "formats/temporary_folder.h"
 
 namespace blockdot::sim {
 namespace {
@@ -62,7 +62,11 @@ INSTANTIATE_TEST_SUITE_P(Specs, AllEngines,
                          ::testing::Values("a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]",
                                            "a=e4m3@e8m0/8 b=e5m2@e8m0/8 lanes=4 accumulator=fp32",
                                            "a=int8@e8m0/8 lanes=8 output=bf16 rounding=sr:8",
-                                           "a=sm4@e8m0/8+u1/2 lanes=8"));
+                                           "a=sm4@e8m0/8+u1/2 lanes=8",
+                                           "a=e2m1@e4m3/8*fp32/tensor b=int8:frac=0@fp32:amax/row "
+                                           "lanes=4 accumulator=fp32",
+                                           "a=e2m1@e4m3/8x8*fp32/tensor "
+                                           "b=e2m5:bias=2@e8m0/8x8 lanes=8"));
 
 TEST(Replay, StallsAndBubblesChangeNoValue) {
   auto spec = formats::parse_dot_spec(kSmall);
