@@ -271,16 +271,16 @@ OddFactor amax_divisor(const BlockFormat& format) {
 namespace {
 
 /// ConfigError where a beat has scales that the aligned accumulator's exponents and exact_window do
-/// not speak of, or elements too wide for the latter.
-void check_simple_scales(const DotSpec& spec) {
+/// not speak of, or wider elements.
+void check_simple_scales(const DotSpec& spec, int most_bits) {
   for (const BlockFormat* f : {&spec.a, &spec.b}) {
     const ScaleFormat scale = beat_scale(*f);
     const bool other = scale.kind == ScaleKind::kInteger || scale.kind == ScaleKind::kCodeBook;
-    if (outer_in_beat(*f) || other || f->element.width() > 16)
+    if (outer_in_beat(*f) || other || f->element.width() > most_bits)
       throw ConfigError(
-          "accumulator = {}: takes elements of at most 16 bits under one e8m0 or minifloat scale a "
-          "beat, and {} is not; try kulisch or a float",
-          to_text(spec.accumulator), to_text(*f));
+          "accumulator = {}: takes elements of at most {} bits with one scale a beat, e8m0 or a "
+          "minifloat: {} is none of these; try kulisch or a float",
+          to_text(spec.accumulator), most_bits, to_text(*f));
   }
 }
 
@@ -348,7 +348,7 @@ void validate(const DotSpec& spec) {
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
       if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
-        check_simple_scales(spec);
+        check_simple_scales(spec, 16);
         const FixedFormat needs = exact_window(spec);
         if (window.msb < needs.msb || window.lsb > needs.lsb)
           throw ConfigError(
@@ -365,7 +365,7 @@ void validate(const DotSpec& spec) {
       if (spec.accumulator.fraction_bits < 0 || spec.accumulator.fraction_bits > kMaxAlignedBits)
         throw ConfigError("accumulator fraction bits = {}: must be in [0, {}]",
                           spec.accumulator.fraction_bits, kMaxAlignedBits);
-      check_simple_scales(spec);
+      check_simple_scales(spec, 32);
       [[fallthrough]];
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);

@@ -190,7 +190,14 @@ TEST_P(EqualsGolden, ForEveryAccumulatorAndRounding) {
       "accumulator=e5m2:rna output=bf16 rounding=sr:5",
   };
   unsigned seed = 1;
-  for (const char* rest : rests) sweep(GetParam() + " " + rest, ++seed);
+  for (const char* rest : rests) {
+    // The aligned accumulator knows one scale a beat, e8m0 or a minifloat (dot_spec.h).
+    const bool other_scales = GetParam().find("vsq") != std::string::npos ||
+                              GetParam().find("nf4_dq") != std::string::npos ||
+                              GetParam().find("@u4") != std::string::npos;
+    if (other_scales && std::string(rest).find("aligned") != std::string::npos) continue;
+    sweep(GetParam() + " " + rest, ++seed);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

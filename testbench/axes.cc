@@ -117,10 +117,11 @@ DotSpec spec_of(const Point& point) {
     spec.accumulator.window.sticky = at(point, Axis::kOperands) % 2 == 1;
   } else {
     if (accumulator == "aligned") {
-      // More than any sum needs, fewer than a product has, and the widths of tensor cores.
-      const std::vector<std::string> kinds = {"aligned[13]:fp32", "aligned[4]:bf16",
-                                              "aligned[25]:fp32", "aligned[0]:e5m2",
-                                              "aligned[60]:bf16"};
+      // Fewer bits than the sums of every format need, so that each differs from a float
+      // accumulator.
+      const std::vector<std::string> kinds = {"aligned[3]:fp32", "aligned[4]:bf16",
+                                              "aligned[5]:fp32", "aligned[0]:e5m2",
+                                              "aligned[2]:bf16"};
       spec.accumulator = formats::parse_accumulator(
           kinds.at(static_cast<size_t>(at(point, Axis::kOperands)) % kinds.size()));
     } else {

@@ -602,8 +602,7 @@ TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
         Case{"e4m3@fp32/8", "fp32", "amax"}, Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
         Case{"mxfp4_e2m1", "fp32", "floor", "rne", 5}, Case{"mx9", "fp32", "floor", "rne", 1},
         Case{"e4m3@e8m0/96x96"}, Case{"nf4", "fp32", "floor", "sr:4"}, Case{"mxfp4_e2m1", "fp16"},
-        Case{"mxfp4_e2m1", "fp32", "optimal"}, Case{"mx9", "fp32", "ceil"},
-        Case{"mxfp4_e2m1", "fp32", "floor", "src:4"}})
+        Case{"mxfp4_e2m1", "fp32", "optimal"}, Case{"mx9", "fp32", "ceil"}})
     EXPECT_THROW(validate(spec_of(c)), ConfigError) << name_of(c);
 }
 

@@ -498,6 +498,13 @@ constexpr std::string_view kWsControl = R"(
       shadow_rows_q <= load_rows_q;
       shadow_cols_q <= load_cols_q;
     end
+    if (!rst_ni) begin  // nothing of this is read before it is written: for simulations of gates
+      load_left_q <= @K_ZERO@;
+      load_row_q <= @ROW_ZERO@;
+      shadow_first_q <= 1'b0;
+      shadow_final_q <= 1'b0;
+      shadow_rows_q <= @M_ZERO@;
+    end
   end
 @HOLD_LOGIC@
   // ---- Rows of a: `left_q` of the pass are still to come ----
@@ -548,6 +555,11 @@ constexpr std::string_view kWsControl = R"(
       first_q <= shadow_first_q;
       final_q <= shadow_final_q;
       cols_q <= shadow_cols_q;
+    end
+    if (!rst_ni) begin  // as above
+      rows_q <= @M_ZERO@;
+      first_q <= 1'b0;
+      final_q <= 1'b0;
     end
   end
 )";
@@ -804,6 +816,9 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
       {"G1", last_of(g_bits)},
       {"C1", last_of(C)},
       {"T1", std::to_string(n_bits + 1)},
+      {"K_ZERO", sized(k_bits, 0)},
+      {"M_ZERO", sized(m_bits, 0)},
+      {"ROW_ZERO", sized(R, 0)},
       {"K_ONE", sized(k_bits, 1)},
       {"M_ZERO", sized(m_bits, 0)},
       {"M_ONE", sized(m_bits, 1)},

@@ -66,8 +66,9 @@ Scale build_beat_factor(Graph& g, const BlockFormat& f, const OperandPorts& port
                             fmt::format("{}_mean", side));
   mean.sign = bit(*ports.mean, 31);
   const Fx sum = name(add(spread(both), spread(mean)), fmt::format("{}_factor_exact", side));
-  const Rounded rounded =
-      build_round_fixed(kBinary32, Rounding{}, sum, constant(g, 0), fmt::format("{}_factor", side));
+  const Fx whole = name(magnitude(sum), fmt::format("{}_factor_mag", side));
+  const Rounded rounded = build_round_fixed(kBinary32, Rounding{}, whole, constant(g, 0),
+                                            fmt::format("{}_factor", side));
   Scale factor = decode_scale(g, formats::minifloat_scale(kBinary32), rounded.code,
                               fmt::format("{}_factor", side));
   factor.sign = name(sign(sum), fmt::format("{}_factor_neg", side));
