@@ -202,8 +202,9 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     rtl_gen::validate(point.arch);
     rtl_gen::DesignText design;
     design.unit = text("unit");
-    design.dot = {text("a"),      text("b"),        text("lanes"),    text("accumulator"),
-                  text("output"), text("rounding"), text("specials"), text("max-k"),      text("lfsr")};
+    design.dot = {text("a"),           text("b"),      text("lanes"),
+                  text("accumulator"), text("output"), text("rounding"),
+                  text("specials"),    text("max-k"),  text("lfsr")};
     design.modes = text("modes");
     design.addend = text("addend");
     design.input = text("input");

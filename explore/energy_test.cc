@@ -14,8 +14,8 @@
 #include "explore/synth.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
-#include "sim/cosim/tool.h"
 #include "formats/temporary_folder.h"
+#include "sim/cosim/tool.h"
 
 namespace blockdot::explore {
 namespace {

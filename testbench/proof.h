@@ -4,9 +4,9 @@
 //
 //   garbage | reset with results under way | first stimulus | seed load | second stimulus | drain
 //
-// The first stimulus starts from the seed after reset (the spec's), the second from the seed that is loaded.
-// In every cycle after the reset valid_o has to say whether the beat of `latency` cycles before
-// ended a result, and then result_o has to be the golden model's code.
+// The first stimulus starts from the seed after reset (the spec's), the second from the seed that
+// is loaded. In every cycle after the reset valid_o has to say whether the beat of `latency` cycles
+// before ended a result, and then result_o has to be the golden model's code.
 #pragma once
 
 #include <cstdint>

@@ -38,8 +38,8 @@ enum class Op : std::uint8_t {
   kSext,     // a, its top bit repeated
   kOrr,      // |a                         (1 bit)
   kClz,      // zeros above the top one of a; the width of a when a == 0; lowered before scheduling
-  kFullAdd,  // {carries, sums} of the bits of a, b and c, twice their width: one library cell a bit,
-             // a half adder's where c is constant zero
+  kFullAdd,  // {carries, sums} of the bits of a, b and c, twice their width: one library cell a
+             // bit, a half adder's where c is constant zero
 };
 
 /// Text of an operation, as in the dump: "add", "slice"...

@@ -70,7 +70,8 @@ const std::vector<Field>& fields() {
       {"rounding",
        {{"auto", ""},
         {"lazy", "random bits are added to the tail of the normalised sum"},
-        {"eager", "random bits are added at every place where the tail may begin, while normalising"}}},
+        {"eager",
+         "random bits are added at every place where the tail may begin, while normalising"}}},
   };
   return all;
 }

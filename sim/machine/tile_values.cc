@@ -10,9 +10,7 @@ namespace blockdot::sim {
 
 using formats::QuantizedMatrix;
 
-bool draws(const formats::DotSpec& spec) {
-  return formats::drawn_rounding(spec).stochastic();
-}
+bool draws(const formats::DotSpec& spec) { return formats::drawn_rounding(spec).stochastic(); }
 
 TileValues::TileValues(const Schedule& schedule) : schedule_(schedule) {
   if (!draws(schedule.spec)) return;
