@@ -86,6 +86,10 @@ PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
   row.interval = unit.report.interval;
   row.estimated = estimated_figures(unit.report);
   row.clock_ns = clock_of(point.arch, unit.report);
+  if (const auto machine = design_machine(point, sim::Engine::kFast)) {
+    row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
+    row.clock_ns = machine->clock_ns;
+  }
   return row;
 }
 
@@ -317,7 +321,8 @@ std::vector<double> areas(const ResultTable& table) {
                                  [](const PointRow& p) { return p.synthesised.count("area") > 0; });
   std::vector<double> areas;
   for (const PointRow& p : table.points)
-    areas.push_back(value_of(synthesised ? p.synthesised : p.estimated, "area"));
+    areas.push_back(static_cast<double>(p.units) *
+                    value_of(synthesised ? p.synthesised : p.estimated, "area"));
   return areas;
 }
 
@@ -366,7 +371,9 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
       if (s.snr_count == 0) a.snr_min_db = kNan;
       double macs = static_cast<double>(s.macs), cycles = static_cast<double>(s.cycles);
       a.gmac_per_s = macs / (cycles * table.points[point].clock_ns);
-      a.utilisation = macs / (cycles * static_cast<double>(table.points[point].lanes));
+      a.utilisation =
+          macs /
+          (cycles * static_cast<double>(table.points[point].lanes * table.points[point].units));
       aggregates.push_back(a);
     }
   }
@@ -446,6 +453,7 @@ std::string to_json(const ResultTable& table) {
                       {"a", p.a},
                       {"b", p.b},
                       {"lanes", p.lanes},
+                      {"units", p.units},
                       {"accumulator", p.accumulator},
                       {"output", p.output},
                       {"rounding", p.rounding},
@@ -508,6 +516,7 @@ ResultTable table_from_json(std::string_view text) {
       row.a = p.at("a");
       row.b = p.at("b");
       row.lanes = p.at("lanes");
+      row.units = p.value("units", std::int64_t{1});
       row.accumulator = p.at("accumulator");
       row.output = p.at("output");
       row.rounding = p.at("rounding");

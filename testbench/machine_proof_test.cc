@@ -125,5 +125,33 @@ TEST(MachineProofFault, AnArrayOfAnotherDepthOfPipelineIsSeenAtItsFirstHandshake
       << lockstep.first().text;
 }
 
+// Unit (1, 0) of an array of two columns gets the a of unit (0, 0).
+TEST(MachineProofFault, AWrongResultIsTracedToItsUnitBeatAndOperands) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32");
+  spec.rows = spec.cols = 2;
+  const rtl_gen::Array array = generate_array(spec, {});
+  sim::ModelSource source = sim::model_source(array);
+  source.quick = true;
+  const std::string wire = "assign a = a_at[AT*";
+  const std::size_t at = source.verilog.find(wire);
+  ASSERT_NE(at, std::string::npos);
+  source.verilog.replace(at, wire.size(), "assign a = a_at[(AT == 2 ? 1 : AT)*");
+  const sim::Model model = sim::Model::load(source);
+  const sim::Machine machine = sim::parse_machine("rows=2 cols=2");
+  const sim::Schedule schedule = make_schedule(machine, array.timing, 0, spec.unit, 4, 4, 12);
+  std::vector<float> x(48, 1.0f);
+  for (std::size_t i = 44; i < 48; ++i) x[i] = 2.0f;  // the last beat of row 3
+  const auto a = formats::quantize(spec.unit.a, formats::row_major(x.data(), 4, 12));
+  const auto b = formats::quantize(spec.unit.b, formats::row_major(x.data(), 4, 12));
+  sim::ArrayLockstep lockstep(model, array, schedule, "product");
+  run_machine(schedule, {&a, &b, {}, {}, {}, {}}, {.watcher = &lockstep});
+  ASSERT_GT(lockstep.mismatches(), 0);
+  const std::string text = explain(lockstep.first(), model, array, schedule, a, b);
+  for (const char* part :
+       {"result [3, 0]", "beat 3 of 3 (k = 8..11)", "unit (1, 0)", "lane   0: a 0x"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in:\n" << text;
+}
+
 }  // namespace
 }  // namespace blockdot::testbench

@@ -55,7 +55,7 @@
       exact: some.some((r) => r.snr === Infinity),
       compared: d3.sum(some, (r) => r.error.fp64.compared),
       gmacs: ns > 0 ? macs / ns : NaN,
-      utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes) : NaN,
+      utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes * (some[0].p.units ?? 1)) : NaN,
       cosine: d3.mean(some, (r) => r.error.fp64.cosine) ?? NaN,
     };
   }
@@ -66,7 +66,7 @@
   const kinds = d3.rollups(points.flatMap((p) => ["synthesised", "estimated"].filter((s) => finite(figure(p, s, "area"))).map((s) => ({ source: s, unit: p[s].area.unit }))),
     (v) => ({ ...v[0], count: v.length }), (a) => `${a.source} ${a.unit}`).map(([key, a]) => ({ key, ...a }));
   state.area = kinds[d3.maxIndex(kinds, (a) => a.count)] ?? { key: "", source: "estimated", unit: "" };
-  const areaOf = (p) => (p[state.area.source]?.area?.unit === state.area.unit ? p[state.area.source].area.value : NaN);
+  const areaOf = (p) => (p[state.area.source]?.area?.unit === state.area.unit ? p[state.area.source].area.value * (p.units ?? 1) : NaN);
   // The library's areas are in square micrometres (a NAND2X1 of 2.4 by 10 has 24).
   const prettyUnit = (u) => ({ "osu018 area": "µm²", NAND2: "NAND2 equivalents", LUT: "LUTs" })[u] ?? u;
 
@@ -359,7 +359,7 @@
     const pickLeast = (f) => { const i = d3.minIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
     $("tiles").replaceChildren(
       ...tile("Most accurate", pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
-      ...tile("Smallest unit", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
+      ...tile("Least area", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
       ...tile("Fewest bits", pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
       ...tile("Densest", pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
   }
@@ -405,7 +405,7 @@
     drawTiles(stats);
     drawPoints(stats);
     const unit = prettyUnit(state.area.unit);
-    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, (s) => areaOf(s.p), `Area of one unit (${unit}, ${state.area.source})`, short);
+    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, (s) => areaOf(s.p), `Area of the units (${unit}, ${state.area.source})`, short);
     scatter("chart-bits", "Accuracy against storage", `mean SNR ${over}; up and left is better`, stats, (s) => s.p.bits_per_element, "Storage (bits per element, scales included)", (v) => number(v, Number.isInteger(v) ? 0 : 2));
     bars("chart-throughput", "Throughput", `one unit at its clock target, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
     bars("chart-density", "Throughput per area", `area ${state.area.source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);

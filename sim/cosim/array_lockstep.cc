@@ -6,6 +6,9 @@
 
 #include "formats/element_format.h"
 #include "formats/error.h"
+#include "sim/cosim/lockstep.h"
+#include "sim/machine/tile_values.h"
+#include "sim/systemc/machine.h"
 
 namespace blockdot::sim {
 
@@ -132,6 +135,71 @@ void ArrayLockstep::cycle(const ArrayBorders& borders) {
                       decode(schedule_.spec.output, got)),
           c < tile.cols ? row : -1, c < tile.cols ? column : -1, want, got});
   }
+}
+
+namespace {
+
+/// The first `length` elements of every row.
+formats::QuantizedMatrix shortened(const formats::QuantizedMatrix& matrix, std::int64_t length) {
+  formats::QuantizedMatrix part;
+  part.format = matrix.format;
+  part.rows = matrix.rows;
+  part.length = part.padded_length = length;
+  part.code_bytes = matrix.code_bytes;
+  if (const std::int64_t block = matrix.format.block; block > 0)
+    part.padded_length = (length + block - 1) / block * block;
+  const auto take = [&](const auto& from, auto& to, std::int64_t stride, std::int64_t count) {
+    if (from.empty()) return;
+    for (std::int64_t r = 0; r < matrix.rows; ++r)
+      to.insert(to.end(), from.begin() + r * stride, from.begin() + r * stride + count);
+  };
+  take(matrix.codes, part.codes, matrix.padded_length * matrix.code_bytes,
+       part.padded_length * matrix.code_bytes);
+  take(matrix.scales, part.scales, matrix.blocks_per_row(), part.blocks_per_row());
+  if (const std::int64_t micro = matrix.format.micro.block; micro > 0)
+    take(matrix.micros, part.micros, matrix.padded_length / micro, part.padded_length / micro);
+  return part;
+}
+
+}  // namespace
+
+std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
+                    const rtl_gen::Array& array, const Schedule& s,
+                    const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b) {
+  if (mismatch.row < 0) return mismatch.text;
+  Machine machine = s.machine;  // the memory has no part in it
+  machine.bandwidth = Machine::kUnlimited;
+  machine.operands = OperandSource::kPacked;
+  machine.k_tile = 0;
+  const std::int64_t tile_row = mismatch.row / s.height * s.height;
+  const std::int64_t tile_col = mismatch.column / machine.cols * machine.cols;
+  const std::int64_t r = mismatch.row - tile_row, c = mismatch.column - tile_col;
+  const auto rows = rows_of(a, tile_row, std::min(s.height, s.m - tile_row));
+  const auto cols = rows_of(b, tile_col, std::min<std::int64_t>(machine.cols, s.n - tile_col));
+  for (std::size_t t = 0; t < s.ranges.size(); ++t) {
+    const std::int64_t k = s.ranges[t].k + s.ranges[t].count;
+    const auto part_a = shortened(rows, k), part_b = shortened(cols, k);
+    const Schedule part = make_schedule(machine, s.timing, 0, s.spec, rows.rows, cols.rows, k);
+    ArrayLockstep lockstep(model, array, part, "");
+    run_machine(part, {&part_a, &part_b, {}, {}, {}, {}}, {.watcher = &lockstep});
+    const ArrayLockstep::Mismatch& first = lockstep.first();
+    if (first.text.empty()) continue;
+    models::BeatBuffer beat;
+    fill_beat(s.spec, a, mismatch.row, b, mismatch.column, s.ranges[t], beat);
+    const auto in_pass = static_cast<std::int64_t>(t) % machine.rows;
+    return fmt::format(
+        "{}\n  its tile alone first differs after {}, result [{}, {}] of the tile: unit ({}, "
+        "{}){}{}",
+        mismatch.text, beat_name(s.ranges, t), first.row, first.column,
+        s.os() ? std::max<std::int64_t>(0, first.row) : in_pass,
+        std::max<std::int64_t>(0, first.column),
+        s.os() ? std::string()
+               : fmt::format(" in pass {}", static_cast<std::int64_t>(t) / machine.rows),
+        first.row == r && first.column == c ? beat_text(s.spec, beat, s.ranges[t].count) : "");
+  }
+  return mismatch.text +
+         "\n  its tile alone, after a reset, gives the right results: something is left from the "
+         "tiles before it";
 }
 
 }  // namespace blockdot::sim

@@ -65,4 +65,10 @@ class ArrayLockstep final : public ArrayWatcher {
   Mismatch first_;
 };
 
+/// Where a wrong result comes from: runs its tile alone, after a reset, with 1, 2, ... beats, and
+/// tells after which beat it first differs, in which unit, with that beat's operands.
+std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
+                    const rtl_gen::Array& array, const Schedule& schedule,
+                    const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b);
+
 }  // namespace blockdot::sim

@@ -189,15 +189,10 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
     auto got = run_alone(model, records, unit.latency, state, beats, t + 1);
     golden.step(beats[t].beat(t == 0, false));
     if (got == want) continue;
-    text += fmt::format(
-        "\n  alone, it first differs after beat {} of {} (k = {}..{}): golden {}, unit {}{}{}{}{}",
-        t + 1, ranges.size(), ranges[t].k, ranges[t].k + ranges[t].count - 1,
-        code_text(spec.output, want), got ? code_text(spec.output, *got) : "shows no valid_o",
-        scale_text("a scale", spec.a.scale, beats[t].a_scale),
-        scale_text("a outer scale", spec.a.outer.scale, beats[t].a_outer),
-        scale_text("b scale", spec.b.scale, beats[t].b_scale),
-        scale_text("b outer scale", spec.b.outer.scale, beats[t].b_outer));
-    return text + lanes_text(spec, beats[t], ranges[t].count);
+    return text + fmt::format("\n  alone, it first differs after {}: golden {}, unit {}{}",
+                              beat_name(ranges, t), code_text(spec.output, want),
+                              got ? code_text(spec.output, *got) : "shows no valid_o",
+                              beat_text(spec, beats[t], ranges[t].count));
   }
   return text + fmt::format(
                     "\n  its {} beats alone, after a reset, give the golden model's result: "
@@ -207,6 +202,19 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
 }
 
 }  // namespace
+
+std::string beat_name(const std::vector<formats::BeatRange>& ranges, std::size_t t) {
+  return fmt::format("beat {} of {} (k = {}..{})", t + 1, ranges.size(), ranges[t].k,
+                     ranges[t].k + ranges[t].count - 1);
+}
+
+std::string beat_text(const formats::DotSpec& spec, const models::BeatBuffer& beat, int count) {
+  return scale_text("a scale", spec.a.scale, beat.a_scale) +
+         scale_text("a outer scale", spec.a.outer.scale, beat.a_outer) +
+         scale_text("b scale", spec.b.scale, beat.b_scale) +
+         scale_text("b outer scale", spec.b.outer.scale, beat.b_outer) +
+         lanes_text(spec, beat, count);
+}
 
 ModelSource model_source(const rtl_gen::Unit& unit) {
   ModelSource source{unit.verilog, unit.report.top, {}};

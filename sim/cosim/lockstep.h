@@ -21,6 +21,11 @@ namespace blockdot::sim {
 /// A generated unit as the model cache takes it.
 ModelSource model_source(const rtl_gen::Unit& unit);
 
+/// "beat 2 of 5 (k = 8..15)", t counted from 0.
+std::string beat_name(const std::vector<formats::BeatRange>& ranges, std::size_t t);
+/// The operands of a beat: scales, then a line for each of the `count` lanes.
+std::string beat_text(const formats::DotSpec& spec, const models::BeatBuffer& beat, int count);
+
 /// Expected results in order against what a unit shows cycle by cycle.
 class Scoreboard {
  public:

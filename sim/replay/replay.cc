@@ -199,7 +199,9 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
     run.engine = Engine::kRtl;
     run.results = lockstep->results();
     run.mismatches = lockstep->mismatches() + (systemc ? 0 : run.mismatches);
-    if (first_mismatch.empty()) first_mismatch = lockstep->first().text;
+    if (first_mismatch.empty() && lockstep->mismatches() > 0)
+      first_mismatch =
+          explain(lockstep->first(), *model, *on.design.array, on.schedule, work.a, work.b);
     runs.push_back(run);
   }
   return runs;
