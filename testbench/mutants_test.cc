@@ -69,7 +69,6 @@ const Mutant kMutants[] = {
     {"lfsr_tap_is_moved", kExactSr, "lfsr_next24", "lfsr_q\\[0\\]", "lfsr_q[1]"},
     {"lfsr_stands_still", kExactSr, "lfsr_d", ": \\w+$", ": lfsr_q"},
     {"lfsr_moves_on_bubbles", kFloatSr, "lfsr_d", ": \\w+$", ": lfsr_moved"},
-    {"src_ties_go_up", kExactSrc, "out_tail_one", kAll, "out_norm[0] | ($&)"},
     {"an_eager_place_is_missed", kFloatSr, "round_up2", kAll, "1'b0", "generic", "rounding=eager"},
     {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
     // Window and second level
@@ -80,17 +79,8 @@ const Mutant kMutants[] = {
     {"lost_bits_are_forgotten", kSticky, "lost_d", "lost_q", "1'b0"},
     // Aligned accumulator
     {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
-    {"zero_products_lead", kAligned, "exp1", kAll, "shift1"},
-    {"cut_terms_go_away_from_zero", kAligned, "moved1", "\\^", "& ~"},
-    {"terms_of_a_bubble_count", kAligned, "any_term", "valid_i", "1'b1"},
     // Segments
-    {"carry_between_segments_is_lost", kExact, "carry2_d", kAll, "1'b0", "generic",
-     "accumulator=segmented:16"},
-    {"carry_stays_beyond_its_result", kExact, "sum3", "start", "1'b0", "generic",
-     "accumulator=segmented:16"},
     {"carry_stops_at_a_full_segment", kExact, "carry_through", kAll, "carry_out", "generic",
-     "accumulator=segmented:16"},
-    {"magnitude_stops_at_a_zero_segment", kExact, "mag1", "out_neg", "1'b0", "generic",
      "accumulator=segmented:16"},
     // Factors
     {"remainder_of_the_division_is_lost", kRow, "out_sticky", kAll, "1'b0"},
