@@ -247,8 +247,7 @@ std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames)
   const int turn = (point[0] + point[1]) % 6;
   if (turn == 1) arch.technology = rtl_gen::Technology::kOsu018;
   if (turn == 4) arch.technology = rtl_gen::Technology::kXilinx;
-  if (formats::draws_each_beat(spec) &&
-      spec.accumulator.kind == formats::AccumulatorKind::kFloat)
+  if (formats::draws_each_beat(spec) && spec.accumulator.kind == formats::AccumulatorKind::kFloat)
     arch.structure.rounding = turn % 2 ? rtl_gen::SrPlace::kEager : rtl_gen::SrPlace::kLazy;
   rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
   Outcome outcome =
