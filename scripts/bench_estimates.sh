@@ -1,6 +1,6 @@
 #!/bin/bash
 # Regenerates docs/estimates.md: the built-in estimates beside what synthesis measures, of the units
-# that the constants were fitted to and of units that they have not seen.
+# that the constants were fitted to and of others.
 #   scripts/bench_estimates.sh [BUILD]      BUILD: default build/release
 # `blockdot synth` keeps its results: a second run measures only what changed.
 # Needs python3 and Debian's yosys, berkeley-abc, opensta, qflow-tech-osu018 (scripts/setup.sh).
