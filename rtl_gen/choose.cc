@@ -46,7 +46,7 @@ std::string fault(const Structure& s, const DotSpec& spec, Technology technology
     return "sum=chain and signs=relative need each other";
   if (s.signs == Signs::kBefore && s.align == Align::kSplit)
     return "signs=before needs align=shift, before or bucket";
-  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend) && s.align == Align::kBucket)
+  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend || s.signs == Signs::kNegate) && s.align == Align::kBucket)
     return "align=bucket needs signs=before or relative";
   if (s.multiplier == Multiplier::kTable && s.align != Align::kShift)
     return "multiplier=table needs align=shift: the shifts are in the table";
@@ -79,7 +79,7 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
                                                            Align::kBefore, Align::kBucket});
   // On osu018 the estimate flatters `after` in short sums: where it was taken before `before`,
   // the netlist was up to 4 % larger and slower.
-  std::vector<Signs> ways = {Signs::kBefore, Signs::kExtend, Signs::kRelative};
+  std::vector<Signs> ways = {Signs::kBefore, Signs::kExtend, Signs::kNegate, Signs::kRelative};
   if (!osu || w.align != Align::kAuto) ways.push_back(Signs::kAfter);
   const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter} : ways);
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});

@@ -60,13 +60,17 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
   int low = 0;
   while ((1 << low) < word.width() - 1) ++low;
   const int full = drop + width;
+  const auto extend = [&](NodeId x, int to) {
+    return word.is_signed() ? ops::sext(g, x, to) : ops::zext(g, x, to);
+  };
   const auto place = [&](NodeId x, int at) {  // of `full` bits, cut
     if (at >= full) return ops::constant(g, 0, full);
     const NodeId kept = ops::slice(g, x, 0, std::min(g.width(x), full - at));
-    return ops::zext(g, ops::pad_low(g, kept, at), full);
+    return extend(ops::pad_low(g, kept, at), full);
   };
   const auto result = [&](NodeId x) {
-    return Fx{&g, ops::slice(g, x, drop, width), 0, pow2(width) - 1, 0};
+    const Fx all{&g, ops::slice(g, x, drop, width), 0, pow2(width) - 1, 0};
+    return word.is_signed() ? wrap_signed(all, width) : all;
   };
   // With a single bit above, a shifter of all bits is as good.
   const bool split = shift.width() > low;
@@ -75,7 +79,8 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
   NodeId x = word.node;
   for (int i = 0; i < steps; ++i) {
     const int next = g.width(x) + (1 << i);
-    x = ops::mux(g, bit(shift, i).node, ops::pad_low(g, x, 1 << i), ops::zext(g, x, next));
+    x = ops::mux(g, bit(shift, i).node,
+                 extend(ops::pad_low(g, x, 1 << i), next), extend(x, next));
     g.set_name(x, fmt::format("{}_by{}", label, 1 << i));
   }
   if (!split) return result(place(x, 0));

@@ -117,6 +117,22 @@ BlockDot integer_dot(Graph& g, const DotSpec& spec, const OperandPorts& a, const
   return out;
 }
 
+// p, or -p where `negative`: above its lowest one every bit is turned.
+Fx negated(const Fx& p, const Fx& negative, std::string_view label) {
+  std::vector<Fx> parts;
+  Fx below = constant(*p.graph, 0);
+  for (int i = 0; i < p.width(); ++i) {
+    parts.push_back(xor_(bit(p, i), and_(negative, below)));
+    below = or_(below, bit(p, i));
+  }
+  parts.push_back(and_(negative, below));
+  std::reverse(parts.begin(), parts.end());
+  Fx turned = wrap_signed(cat(parts), p.width() + 1);
+  turned.lo = -p.hi;
+  turned.hi = p.hi;
+  return name(turned, label);
+}
+
 std::string label(const char* what, int j) { return fmt::format("{}{}", what, j); }
 
 struct Lanes {
@@ -334,18 +350,24 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
                label("term", j)));
       continue;
     }
+    const bool negate = structure.signs == Signs::kNegate;
+    const Fx moved = negate ? negated(product, lanes.sign[i], label("turned", j)) : product;
+    const Int least = negate ? Int(-most) : Int(0);
     Fx aligned;
     if (structure.align == Align::kSplit) {
       BLOCKDOT_CHECK(drop >= 0, "unit of lane {}: {}", j, drop);
-      aligned = shift_split(product, shifts[i], drop, width, label("aligned", j));
+      aligned = shift_split(moved, shifts[i], drop, width + negate, label("aligned", j));
+      aligned.lo = least;
       aligned.hi = most;
     } else {
-      aligned = scale(shl(product, shifts[i]), -drop);
+      aligned = scale(shl(moved, shifts[i]), -drop);
       BLOCKDOT_CHECK(aligned.lsb == 0, "unit of lane {}: {}", j, aligned.lsb);
-      aligned = assume(aligned, 0, most);
+      aligned = assume(aligned, least, most);
     }
     aligned = name(aligned, label("aligned", j));
-    if (structure.signs == Signs::kRelative) {
+    if (negate) {
+      terms.push_back(aligned);
+    } else if (structure.signs == Signs::kRelative) {
       words.push_back({aligned, lanes.sign[i]});
     } else if (structure.signs == Signs::kExtend) {
       const Fx word = cat({lanes.sign[i], xor_(aligned, repeat(lanes.sign[i], width))});
@@ -387,7 +409,7 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
     for (std::size_t k = 0; k < buckets.size(); ++k)
       complete(buckets[k].negatives, buckets[k].width, buckets[k].at,
                fmt::format("negatives_b{}", k));
-    if (buckets.empty() && structure.signs != Signs::kExtend)
+    if (buckets.empty() && structure.signs != Signs::kExtend && structure.signs != Signs::kNegate)
       complete(lanes.sign, width, 0, "negatives");
     out.sum = sum(g, terms, total.range);
   }

@@ -44,6 +44,9 @@ const std::vector<Field>& fields() {
         {"extend",
          "the aligned product is complemented; +1 and sign enter the sum as single bits, "
          "sign extensions fold to a constant"},
+        {"negate",
+         "the product is negated, the shifter fills with the sign; sign extensions fold to a "
+         "constant"},
         {"relative", "adders add or subtract, the root corrects"}}},
       {"sum",
        {{"auto", ""},

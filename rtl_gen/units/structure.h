@@ -36,6 +36,7 @@ enum class Signs {
   kAfter,     // the aligned product is complemented, the missing +1s are counted apart
   kBefore,    // the product is complemented and the shifter fills with the sign
   kExtend,    // as kAfter, but +1 and sign enter the sum as single bits, sign extensions folded
+  kNegate,    // the product itself is negated, its shifter fills with the sign
   kRelative,  // adders add or subtract by the sign of one side over the other's; the root corrects
 };
 
