@@ -55,7 +55,7 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
           "--arch", arguments.structure,
           "How the parts are built, e.g. multiplier=booth,sum=timed; fields: multiplier, "
           "align, signs, sum, counters, adder, cells, rounding, and accumulator=segmented:BITS "
-          "(default: chosen by the cost model)")
+          "(default: chosen by the cost model, for optimize=balanced, area or delay)")
       ->type_name("FIELD=CHOICE,...");
   command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
       ->type_name("SEED");

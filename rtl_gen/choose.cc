@@ -46,7 +46,8 @@ std::string fault(const Structure& s, const DotSpec& spec, Technology technology
     return "sum=chain and signs=relative need each other";
   if (s.signs == Signs::kBefore && s.align == Align::kSplit)
     return "signs=before needs align=shift, before or bucket";
-  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend || s.signs == Signs::kNegate) && s.align == Align::kBucket)
+  if ((s.signs == Signs::kAfter || s.signs == Signs::kExtend || s.signs == Signs::kNegate) &&
+      s.align == Align::kBucket)
     return "align=bucket needs signs=before or relative";
   if (s.multiplier == Multiplier::kTable && s.align != Align::kShift)
     return "multiplier=table needs align=shift: the shifts are in the table";
@@ -83,8 +84,9 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   if (!osu || w.align != Align::kAuto) ways.push_back(Signs::kAfter);
   const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter} : ways);
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus}
-                                           : std::vector{Adder::kSklansky, Adder::kKoggeStone});
+  std::vector<Adder> trees = {Adder::kSklansky, Adder::kKoggeStone};
+  if (w.goal == Goal::kArea) trees.push_back(Adder::kBrentKung);
+  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees);
   // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.
   const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;
   const Cells cells = w.cells != Cells::kAuto ? w.cells : osu ? Cells::kFull : Cells::kNone;
@@ -107,9 +109,24 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
 // What a candidate costs. Area counts twice: speed can be bought back by pipelining. On an FPGA
 // the registers of a pipeline are there anyway, one beside every LUT: only LUTs count, and the
 // faster of two that take as many.
-double merit(const Candidate& c, Technology technology) {
-  if (technology == Technology::kXilinx) return c.area * (1 + 1e-6 * c.delay_ns);
-  return c.area * c.area * c.delay_ns;
+double merit(const Candidate& c, Technology technology, Goal goal) {
+  switch (goal) {
+    case Goal::kAuto:
+    case Goal::kBalanced:
+      if (technology != Technology::kXilinx) return c.area * c.area * c.delay_ns;
+      break;
+    case Goal::kArea:
+      break;
+    case Goal::kDelay:
+      return c.area * c.delay_ns * c.delay_ns * c.delay_ns;
+  }
+  return c.area * (1 + 1e-6 * c.delay_ns);
+}
+
+std::string_view merit_text(Technology technology, Goal goal) {
+  if (goal == Goal::kDelay) return "area x delay^3";
+  if (technology == Technology::kXilinx) return "LUTs";
+  return goal == Goal::kArea ? "area" : "area^2 x delay";
 }
 
 }  // namespace
@@ -130,7 +147,7 @@ std::vector<Candidate> candidates(const DotSpec& spec, Technology technology,
     return Candidate{s, cost.area(graph), StageTiming(graph, cost).longest(stage).ns};
   };
   const auto best_first = [&](const Candidate& x, const Candidate& y) {
-    return merit(x, technology) < merit(y, technology);
+    return merit(x, technology, wanted.goal) < merit(y, technology, wanted.goal);
   };
   std::vector<Candidate> all;
   for (const Structure& s : structures(spec, technology, wanted)) all.push_back(estimate(s));
@@ -150,8 +167,8 @@ std::vector<Candidate> roundings(const DotSpec& spec, Technology technology, Str
         lower(build_dot_unit(spec, nullptr, s, technology), sum_options(s, technology));
     all.push_back({s, cost.area(graph), fastest_clock_ns(graph, cost)});
   }
-  std::stable_sort(all.begin(), all.end(), [technology](const Candidate& x, const Candidate& y) {
-    return merit(x, technology) < merit(y, technology);
+  std::stable_sort(all.begin(), all.end(), [&](const Candidate& x, const Candidate& y) {
+    return merit(x, technology, s.goal) < merit(y, technology, s.goal);
   });
   return all;
 }
@@ -189,9 +206,9 @@ Choice choose_sum(const DotSpec& spec, Technology technology, const Structure& w
       choice.lanes = std::max(choice.lanes, std::min(spec.lanes, f->micro.block));
   choice.candidates = candidates(spec, technology, start, choice.lanes);
   choice.structure = choice.candidates.front().structure;
-  choice.reason = fmt::format("least {} of {} candidates, each estimated at {} lanes",
-                              technology == Technology::kXilinx ? "LUTs" : "area^2 x delay",
-                              choice.candidates.size(), choice.lanes);
+  choice.reason =
+      fmt::format("least {} of {} candidates, each estimated at {} lanes",
+                  merit_text(technology, wanted.goal), choice.candidates.size(), choice.lanes);
   return choice;
 }
 
@@ -251,6 +268,7 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
   if (spec.accumulator.kind == formats::AccumulatorKind::kFloat && formats::draws_each_beat(spec)) {
     sum = choice.structure;
     sum.rounding = wanted.rounding;
+    sum.goal = wanted.goal;
     choice.roundings = roundings(spec, technology, sum);
     choice.structure.rounding = choice.roundings.front().structure.rounding;
   } else if (wanted.rounding == SrPlace::kEager) {

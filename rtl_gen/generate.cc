@@ -223,8 +223,8 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
       wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
       wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
-      wanted.signs == Signs::kRelative || wanted.segment > 0 ||
-      wanted.rounding == SrPlace::kEager ||
+      wanted.signs == Signs::kNegate || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
+      wanted.goal != Goal::kAuto || wanted.rounding == SrPlace::kEager ||
       (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
       (named_cells && technology != Technology::kOsu018))
     throw ConfigError(

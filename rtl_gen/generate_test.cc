@@ -150,6 +150,7 @@ TEST(Structure, TextFormsAreReadBackAndWrongOnesAreRefusedByName) {
   EXPECT_EQ(parse_structure("adder=kogge-stone,multiplier=booth"), s);
   EXPECT_EQ(parse_structure(""), Structure{});
   s.rounding = SrPlace::kEager;
+  s.goal = Goal::kDelay;
   EXPECT_EQ(parse_structure(to_text(s)), s);
   const auto refused = [](const char* text, const char* says) {
     try {
@@ -246,6 +247,7 @@ TEST(Structure, ContradictionsAreOneLineErrors) {
   refused("a=mxfp8_e4m3", Technology::kXilinx, "cells=library");
   refused("a=mxint8", Technology::kXilinx, "multiplier=array,sum=chain");
   refused("a=mxfp8_e4m3", Technology::kOsu018, "align=split,signs=before");
+  refused("a=mxfp8_e4m3", Technology::kOsu018, "align=bucket,signs=negate");
   refused("a=mxfp8_e4m3", Technology::kOsu018, "multiplier=table");
   refused("a=mxfp4_e2m1", Technology::kOsu018, "multiplier=table,align=split");
   refused("a=mxfp8_e4m3", Technology::kOsu018, "align=bucket,signs=after");
@@ -264,6 +266,24 @@ TEST(Structure, EveryFieldOfAChoiceIsExplained) {
     const std::size_t end = line.find(": ");
     EXPECT_NE(text.find(line.substr(0, end) + ","), std::string::npos) << line << " in " << text;
   }
+}
+
+TEST(Structure, IsChosenForWhatIsWished) {
+  const formats::DotSpec spec = parse_dot_spec("a=mxfp8_e4m3 lanes=32");
+  const auto best = [&](Goal goal) {
+    Structure wanted;
+    wanted.goal = goal;
+    const Choice choice = choose(spec, Technology::kOsu018, wanted);
+    EXPECT_EQ(choice.structure.goal, Goal::kAuto) << "a wish is no part of what was chosen";
+    return choice.candidates.front();
+  };
+  const Candidate area = best(Goal::kArea), balanced = best(Goal::kBalanced),
+                  delay = best(Goal::kDelay);
+  EXPECT_LT(area.area, balanced.area);
+  EXPECT_LT(balanced.area, delay.area);
+  EXPECT_GT(area.delay_ns, balanced.delay_ns);
+  EXPECT_GT(balanced.delay_ns, delay.delay_ns);
+  EXPECT_EQ(best(Goal::kAuto).structure, balanced.structure);
 }
 
 // Oracle: Yosys 0.23 and, for osu018, ABC and OpenSTA, as docs/estimates.md lists them.

@@ -110,6 +110,11 @@ TEST(SatProof, TablesBucketsSixCountersAndHalfAdderCellsEqualTheOracleForAllInpu
   expect_proof(2, Technology::kOsu018, six);
 }
 
+TEST(SatProof, ProductsNegatedBeforeTheirShifterEqualTheOracleForAllInputs) {
+  expect_proof(3, rtl_gen::Technology::kOsu018, "align=shift,signs=negate");
+  expect_proof(3, rtl_gen::Technology::kOsu018, "align=split,signs=negate");
+}
+
 // Simulators read gates where synthesis reads cells: a cell that is wired wrongly is found here.
 TEST(SatProof, FindsAWrongCell) {
   const rtl_gen::Unit right = block_dot(3, rtl_gen::Technology::kOsu018);

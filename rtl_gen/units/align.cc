@@ -79,8 +79,7 @@ Fx shift_split(const Fx& word, const Fx& shift, int drop, int width, std::string
   NodeId x = word.node;
   for (int i = 0; i < steps; ++i) {
     const int next = g.width(x) + (1 << i);
-    x = ops::mux(g, bit(shift, i).node,
-                 extend(ops::pad_low(g, x, 1 << i), next), extend(x, next));
+    x = ops::mux(g, bit(shift, i).node, extend(ops::pad_low(g, x, 1 << i), next), extend(x, next));
     g.set_name(x, fmt::format("{}_by{}", label, 1 << i));
   }
   if (!split) return result(place(x, 0));

@@ -75,9 +75,17 @@ const std::vector<Field>& fields() {
         {"lazy", "random bits are added to the tail of the normalised sum"},
         {"eager",
          "random bits are added at every place where the tail may begin, while normalising"}}},
+      {"optimize",
+       {{"auto", ""},
+        {"balanced", "open fields are chosen for least area^2 x delay"},
+        {"area", "open fields are chosen for least area"},
+        {"delay", "open fields are chosen for least area x delay^3"}}},
   };
   return all;
 }
+
+// The fields from here on concern few units.
+constexpr std::size_t kAlwaysShown = 7;
 
 std::vector<std::string> names_of(const std::vector<Choice>& choices) {
   std::vector<std::string> names;
@@ -86,10 +94,10 @@ std::vector<std::string> names_of(const std::vector<Choice>& choices) {
 }
 
 int get(const Structure& s, std::size_t field) {
-  const int values[] = {static_cast<int>(s.multiplier), static_cast<int>(s.align),
-                        static_cast<int>(s.signs),      static_cast<int>(s.sum),
-                        static_cast<int>(s.counters),   static_cast<int>(s.adder),
-                        static_cast<int>(s.cells),      static_cast<int>(s.rounding)};
+  const int values[] = {
+      static_cast<int>(s.multiplier), static_cast<int>(s.align),    static_cast<int>(s.signs),
+      static_cast<int>(s.sum),        static_cast<int>(s.counters), static_cast<int>(s.adder),
+      static_cast<int>(s.cells),      static_cast<int>(s.rounding), static_cast<int>(s.goal)};
   return values[field];
 }
 
@@ -119,6 +127,9 @@ void set(Structure& s, std::size_t field, int choice) {
     case 7:
       s.rounding = static_cast<SrPlace>(choice);
       return;
+    case 8:
+      s.goal = static_cast<Goal>(choice);
+      return;
   }
   BLOCKDOT_CHECK(false, "field {}", field);
 }
@@ -145,11 +156,12 @@ int parse_segment(std::string_view value) {
 
 std::string to_text(const Structure& structure) {
   std::string text;
-  // Most units have no such rounding.
-  const std::size_t count = fields().size() - (structure.rounding == SrPlace::kAuto);
-  for (std::size_t i = 0; i < count; ++i)
+  for (std::size_t i = 0; i < fields().size(); ++i) {
+    const int choice = get(structure, i);
+    if (i >= kAlwaysShown && choice == 0) continue;
     text += fmt::format("{}{}={}", i ? "," : "", fields()[i].name,
-                        fields()[i].choices[static_cast<std::size_t>(get(structure, i))].name);
+                        fields()[i].choices[static_cast<std::size_t>(choice)].name);
+  }
   if (structure.segment == kOneWord) text += ",accumulator=word";
   if (structure.segment > 0) text += fmt::format(",accumulator=segmented:{}", structure.segment);
   return text;

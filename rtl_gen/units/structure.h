@@ -4,6 +4,7 @@
 // Text form: `multiplier=booth,align=split,signs=before,sum=timed,counters=3:2,adder=sklansky,
 // cells=library,accumulator=segmented:16`, any of the fields in any order; a field that is left out
 // is `auto`. `rounding=lazy` is one more, of units whose float accumulator rounds stochastically.
+// `optimize=delay` is no part of a structure: it says which one the cost model is to choose.
 #pragma once
 
 #include <string>
@@ -80,6 +81,15 @@ enum class SrPlace {
            // count of leading zeros picks one carry (Ben Ali et al., DATE 2024)
 };
 
+/// What the cost model prefers where it chooses: a wish, not a part of the structure. A structure
+/// that has been chosen is kAuto again.
+enum class Goal {
+  kAuto,      // balanced
+  kBalanced,  // least area^2 x delay; on an FPGA as kArea
+  kArea,      // least area
+  kDelay,     // least area x delay^3
+};
+
 struct Structure {
   Multiplier multiplier = Multiplier::kAuto;
   Align align = Align::kAuto;
@@ -90,6 +100,7 @@ struct Structure {
   Cells cells = Cells::kAuto;
   int segment = kAutoSegment;
   SrPlace rounding = SrPlace::kAuto;  // stays so where no accumulator rounds stochastically
+  Goal goal = Goal::kAuto;
 
   bool operator==(const Structure&) const = default;
 };
@@ -99,7 +110,7 @@ inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift,    Signs:
                                   Summation::kCompress, Counters::kThree, Adder::kPlus,
                                   Cells::kNone};
 
-/// Every field, in the order above; the accumulator and the rounding only where they are not auto.
+/// Every field, in the order above; accumulator, rounding and goal only where they are not auto.
 std::string to_text(const Structure& structure);
 /// What each field's choice means, one line a field: `align=split: a shift by ...`.
 std::vector<std::string> describe(const Structure& structure);
