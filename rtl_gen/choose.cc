@@ -8,6 +8,7 @@
 #include "rtl_gen/build/lower.h"
 #include "rtl_gen/cost/timing.h"
 #include "rtl_gen/pipeline/schedule.h"
+#include "rtl_gen/units/dot.h"
 #include "rtl_gen/units/multiply.h"
 #include "rtl_gen/units/unit.h"
 
@@ -19,6 +20,8 @@ using formats::ElementKind;
 
 // Enough for every part of a lane to be there, few enough for milliseconds.
 constexpr int kProxyLanes = 8;
+
+constexpr int kMostKoggeStone = 48;  // bits of a sum
 
 bool is_integer_pair(const DotSpec& spec) {
   return spec.a.element.kind == ElementKind::kInteger &&
@@ -84,8 +87,11 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   if (!osu || w.align != Align::kAuto) ways.push_back(Signs::kAfter);
   const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter} : ways);
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  std::vector<Adder> trees = {Adder::kSklansky, Adder::kKoggeStone};
-  if (w.goal == Goal::kArea) trees.push_back(Adder::kBrentKung);
+  // ABC undoes Sklansky's and Brent-Kung's trees where much stands around them: they are small
+  // then, and slower than they look.
+  std::vector<Adder> trees = {Adder::kKoggeStone};
+  if (osu && w.cells != Cells::kNone) trees.push_back(Adder::kSparse);
+  if (w.goal == Goal::kArea) trees.insert(trees.end(), {Adder::kSklansky, Adder::kBrentKung});
   const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees);
   // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.
   const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;

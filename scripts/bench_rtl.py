@@ -19,26 +19,25 @@ BARS = {
 # Choices of --arch beside the cost model's own ("").
 FRONT = {
     "mxint8": {
-        "osu018": ["", "multiplier=booth,adder=brent-kung", "multiplier=booth,adder=sklansky",
+        "osu018": ["", "optimize=area", "optimize=delay", "multiplier=booth,adder=sparse",
                    "multiplier=booth,cells=library", "multiplier=array",
                    "multiplier=booth,cells=none"],
         "xilinx": ["", "multiplier=array,sum=tree", "multiplier=word,sum=tree"],
     },
     "mxfp4_e2m1": {
-        "osu018": ["", "signs=before,adder=brent-kung", "signs=before,adder=kogge-stone",
-                   "signs=after,adder=kogge-stone",
-                   "align=split,signs=extend,adder=kogge-stone", "multiplier=table,signs=after",
-                   "align=before,signs=after", "cells=none"],
+        "osu018": ["", "optimize=area", "optimize=delay", "align=split,signs=negate",
+                   "align=split,signs=negate,adder=brent-kung", "multiplier=table,signs=negate",
+                   "signs=before", "align=split,signs=extend", "align=before,signs=after",
+                   "counters=6:3", "cells=none"],
         "xilinx": ["", "multiplier=array,align=split,sum=chain",
                    "align=shift,signs=after,sum=tree"],
     },
     "mxfp8_e4m3": {
-        "osu018": ["", "align=shift,signs=before,adder=brent-kung",
-                   "align=shift,signs=before,adder=kogge-stone", "align=shift,signs=after",
-                   "align=split,signs=after", "align=split,signs=after,adder=kogge-stone",
-                   "align=bucket,adder=kogge-stone", "counters=6:3", "cells=none"],
-        "xilinx": ["", "align=split,sum=chain", "align=bucket,sum=chain",
-                   "align=split,signs=after,sum=tree"],
+        "osu018": ["", "optimize=area", "optimize=delay", "align=split,signs=negate",
+                   "adder=sparse", "align=shift,signs=before", "align=split,signs=extend",
+                   "align=bucket", "counters=6:3", "cells=none"],
+        "xilinx": ["", "multiplier=array,align=split,sum=chain",
+                   "multiplier=array,align=bucket,sum=chain", "align=split,signs=after,sum=tree"],
     },
 }
 

@@ -256,6 +256,8 @@ INSTANTIATE_TEST_SUITE_P(
         Built{"osu018", "a=mxfp6_e3m2 lanes=7", "align=shift,signs=after"},
         Built{"osu018", "a=mxfp4_e2m1 lanes=32", "align=split,signs=negate"},
         Built{"osu018", "a=mxfp8_e5m2 lanes=4", "align=split,signs=negate,adder=brent-kung"},
+        Built{"osu018", "a=mxfp8_e5m2 lanes=6", "align=shift,signs=before,adder=sparse"},
+        Built{"osu018", "a=mxfp8_e4m3 lanes=5", "signs=negate,adder=sparse,cells=none"},
         Built{"osu018", "a=mxfp8_e4m3 lanes=4", "align=before,signs=negate,cells=none"},
         Built{"osu018", "a=mx9 lanes=16", "align=shift,signs=negate"},
         Built{"osu018", "a=nf4@none lanes=4", "multiplier=table,signs=negate"},

@@ -106,6 +106,72 @@ NodeId prefix_add(Graph& g, AdderStyle style, NodeId x, NodeId y, std::optional<
   return ops::bit_xor(g, half, join_bits(g, carries));
 }
 
+// The carry out of a group as it is without (`none`) and with (`one`) a carry into it: none <= one.
+struct Group {
+  NodeId none, one;
+};
+
+// With groups of fewer bits the tree has more cells, with more bits the groups are slow.
+constexpr int kGroupBits = 6;
+
+NodeId sparse_add(Graph& g, NodeId x, NodeId y, std::optional<NodeId> carry, bool cells,
+                  const std::string& name) {
+  const int n = g.width(x);
+  const int count = (n + kGroupBits - 1) / kGroupBits;
+  const NodeId half = ops::bit_xor(g, x, y);
+  const NodeId gen = ops::bit_and(g, x, y), any = ops::bit_or(g, x, y);
+  g.set_name(half, name + "_half");
+  g.set_name(gen, name + "_gen");
+  g.set_name(any, name + "_prop");
+  const auto next = [&](int bit, NodeId below) {
+    return ops::bit_or(g, ops::slice(g, gen, bit, 1),
+                       ops::bit_and(g, ops::slice(g, any, bit, 1), below));
+  };
+  std::vector<Group> groups;
+  for (int k = 0; k + 1 < count; ++k) {
+    const int low = k * kGroupBits;
+    Group group{ops::slice(g, gen, low, 1), ops::slice(g, any, low, 1)};
+    if (k == 0 && carry) group.none = next(low, *carry);
+    for (int i = low + 1; i < low + kGroupBits; ++i)
+      group = {next(i, group.none), next(i, group.one)};
+    groups.push_back(group);
+  }
+  // Which group the merged one begins with: nothing comes into the first.
+  std::vector<int> low;
+  for (int k = 0; k + 1 < count; ++k) low.push_back(k);
+  const auto majority = [&](const Group& above, NodeId below, const char* what, int level, int at) {
+    const NodeId carry_out = ops::full_add(g, above.none, above.one, below, cells).carry;
+    const Node& made = g.node(carry_out);
+    g.set_name(made.op == Op::kSlice ? made.args[0] : carry_out,
+               fmt::format("{}_{}{}_{}", name, what, level, at));
+    return carry_out;
+  };
+  int number = 0;
+  for (const std::vector<Merge>& level : prefix_levels(AdderStyle::kSklansky, count - 1)) {
+    ++number;
+    const std::vector<Group> old = groups;
+    const std::vector<int> old_low = low;
+    for (const Merge& m : level) {
+      const auto at = static_cast<std::size_t>(m.at), from = static_cast<std::size_t>(m.from);
+      groups[at].none = majority(old[at], old[from].none, "carry", number, m.at);
+      if (old_low[from] != 0)
+        groups[at].one = majority(old[at], old[from].one, "with", number, m.at);
+      low[at] = old_low[from];
+    }
+  }
+  std::vector<WordBit> carries;
+  for (int k = 0; k < count; ++k) {
+    NodeId into = k > 0   ? groups[static_cast<std::size_t>(k - 1)].none
+                  : carry ? *carry
+                          : ops::constant(g, 0, 1);
+    for (int i = k * kGroupBits; i < std::min(n, (k + 1) * kGroupBits); ++i) {
+      carries.push_back({into, 0});
+      into = next(i, into);
+    }
+  }
+  return ops::bit_xor(g, half, join_bits(g, carries));
+}
+
 NodeId ripple_add(Graph& g, NodeId x, NodeId y, std::optional<NodeId> carry, bool cells) {
   NodeId in = carry ? *carry : ops::constant(g, 0, 1);
   std::vector<NodeId> sums;
@@ -160,6 +226,8 @@ NodeId add_words(Graph& g, AdderStyle style, NodeId x, NodeId y, std::optional<N
     case AdderStyle::kSklansky:
     case AdderStyle::kKoggeStone:
       return prefix_add(g, style, x, y, carry, name);
+    case AdderStyle::kSparse:
+      return sparse_add(g, x, y, carry, cells, name);
   }
   return x;
 }

@@ -3,6 +3,10 @@
 //
 //   generate g = x & y, propagate p = x | y;   (g, p) o (g', p') = (g | (p & g'), p & p')
 //
+// ABC flattens such a tree too, where logic around it is large. Between groups a carry can be the
+// majority of what the group gives without and with a carry from below; as a full adder cell it
+// stays where it was put.
+//
 // Positions that one level changes are gathered into words, so that a level takes two or three
 // lines of Verilog.
 #pragma once
@@ -22,9 +26,10 @@ enum class AdderStyle {
   kBrentKung,   // 2 log n levels, fewest gates
   kSklansky,    // log n levels, fan-out up to n/2
   kKoggeStone,  // log n levels, fan-out 2, most gates
+  kSparse,      // groups of a few bits; a Sklansky tree of full adders between them
 };
 
-/// x + y + carry, modulo 2^width. `cells`: a ripple takes kFullAdd nodes.
+/// x + y + carry, modulo 2^width. `cells`: a ripple and the tree of kSparse take kFullAdd nodes.
 NodeId add_words(Graph& graph, AdderStyle style, NodeId x, NodeId y, std::optional<NodeId> carry,
                  bool cells, const std::string& name);
 

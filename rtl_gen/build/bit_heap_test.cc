@@ -40,7 +40,7 @@ Graph mixed_sum(int rows, int width, bool whole) {
 std::vector<SumOptions> every_way_to_add() {
   std::vector<SumOptions> all = {SumStyle::kCompress, SumStyle::kAdderTree};
   for (AdderStyle adder : {AdderStyle::kPlus, AdderStyle::kRipple, AdderStyle::kBrentKung,
-                           AdderStyle::kSklansky, AdderStyle::kKoggeStone}) {
+                           AdderStyle::kSklansky, AdderStyle::kKoggeStone, AdderStyle::kSparse}) {
     SumOptions timed = SumStyle::kTimed;
     timed.adder = adder;
     timed.cells = adder != AdderStyle::kPlus;
@@ -60,7 +60,7 @@ TEST(Adders, EveryStyleAddsWithAndWithoutCarryIn) {
   std::mt19937_64 random(9);
   int checked = 0;
   for (AdderStyle style : {AdderStyle::kPlus, AdderStyle::kRipple, AdderStyle::kBrentKung,
-                           AdderStyle::kSklansky, AdderStyle::kKoggeStone})
+                           AdderStyle::kSklansky, AdderStyle::kKoggeStone, AdderStyle::kSparse})
     for (int width = 1; width <= 40; ++width) {
       Graph g;
       const NodeId x = g.input("x_i", width), y = g.input("y_i", width), c = g.input("c_i", 1);

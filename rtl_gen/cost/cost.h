@@ -41,6 +41,7 @@ class CostModel {
 
   struct Constants {
     double invert_ns, gate_ns, xor_ns, mux_ns, fanout_ns;
+    double joined_ns;  // saved where a gate and its only reader become one cell
     double full_sum_ns, full_carry_ns;
     double add_ns, carry_ns;    // `+`: an operand to the carry chain, along it
     double increment, compare;  // of them: beside a constant; without the sum

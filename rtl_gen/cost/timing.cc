@@ -246,18 +246,22 @@ void propagate(const Graph& g, const CostModel& cost, const Node& n, const Arg& 
 
 // The longer a path, the more of it ABC rearranges: beyond some length only a part counts.
 double rearranged_ns(double ns, Technology technology) {
-  constexpr double kLong = 8, kPart = 0.6;
+  constexpr double kLong = 8, kPart = 0.82;
   if (technology != Technology::kOsu018 || ns <= kLong) return ns;
   return kLong + kPart * (ns - kLong);
 }
 
 bool is_wire(Op op) { return op == Op::kSlice || op == Op::kConcat || op == Op::kSext; }
 
-// How many gates read each bit.
-std::vector<int> count_readers(const Graph& g, const BitTable& bits) {
+// How many gates read each bit, and whether the last of them is an and or an or.
+struct Readers {
+  std::vector<int> count;
+  std::vector<bool> gate;
+};
+Readers count_readers(const Graph& g, const BitTable& bits) {
   const std::vector<bool> live = g.live();
   std::vector<std::size_t> source(bits.size());
-  std::vector<int> readers(bits.size(), 0);
+  Readers readers{std::vector<int>(bits.size(), 0), std::vector<bool>(bits.size(), false)};
   for (std::size_t i = 0; i < g.size(); ++i) {
     const NodeId id{static_cast<std::uint32_t>(i)};
     const Node& n = g.node(id);
@@ -280,7 +284,10 @@ std::vector<int> count_readers(const Graph& g, const BitTable& bits) {
       // A select is read once a bit.
       const bool selects =
           (n.op == Op::kMux && a == 0) || ((n.op == Op::kShl || n.op == Op::kLshr) && a == 1);
-      for (int b = 0; b < g.width(n.args[a]); ++b) readers[from(a, b)] += selects ? n.width : 1;
+      for (int b = 0; b < g.width(n.args[a]); ++b) {
+        readers.count[from(a, b)] += selects ? n.width : 1;
+        readers.gate[from(a, b)] = n.op == Op::kAnd || n.op == Op::kOr;
+      }
     }
   }
   return readers;
@@ -329,10 +336,19 @@ void ArrivalTimes::extend(std::size_t nodes) {
 StageTiming::StageTiming(const Graph& lowered, const CostModel& cost)
     : graph_(lowered), cost_(cost), bits_(lowered) {
   bits_.extend(lowered.size());
-  const std::vector<int> readers = count_readers(lowered, bits_);
+  const Readers readers = count_readers(lowered, bits_);
   late_.resize(bits_.size());
-  for (std::size_t i = 0; i < late_.size(); ++i)
-    late_[i] = static_cast<float>(cost.fanout_ns(readers[i]));
+  for (std::size_t i = 0; i < lowered.size(); ++i) {
+    const NodeId id{static_cast<std::uint32_t>(i)};
+    const Op op = lowered.node(id).op;
+    for (int b = 0; b < lowered.width(id); ++b) {
+      const std::size_t at = bits_.at(id, b);
+      const bool joins =
+          (op == Op::kAnd || op == Op::kOr) && readers.count[at] == 1 && readers.gate[at];
+      late_[at] = static_cast<float>(joins ? -cost.constants().joined_ns
+                                           : cost.fanout_ns(readers.count[at]));
+    }
+  }
   std::vector<BitArrival> out;
   for (std::size_t i = 0; i < lowered.size(); ++i) {
     const NodeId id{static_cast<std::uint32_t>(i)};

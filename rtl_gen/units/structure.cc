@@ -64,7 +64,8 @@ const std::vector<Field>& fields() {
         {"ripple", "one full adder a bit"},
         {"brent-kung", "a prefix tree of the fewest gates"},
         {"sklansky", "a prefix tree of the fewest levels"},
-        {"kogge-stone", "a prefix tree of the least fan-out"}}},
+        {"kogge-stone", "a prefix tree of the least fan-out"},
+        {"sparse", "groups of six bits, between them a prefix tree of full adders"}}},
       {"cells",
        {{"auto", ""},
         {"none", "gates only"},
@@ -246,6 +247,9 @@ SumOptions sum_options(const Structure& s, Technology technology) {
       break;
     case Adder::kKoggeStone:
       options.adder = AdderStyle::kKoggeStone;
+      break;
+    case Adder::kSparse:
+      options.adder = AdderStyle::kSparse;
       break;
   }
   return options;

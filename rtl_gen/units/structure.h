@@ -56,7 +56,7 @@ enum class Counters {
   kSix,    // 6:3 as long as a column has six bits, then 3:2
 };
 
-enum class Adder { kAuto, kPlus, kRipple, kBrentKung, kSklansky, kKoggeStone };
+enum class Adder { kAuto, kPlus, kRipple, kBrentKung, kSklansky, kKoggeStone, kSparse };
 
 enum class Cells {
   kAuto,
