@@ -21,8 +21,9 @@ void check_rtl_size(const Machine& machine, const formats::DotSpec& spec) {
         machine.rows, machine.cols, spec.lanes, products, kMostRtlProducts);
 }
 
-ModelSource model_source(const rtl_gen::Array& array) {
+ModelSource model_source(const rtl_gen::Array& array, WaveFormat wave) {
   ModelSource source;
+  source.wave = wave;
   source.verilog = array.verilog();
   source.top = array.top;
   for (const rtl_gen::Port& port : array.ports)
@@ -31,10 +32,11 @@ ModelSource model_source(const rtl_gen::Array& array) {
 }
 
 ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
-                             const Schedule& schedule, const std::string& name)
+                             const Schedule& schedule, const std::string& name, const Wave* wave)
     : model_(model),
       schedule_(schedule),
       name_(name),
+      wave_(wave),
       instance_(model),
       in_(model.input_bytes(), 0),
       out_(model.output_bytes(), 0),
@@ -47,6 +49,8 @@ ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
   set_field(in_.data(), model.input("rst_ni"), 1);
   if (!array.seeds.empty()) instance_.run(1, in_.data(), out_.data());  // loads the seeds
 }
+
+ArrayLockstep::~ArrayLockstep() { instance_.end_wave(); }
 
 ArrayLockstep::Side ArrayLockstep::side(const Model& model, const std::string& name) const {
   Side side{model.input(name + "_i"), {}, {}};
@@ -110,7 +114,10 @@ void ArrayLockstep::cycle(const ArrayBorders& borders) {
   // Words beyond the tile, and words that are not offered, are what was there before.
   if (borders.a.valid) put(a_, *borders.a.words, schedule_.spec.a, schedule_.machine.rows);
   if (borders.b.valid) put(b_, *borders.b.words, schedule_.spec.b, schedule_.machine.cols);
+  if (wave_ != nullptr && borders.cycle == wave_->from)
+    instance_.begin_wave(wave_->file, borders.cycle);
   instance_.run(1, in_.data(), out_.data());
+  if (wave_ != nullptr && borders.cycle + 1 == wave_->to) instance_.end_wave();
   ++cycles_;
 
   compare("start_ready_o", borders.start_ready, borders);
