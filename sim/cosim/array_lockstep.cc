@@ -53,8 +53,9 @@ ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
 ArrayLockstep::~ArrayLockstep() { instance_.end_wave(); }
 
 ArrayLockstep::Side ArrayLockstep::side(const Model& model, const std::string& name) const {
-  Side side{model.input(name + "_i"), {}, {}};
+  Side side{model.input(name + "_i"), {}, {}, {}};
   if (model.has_input(name + "_scale_i")) side.scale = model.input(name + "_scale_i");
+  if (model.has_input(name + "_outer_i")) side.outer = model.input(name + "_outer_i");
   if (model.has_input(name + "_micro_i")) side.micro = model.input(name + "_micro_i");
   return side;
 }
@@ -67,6 +68,7 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
   };
   clear(side.codes);
   if (side.scale) clear(*side.scale);
+  if (side.outer) clear(*side.outer);
   if (side.micro) clear(*side.micro);
   const int width = format.element.width();
   for (int w = 0; w < static_cast<int>(count); ++w) {
@@ -75,6 +77,9 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
     if (side.scale)
       put_bits(in_.data(), *side.scale, w * format.scale.width(), format.scale.width(),
                words.scale(w));
+    if (side.outer)
+      put_bits(in_.data(), *side.outer, w * format.outer.scale.width(), format.outer.scale.width(),
+               words.outer(w));
     if (side.micro)
       for (int g = 0; g < words.micros(); ++g)
         put_bits(in_.data(), *side.micro, (w * words.micros() + g) * format.micro.bits,
@@ -163,6 +168,7 @@ formats::QuantizedMatrix shortened(const formats::QuantizedMatrix& matrix, std::
   take(matrix.codes, part.codes, matrix.padded_length * matrix.code_bytes,
        part.padded_length * matrix.code_bytes);
   take(matrix.scales, part.scales, matrix.blocks_per_row(), part.blocks_per_row());
+  part.outer_scales = matrix.outer_scales;  // of rows or the tensor
   if (const std::int64_t micro = matrix.format.micro.block; micro > 0)
     take(matrix.micros, part.micros, matrix.padded_length / micro, part.padded_length / micro);
   return part;

@@ -49,7 +49,7 @@ class ArrayLockstep final : public ArrayWatcher {
  private:
   struct Side {
     ModelField codes;
-    std::optional<ModelField> scale, micro;
+    std::optional<ModelField> scale, outer, micro;
   };
   Side side(const Model& model, const std::string& name) const;
   void put(const Side& side, const WordRow& words, const formats::BlockFormat& format,

@@ -548,6 +548,8 @@ class Array : public Clocked {
     m.code_bytes = code_bytes(format);
     m.codes.resize(at(rows * m.padded_length * m.code_bytes));
     if (format.has_scale()) m.scales.resize(at(rows * m.blocks_per_row()));
+    if (format.has_outer())
+      m.outer_scales.resize(at(format.outer.span == formats::Span::kRow ? rows : 1));
     if (format.micro.bits > 0) m.micros.resize(at(rows * m.padded_length / format.micro.block));
     return m;
   }
