@@ -7,6 +7,7 @@
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
 #include "models/beats.h"
+#include "models/gemm_aligned.h"
 #include "models/gemm_mac.h"
 #include "models/gemm_results.h"
 #include "models/gemm_vector.h"
@@ -104,6 +105,7 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
   if (gemm_by_macs(spec, a, b, seed, options.threads, result)) return result;
   const auto states =
       random_states<std::uint32_t>(spec.lfsr, steps, a.rows, b.rows, seed, options.threads);
+  if (gemm_by_aligned(spec, a, b, states, options.threads, result)) return result;
   if (gemm_by_vectors(spec, a, b, states, options.threads, result)) return result;
   solve_all(spec, a, b, states, options.threads, result);
   return result;

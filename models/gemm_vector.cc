@@ -34,12 +34,6 @@ using formats::QuantizedMatrix;
 using formats::Rounding;
 using formats::RoundingMode;
 
-namespace {
-
-constexpr int kDoubleBits = 53;
-constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
-
-/// The step that rounds to a format; nothing where it has none here.
 std::optional<StepKind> rounding_step(const ElementFormat& f, const Rounding& rounding,
                                       StepFormat& format) {
   format.to_units = std::ldexp(1.0, f.man_bits);
@@ -69,6 +63,11 @@ std::optional<StepKind> rounding_step(const ElementFormat& f, const Rounding& ro
   return rounding.variant == formats::SrVariant::kSrc ? StepKind::kStochasticNearest
                                                       : StepKind::kStochastic;
 }
+
+namespace {
+
+constexpr int kDoubleBits = 53;
+constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
 
 /// The step of an accumulator.
 std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {

@@ -3,13 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
 #include "models/golden.h"
+#include "models/vector_kernels.h"
 
 namespace blockdot::models {
+
+/// The step that rounds to a float format, and the format as it needs it; nothing where it has
+/// none.
+std::optional<StepKind> rounding_step(const formats::ElementFormat& f,
+                                      const formats::Rounding& rounding, StepFormat& format);
 
 /// Fills `result` (m, n and output set, codes sized) and its `way`; false, and nothing written, for
 /// a spec that this way does not take. `states`: of galois:32 at each result's first draw,

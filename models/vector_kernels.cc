@@ -8,6 +8,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <utility>
+
 HWY_BEFORE_NAMESPACE();
 namespace blockdot::models {
 namespace HWY_NAMESPACE {
@@ -508,6 +510,96 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
 
 bool fast_bytes() { return HWY_TARGET == HWY_AVX3_DL; }
 
+// ---- The aligned accumulator ----
+
+// 2^e of an integer e that a double holds, |e| < 1022.
+HWY_INLINE VD power_of(VD e) {
+  const D d;
+  const U u;
+  const VD biased = hn::Add(e, hn::Set(d, 0x1p52 + 1023));
+  return hn::BitCast(d, hn::ShiftLeft<52>(hn::BitCast(u, biased)));
+}
+
+// floor(log2 |x|) of a normal number.
+HWY_INLINE VD exponent_in(VD x) {
+  const D d;
+  const U u;
+  const VU field = hn::ShiftRight<52>(hn::BitCast(u, hn::Abs(x)));
+  const VD biased = hn::BitCast(d, hn::Or(field, hn::BitCast(u, hn::Set(d, 0x1p52))));
+  return hn::Sub(biased, hn::Set(d, 0x1p52 + 1023));
+}
+
+template <StepKind kStep>
+void aligned_by(const AlignedTile& t) {
+  const D d;
+  constexpr int kVectors = kAlignedCols / kDoubleLanes;
+  const VD none = hn::Set(d, kNoExponent), some = hn::Set(d, kNoExponent / 2);
+  const VD kept = hn::Set(d, t.fraction_bits);
+  for (std::int64_t beat = 0; beat < t.beats; ++beat)
+    for (int r = 0; r < kVectorRows; ++r)
+      for (int v = 0; v < kVectors; ++v) {
+        const int at = r * kAlignedCols + v * kDoubleLanes, first = v * kDoubleLanes;
+        const VD acc = hn::LoadU(d, t.acc + at);
+        const double* row = t.rows + beat * t.lanes * kVectorRows + r;
+        const double* row_exponent = t.row_exponents + beat * t.lanes * kVectorRows + r;
+        const double* column = t.columns + beat * t.lanes * kAlignedCols + first;
+        const double* exponent = t.column_exponents + beat * t.lanes * kAlignedCols + first;
+        const auto of_scales = [&](const double* rows, const double* columns) HWY_ATTR {
+          return std::pair(hn::Set(d, rows[beat * kVectorRows + r]),
+                           hn::LoadU(d, columns + beat * kAlignedCols + first));
+        };
+        VD most = none;
+        for (int k = 0; k < t.lanes; ++k)
+          most = hn::Max(most, hn::Add(hn::Set(d, row_exponent[k * kVectorRows]),
+                                       hn::LoadU(d, exponent + k * kAlignedCols)));
+        const auto [xe, ye] = of_scales(t.row_scale_exponent, t.column_scale_exponent);
+        most = hn::Add(most, hn::Add(xe, ye));
+        const VD acc_exponent =
+            hn::Max(exponent_in(acc), hn::Set(d, static_cast<double>(t.least_exponent)));
+        most = hn::Max(most, hn::IfThenElse(hn::Eq(acc, hn::Zero(d)), none, acc_exponent));
+        // Every term is zero: so is the sum, whatever the unit.
+        most = hn::IfThenElse(hn::Lt(most, some), hn::Zero(d), most);
+        const auto finite = hn::Le(hn::Abs(acc), largest());
+        most = hn::IfThenElse(finite, most, hn::Zero(d));
+        const VD units = power_of(hn::Sub(kept, most)), unit = power_of(hn::Sub(most, kept));
+        const auto [xs, ys] = of_scales(t.row_scale, t.column_scale);
+        const VD factor = hn::Mul(hn::Mul(xs, ys), units);
+        VD sum = hn::Add(hn::Trunc(hn::Mul(acc, units)), hn::Zero(d));
+        for (int k = 0; k < t.lanes; ++k) {
+          const VD product =
+              hn::Mul(hn::Set(d, row[k * kVectorRows]), hn::LoadU(d, column + k * kAlignedCols));
+          sum = hn::Add(sum, hn::Trunc(hn::Mul(product, factor)));
+        }
+        VD draw = hn::Zero(d);
+        if constexpr (is_stochastic(kStep))
+          draw = load_draw(t.format, t.draws + beat * kVectorRows * kAlignedCols + at);
+        const VD next = rounded<kStep>(t.format, hn::Mul(sum, unit), draw);
+        // An Inf or a NaN is held.
+        hn::StoreU(hn::IfThenElse(finite, next, acc), d, t.acc + at);
+      }
+}
+
+void aligned_all(StepKind step, const AlignedTile& t) {
+  switch (step) {
+    case StepKind::kNearestEven:
+      return aligned_by<StepKind::kNearestEven>(t);
+    case StepKind::kNearestAway:
+      return aligned_by<StepKind::kNearestAway>(t);
+    case StepKind::kTowardsZero:
+      return aligned_by<StepKind::kTowardsZero>(t);
+    case StepKind::kStochastic:
+      return aligned_by<StepKind::kStochastic>(t);
+    case StepKind::kStochasticNearest:
+      return aligned_by<StepKind::kStochasticNearest>(t);
+    case StepKind::kAdd:
+    case StepKind::kFma32:
+    case StepKind::kNearest32:
+    case StepKind::kSaturate:
+    case StepKind::kWrap:
+      return;  // no rounding of a float accumulator here
+  }
+}
+
 // ---- Output ----
 
 template <StepKind kRounding>
@@ -648,11 +740,15 @@ HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
+HWY_EXPORT(aligned_all);
 HWY_EXPORT(look_up_bytes);
 HWY_EXPORT(look_up_halves);
 
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile) {
   HWY_DYNAMIC_DISPATCH(tile_of_source)(source, step, certainty, tile);
+}
+void aligned_tile(StepKind step, const AlignedTile& tile) {
+  HWY_DYNAMIC_DISPATCH(aligned_all)(step, tile);
 }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,

@@ -97,6 +97,33 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 /// The processor multiplies bytes four at a time.
 bool has_fast_bytes();
 
+inline constexpr int kAlignedCols = 16;
+inline constexpr double kNoExponent = -1e6;  // of a zero
+
+/// The aligned accumulator (dot_spec.h): values and exponents of elements,
+/// [beat][lane][kVectorRows] and [beat][lane][kAlignedCols], and of the scales, [beat][...]; acc
+/// and draws as in VectorTile.
+struct AlignedTile {
+  const double* rows;
+  const double* row_exponents;
+  const double* columns;
+  const double* column_exponents;
+  const double* row_scale;
+  const double* row_scale_exponent;
+  const double* column_scale;
+  const double* column_scale_exponent;
+  const std::uint32_t* draws;
+  std::int64_t beats;
+  int lanes;
+  int fraction_bits;
+  int least_exponent;  // of the accumulator's normal numbers
+  StepFormat format;
+  double* acc;
+};
+
+/// `step` is one of kNearestEven .. kStochasticNearest.
+void aligned_tile(StepKind step, const AlignedTile& tile);
+
 /// The codes of an output format with at least one mantissa bit, or another rounding than RNE.
 struct OutputFormat {
   StepFormat step;
