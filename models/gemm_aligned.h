@@ -10,15 +10,20 @@
 
 namespace blockdot::models {
 
-/// Fills `result` and its `way`, "aligned"; false, and nothing written, where it is not exact:
+/// Fills `result` and its `way`; false, and nothing written, for a spec that this way does not
+/// take. `states` as in gemm_by_vectors.
 ///
-///   spec       an aligned accumulator whose sum of lanes + 1 cut terms fits 53 bits: fraction bits
-///              + 3 + ceil(log2(lanes + 1)) <= 53; a format with mantissa bits, or not RNE
-///   operands   elements of at most 8 bits whose values lie within 62 bits, scales E8M0 or none,
-///              no Inf among them
-///   range      exponents, down to the lowest bit that is kept, within +-900
+///   "aligned:narrow"  products in binary32 and cut sums in int32: elements and scales of a pair
+///                     have 24 significant bits together, exponents of elements lie within 2^+-50,
+///                     and a beat's sum stays below 2^30
+///   "aligned:wide"    both in binary64: 53 bits, 2^+-160, 2^53
+///
+/// A beat's sum stays below 2^(W + 2 + minifloat scales + ceil(log2(lanes + 1))), W the fraction
+/// bits. The accumulator is a float with mantissa bits, or not RNE, whose numbers lie within
+/// 2^+-400. Results of rows with an Inf go to a ResultSolver; where that is more than a quarter of
+/// all, the way is refused.
 bool gemm_by_aligned(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
-                     const formats::QuantizedMatrix& b, const std::vector<std::uint32_t>& states,
+                     const formats::QuantizedMatrix& b, const std::vector<std::uint64_t>& states,
                      int threads, GemmResult& result);
 
 }  // namespace blockdot::models

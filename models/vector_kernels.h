@@ -59,6 +59,7 @@ struct StepFormat {
   double to_lowest = 0;            // T in those units
   double half = 0;                 // 2^(width - 1)
   double span = 0, from_span = 0;  // 2^width and its inverse
+  bool sticky = false;             // `rest` becomes 1 where T lost a bit that is not zero
 };
 
 /// A panel of rows against a panel of columns.
@@ -87,7 +88,7 @@ struct VectorTile {
   StepFormat format;
   double* acc;
   float* acc32;   // kFma32: this instead of acc
-  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum
+  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
   double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
 };
 
@@ -97,21 +98,21 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 /// The processor multiplies bytes four at a time.
 bool has_fast_bytes();
 
-inline constexpr int kAlignedCols = 16;
-inline constexpr double kNoExponent = -1e6;  // of a zero
+inline constexpr int kAlignedCols = 32;
+inline constexpr int kNoExponent = -12000;  // of a zero
 
-/// The aligned accumulator (dot_spec.h): values and exponents of elements,
-/// [beat][lane][kVectorRows] and [beat][lane][kAlignedCols], and of the scales, [beat][...]; acc
-/// and draws as in VectorTile.
+/// The aligned accumulator (dot_spec.h): elements and their exponents, [beat][lane][kVectorRows] a
+/// row's, each exponent twice in a word, and [beat][lane][kAlignedCols] a column's; scales as
+/// significand * 2^exponent, [beat][...]; acc and draws as in VectorTile, acc from 0 on.
 struct AlignedTile {
-  const double* rows;
-  const double* row_exponents;
-  const double* columns;
-  const double* column_exponents;
-  const double* row_scale;
-  const double* row_scale_exponent;
-  const double* column_scale;
-  const double* column_scale_exponent;
+  const void* rows;  // float or double
+  const void* columns;
+  const std::int32_t* row_exponents;
+  const std::int16_t* column_exponents;
+  const void* row_scale;
+  const void* column_scale;
+  const std::int32_t* row_scale_exponent;
+  const std::int32_t* column_scale_exponent;
   const std::uint32_t* draws;
   std::int64_t beats;
   int lanes;
@@ -121,8 +122,9 @@ struct AlignedTile {
   double* acc;
 };
 
-/// `step` is one of kNearestEven .. kStochasticNearest.
-void aligned_tile(StepKind step, const AlignedTile& tile);
+/// `step` is one of kNearest32 .. kStochasticNearest. `narrow`: products in binary32, which holds
+/// them, and their cut sums in int32; else both in binary64.
+void aligned_tile(bool narrow, StepKind step, const AlignedTile& tile);
 
 /// The codes of an output format with at least one mantissa bit, or another rounding than RNE.
 struct OutputFormat {
