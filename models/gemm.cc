@@ -1,5 +1,5 @@
 // The fast GEMM: the first way that is exact for the operands. Each way has its own file
-// (gemm_vector.h, gemm_mac.h, gemm_results.h); here are the choice and the random stream.
+// (gemm_mac.h, gemm_aligned.h, gemm_vector.h, gemm_results.h); here is the choice.
 #include "models/gemm.h"
 
 #include "formats/error.h"
