@@ -21,8 +21,8 @@ namespace blockdot::models {
 ///   float      FP32 RNE by bytes or halves, scales 2^e, |S| <= 2^24, products of scales within
 ///              [2^-149, 2^103]: one binary32 fma a beat
 ///   accumulators  Kulisch; floats but those without mantissa under RNE, windows of up to 50 bits,
-///              sticky ones too, each with every rounding. In binary64 by these bounds of a tile's data, bits
-///              counted from the lowest that is set to the highest that can be reached:
+///              sticky ones too, each with every rounding. In binary64 by these bounds of a tile's
+///              data, bits counted from the lowest that is set to the highest that can be reached:
 ///     exact    acc + T within 53 bits over all beats (Kulisch: the same)
 ///     odd      T within 53 bits: the sum is rounded to odd
 ///     checked  any: S with its error bound. Each rounding is taken at both ends of the bound; a
