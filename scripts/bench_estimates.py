@@ -20,9 +20,9 @@ reads (`rtl_gen/cost/area.cc`), in areas of a gate, an exclusive or, a multiplex
 counted by a small technology mapper (`rtl_gen/cost/luts.cc`). **Delay** is timed bit by bit
 (`rtl_gen/cost/timing.cc`): the low bits of a sum come before its high bits, and a signal is late by the logarithm
 of its readers. Each technology has one set of constants (`rtl_gen/cost/cost.cc`), fitted to the calibration units
-below; nothing is fitted to a unit or a format. The validation units are not strictly unseen: their errors were
-looked at while the constants were chosen, so a fresh set may do worse. Registers are counted exactly. The delay of xilinx units is a rule
-of thumb that no tool of this flow checks.
+below; nothing is fitted to a unit or a format. The validation units were drawn at random (`scripts/draw_validation.py`, the
+seed is in `explore/designs/validation.toml`) after the constants had been fitted, and measured once. Registers are counted
+exactly. The delay of xilinx units is a rule of thumb that no tool of this flow checks.
 """
 
 

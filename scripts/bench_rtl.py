@@ -56,6 +56,8 @@ FUSED = ("FP8 (E4M3 and E5M2 by mode), 8 terms + FP32", "e4m3,e5m2", 8, 4847, [(
 # The bare sums of several formats: modes, lanes.
 MULTI = [("e4m3,e5m2", 8), ("e4m3,e5m2,e2m3,e3m2,e2m1", 8)]
 
+STOCHASTIC = "explore/designs/stochastic.toml"
+
 FLOW = pathlib.Path("scripts/measure_unit.sh")
 
 
@@ -226,6 +228,16 @@ def main():
         osu, fpga = (results[("multi", m, lanes, t, "")] for t in ("osu018", "xilinx"))
         lines.append(f"| {m} by mode | {lanes} | {number(fpga['lut'])} | {number(osu['area'])} "
                      f"| {osu['delay_ns']:.2f} | {number(osu['area_buf'])} | {osu['delay_ns_buf']:.2f} |")
+    lines += ["", "## Lazy and eager stochastic rounding", "",
+              "Dot units whose accumulator rounds stochastically after every beat (`explore/designs/stochastic.toml`, by",
+              "`blockdot synth`): the buffered run; the clocked path is the loop's.", "",
+              "| unit | area | estimate | ns | estimate |", "|---|---|---|---|---|"]
+    for unit in json.loads(run([program, "--json", "synth", STOCHASTIC]))["units"]:
+        cells = []
+        for figure, digits in (("area", 0), ("critical_path_ns", 2)):
+            measured, estimated = (unit[kind][figure]["value"] for kind in ("synthesised", "estimates"))
+            cells += [f"{measured:,.{digits}f}", percent(estimated, measured)]
+        lines.append(f"| {unit['name']}: {' '.join(w for w in unit['spec'].split() if w[:2] in ('a=', 'la'))} | {' | '.join(cells)} |")
     temporary = pathlib.Path(page + ".tmp")
     temporary.write_text("\n".join(lines) + "\n")
     temporary.replace(page)

@@ -1,12 +1,17 @@
 """Draws the units that the estimates are validated with: python3 scripts/draw_validation.py SEED COUNT
 
 Prints a design file for `blockdot synth` of COUNT units, each for both technologies. Kinds, formats, lanes, accumulators
-and roundings come from the seed's random numbers. A set is drawn and measured once: constants that are changed after a
-look at its errors need another seed.
+and roundings come from the seed's random numbers; what explore/designs/calibration.toml has, under any scale, is drawn
+again. A set is drawn and measured once: constants that are changed after a look at its errors need another seed.
 """
 
+import itertools
+import pathlib
 import random
 import sys
+import tomllib
+
+CALIBRATION = pathlib.Path(__file__).parent.parent / "explore/designs/calibration.toml"
 
 # Formats that may meet in one unit.
 FAMILIES = [["mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"],
@@ -37,6 +42,20 @@ def draw(rng):
     return unit
 
 
+def key(unit):
+    """What makes two units alike: elements without their scale, lanes, what is summed into."""
+    element = lambda name: name.removeprefix("mx").removeprefix("fp8_").removeprefix("fp6_").removeprefix("fp4_")
+    a = unit["a"]
+    return element(a), element(unit.get("b", a)), unit["lanes"], unit.get("unit", unit.get("accumulator", "kulisch"))
+
+
+def calibrated():
+    every = lambda value: value if isinstance(value, list) else [value]
+    for design in tomllib.loads(CALIBRATION.read_text())["design"]:
+        for values in itertools.product(*map(every, design.values())):
+            yield key(dict(zip(design, values)))
+
+
 def text(value):
     return str(value).lower() if isinstance(value, (bool, int)) else f'"{value}"'
 
@@ -44,14 +63,19 @@ def text(value):
 def main():
     seed, count = int(sys.argv[1]), int(sys.argv[2])
     rng = random.Random(seed)
+    known = set(calibrated())
     print(f"# Units that the constants of the cost model were not fitted to (docs/estimates.md), drawn by\n"
           f"# python3 scripts/draw_validation.py {seed} {count}\n"
           f"# blockdot synth explore/designs/validation.toml\n"
           f'title = "Validation of the estimates"')
     for i in range(count):
+        unit = draw(rng)
+        while key(unit) in known:
+            unit = draw(rng)
+        known.add(key(unit))
         print(f'\n[[design]]\nname = "drawn {i + 1}"\ntechnology = ["osu018", "xilinx"]')
-        for key, value in draw(rng).items():
-            print(f"{key} = {text(value)}")
+        for name, value in unit.items():
+            print(f"{name} = {text(value)}")
 
 
 main()

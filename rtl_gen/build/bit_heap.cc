@@ -262,6 +262,11 @@ void BitHeap::compress_by_time(const SumOptions& options) {
       push(c, arrival.of(bit), bit);
     }
   levels_ = 0;
+  // In a register's heap the late word comes from an earlier stage after all, and half adders that
+  // did not wait for it would be a chain along the word.
+  std::size_t height = 0;
+  for (const auto& column : columns) height = std::max(height, column.size());
+  const bool some_wait = height > 3;
   for (std::size_t c = 0; c < columns.size(); ++c) {
     auto& column = columns[c];
     int number = 0;
@@ -297,7 +302,7 @@ void BitHeap::compress_by_time(const SumOptions& options) {
       const Timed& z = column.front();
       const bool constants = ops::is_const(graph_, x.bit) || ops::is_const(graph_, y.bit);
       NodeId sum, carry;
-      if (column.size() == 1 && z.time > y.time + half_sum && !constants) {
+      if (some_wait && column.size() == 1 && z.time > y.time + half_sum && !constants) {
         const ops::FullAdd f = ops::full_add(graph_, x.bit, y.bit, ops::constant(graph_, 0, 1),
                                              options.cells, options.half_cells);
         sum = f.sum;

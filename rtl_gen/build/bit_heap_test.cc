@@ -81,7 +81,7 @@ TEST(Adders, EveryStyleAddsWithAndWithoutCarryIn) {
         ++checked;
       }
     }
-  EXPECT_EQ(checked, 5 * 40 * 64);
+  EXPECT_EQ(checked, 6 * 40 * 64);
 }
 
 TEST(BitHeap, LoweredSumEqualsAddingOneAfterTheOther) {
@@ -104,7 +104,7 @@ TEST(BitHeap, LoweredSumEqualsAddingOneAfterTheOther) {
           ++checked;
         }
       }
-  EXPECT_EQ(checked, 6 * 6 * 13 * 50);
+  EXPECT_EQ(checked, 6 * 6 * 15 * 50);
 }
 
 // Oracle: std::popcount, over all values of the column.
