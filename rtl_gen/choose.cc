@@ -87,10 +87,14 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   if (!osu || w.align != Align::kAuto) ways.push_back(Signs::kAfter);
   const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter} : ways);
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  // ABC undoes Sklansky's and Brent-Kung's trees where much stands around them: they are small
-  // then, and slower than they look.
-  std::vector<Adder> trees = {Adder::kKoggeStone};
-  if (osu && w.cells != Cells::kNone) trees.push_back(Adder::kSparse);
+  // ABC undoes Sklansky's and Brent-Kung's trees where much stands around them, and Kogge and
+  // Stone's where they are wide: they are small then, and slower than they look.
+  std::vector<Adder> trees;
+  const SumRange total = block_dot_range(spec);
+  const bool named = osu && w.cells != Cells::kNone;
+  if (!named || range_width(total.range.lo, total.range.hi) <= kMostKoggeStone)
+    trees.push_back(Adder::kKoggeStone);
+  if (named) trees.push_back(Adder::kSparse);
   if (w.goal == Goal::kArea) trees.insert(trees.end(), {Adder::kSklansky, Adder::kBrentKung});
   const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees);
   // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.

@@ -79,10 +79,10 @@ CostModel::Constants CostModel::constants_of(Technology technology) {
       break;
     // OSU 0.18 um under Yosys and ABC, buffered and sized.
     case Technology::kOsu018:
-      k.invert_ns = 0.05, k.gate_ns = 0.12, k.xor_ns = 0.125, k.mux_ns = 0.11, k.fanout_ns = 0.025;
-      k.joined_ns = 0.08;
+      k.invert_ns = 0.04, k.gate_ns = 0.12, k.xor_ns = 0.16, k.mux_ns = 0.11, k.fanout_ns = 0.025;
+      k.joined_ns = 0.064;
       k.full_sum_ns = 0.31, k.full_carry_ns = 0.215;
-      k.add_ns = 0.08, k.carry_ns = 0.081, k.increment = 0.52, k.compare = 0.56;
+      k.add_ns = 0.064, k.carry_ns = 0.083, k.increment = 0.62, k.compare = 0.56;
       k.gate_area = 25, k.xor_area = 56, k.mux_area = 38, k.add_area = 180, k.register_area = 96;
       k.register_overhead_ns = 0.40, k.default_clock_ns = 10;
       break;

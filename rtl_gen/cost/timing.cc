@@ -246,7 +246,7 @@ void propagate(const Graph& g, const CostModel& cost, const Node& n, const Arg& 
 
 // The longer a path, the more of it ABC rearranges: beyond some length only a part counts.
 double rearranged_ns(double ns, Technology technology) {
-  constexpr double kLong = 8, kPart = 0.82;
+  constexpr double kLong = 8, kPart = 0.77;
   if (technology != Technology::kOsu018 || ns <= kLong) return ns;
   return kLong + kPart * (ns - kLong);
 }
