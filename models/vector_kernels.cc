@@ -8,6 +8,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace blockdot::models {
 namespace HWY_NAMESPACE {
@@ -85,9 +87,99 @@ struct Doubles {
   static HWY_INLINE VD add(VD acc, VD column, VD row) { return hn::MulAdd(row, column, acc); }
 };
 
-// take(c, r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
+// part(at, vector of doubles) for the doubles in a vector of sums.
+template <typename Part>
+HWY_INLINE void in_doubles(VD sum, Part part) {
+  part(0, sum);
+}
+template <typename Part>
+HWY_INLINE void in_doubles(VI sum, Part part) {
+  const D d;
+#if HWY_TARGET == HWY_SCALAR
+  part(0, hn::PromoteTo(d, sum));
+#else
+  const HalfI half;
+  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
+  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
+#endif
+}
+
+// High and low digits: sums of halves in int32, put together in binary64.
+struct Digits {
+  using Tag = D;
+  using Word = std::int32_t;
+  static constexpr Source kSource = Source::kDigits;
+};
+
+// take(r, at, sum) for each vector of doubles: one digit of the rows times both of the columns.
+template <bool kColumnLow, typename Take>
+HWY_INLINE void digit_sums(const VectorTile& t, std::int64_t c, int row_digit, Take take) {
+  const I i;
+  constexpr int kCols = vector_cols(Source::kDigits);
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(I()));
+  constexpr int kVectors = 2;
+  for (int first = 0; first < kCols; first += kVectors * kLanes) {
+    const std::int32_t* row =
+        static_cast<const std::int32_t*>(t.rows) + (2 * c + row_digit) * t.words * kVectorRows;
+    const std::int32_t* column =
+        static_cast<const std::int32_t*>(t.columns) + 2 * c * t.words * kCols + first;
+    VI high[kVectorRows][kVectors], low[kVectorRows][kVectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) high[r][v] = low[r][v] = hn::Zero(i);
+    for (int w = 0; w < t.words; ++w) {
+      VI y[2][kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        y[0][v] = hn::LoadU(i, column + v * kLanes);
+        if constexpr (kColumnLow) y[1][v] = hn::LoadU(i, column + kCols + v * kLanes);
+      }
+#pragma GCC unroll 6
+      for (int r = 0; r < kVectorRows; ++r) {
+        const VI x = hn::Set(i, row[r]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          high[r][v] = Halves::add(high[r][v], y[0][v], x);
+          if constexpr (kColumnLow) low[r][v] = Halves::add(low[r][v], y[1][v], x);
+        }
+      }
+      row += kVectorRows;
+      column += 2 * kCols;
+    }
+    const VD base = hn::Set(D(), 1 << kColumnDigit);
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v)
+        in_doubles(high[r][v], [&](int more, VD upper) HWY_ATTR {
+          const int at = first + v * kLanes + more;
+          if constexpr (kColumnLow)
+            in_doubles(low[r][v], [&](int other, VD lower) HWY_ATTR {
+              if (other == more) take(r, at, hn::MulAdd(upper, base, lower));
+            });
+          else
+            take(r, at, upper);
+        });
+  }
+}
+
+template <bool kColumnLow, typename Take>
+HWY_INLINE void digits_of_chunk(const VectorTile& t, std::int64_t c, Take take) {
+  if (HWY_LIKELY(t.row_low[c] == 0)) return digit_sums<kColumnLow>(t, c, 0, take);
+  const D d;
+  constexpr int kCols = vector_cols(Source::kDigits);
+  alignas(64) double rest[kVectorRows * kCols];
+  digit_sums<kColumnLow>(t, c, 1, [&](int r, int at, VD sum) HWY_ATTR {
+    hn::StoreU(hn::Mul(sum, hn::Set(d, 1.0 / (1 << kRowDigit))), d, rest + r * kCols + at);
+  });
+  digit_sums<kColumnLow>(t, c, 0, [&](int r, int at, VD sum) HWY_ATTR {
+    take(r, at, hn::Add(sum, hn::LoadU(d, rest + r * kCols + at)));
+  });
+}
+
 template <typename Sums, typename Take>
-HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
+HWY_INLINE void whole_sums(const VectorTile& t, std::int64_t c, Take take) {
   using Word = typename Sums::Word;
   using V = hn::Vec<typename Sums::Tag>;
   const typename Sums::Tag tag;
@@ -122,6 +214,16 @@ HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
   }
 }
 
+// take(r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
+template <typename Sums, typename Take>
+HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
+  if constexpr (Sums::kSource == Source::kDigits) {
+    t.column_low ? digits_of_chunk<true>(t, c, take) : digits_of_chunk<false>(t, c, take);
+  } else {
+    whole_sums<Sums>(t, c, take);
+  }
+}
+
 // ---- Steps in registers ----
 
 template <typename Sums>
@@ -136,23 +238,6 @@ void tile_fma32(const VectorTile& t) {
       const auto scale = hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r]));
       hn::StoreU(hn::MulAdd(scaled, scale, hn::LoadU(f, acc)), f, acc);
     });
-}
-
-// part(at, vector of doubles) for the doubles in a vector of sums.
-template <typename Part>
-HWY_INLINE void in_doubles(VD sum, Part part) {
-  part(0, sum);
-}
-template <typename Part>
-HWY_INLINE void in_doubles(VI sum, Part part) {
-  const D d;
-#if HWY_TARGET == HWY_SCALAR
-  part(0, hn::PromoteTo(d, sum));
-#else
-  const HalfI half;
-  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
-  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
-#endif
 }
 
 // x + y as a rounded sum and the exact rest (Knuth).
@@ -496,7 +581,7 @@ void tile_of(StepKind step, Certainty certainty, const VectorTile& t) {
       if (certainty == Certainty::kMixed) return tile_add<Sums, Certainty::kMixed>(t);
       return tile_add<Sums, Certainty::kExact>(t);
     case StepKind::kFma32:
-      if constexpr (Sums::kSource != Source::kDoubles) tile_fma32<Sums>(t);
+      if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_fma32<Sums>(t);
       return;
     case StepKind::kNearest32:
       if (certainty == Certainty::kExact) return tile_nearest32<Sums>(t);
@@ -525,6 +610,8 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
       return tile_of<Bytes>(step, certainty, t);
     case Source::kHalves:
       return tile_of<Halves>(step, certainty, t);
+    case Source::kDigits:
+      return tile_of<Digits>(step, certainty, t);
     case Source::kDoubles:
       return tile_of<Doubles>(step, certainty, t);
   }

@@ -8,21 +8,32 @@
 namespace blockdot::models {
 
 /// What the products are made of. A word of the packed operands is four bytes, two halves or one
-/// double of consecutive k.
-enum class Source { kBytes, kHalves, kDoubles };
+/// double of consecutive k; of digits two halves of the high digits and, apart, two of the low
+/// ones.
+enum class Source { kBytes, kHalves, kDigits, kDoubles };
 
 inline constexpr int kVectorRows = 6;
-constexpr int vector_cols(Source source) { return source == Source::kDoubles ? 32 : 64; }
-constexpr int products_in_word(Source source) {
-  return source == Source::kBytes ? 4 : source == Source::kHalves ? 2 : 1;
+constexpr int vector_cols(Source source) {
+  return source == Source::kDoubles || source == Source::kDigits ? 32 : 64;
 }
-constexpr int word_bytes(Source source) { return source == Source::kDoubles ? 8 : 4; }
+constexpr int products_in_word(Source source) {
+  return source == Source::kBytes ? 4 : source == Source::kDoubles ? 1 : 2;
+}
+/// Of a word of the columns.
+constexpr int word_bytes(Source source) {
+  return source == Source::kDoubles || source == Source::kDigits ? 8 : 4;
+}
+
+/// kDigits: an element x of a row is 2^kRowDigit * high + low, one of a column
+/// 2^kColumnDigit * high + low; where all fit a half, high is x.
+inline constexpr int kRowDigit = 3;
+inline constexpr int kColumnDigit = 9;
 inline constexpr int kMostVectorCols = 64;
 
 /// How a beat value T = S * row_scale * column_scale joins the accumulator.
 enum class StepKind {
   kAdd,          // acc + T, in binary64
-  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; kBytes and kHalves
+  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; of kBytes and kHalves
   kNearest32,    // the same by binary64
   kNearestEven,  // a float accumulator of any format, by its rounding
   kNearestAway,
@@ -66,6 +77,8 @@ struct StepFormat {
 ///
 ///   rows      [chunk][word][kVectorRows]   signed
 ///   columns   [chunk][word][cols]          bytes: unsigned, biased by 128; else signed
+///             digits: [chunk][high, low][word][kVectorRows] and [chunk][word][high, low][cols];
+///             S is the sum of row * column / 2^kRowDigit where rows are split
 ///   start     [chunk][kVectorRows]         bytes: what a sum starts from; takes the bias back
 ///   row_scale [chunk][kVectorRows], column_scale [chunk][cols]; spans and errors alike
 ///   draws     [chunk][kVectorRows][cols]   stochastic steps: random bits
@@ -74,6 +87,8 @@ struct VectorTile {
   const void* rows;
   const void* columns;
   const std::int32_t* start;
+  const std::uint8_t* row_low = nullptr;  // digits: [chunk]: some low digit of the rows is not zero
+  bool column_low = false;                // digits: columns are split
   const double* row_scale;
   const double* column_scale;
   const float* column_scale32;
