@@ -862,10 +862,11 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   if (has_fast_bytes() && u.known && v.known && u.most > 0 && v.most > 0 && u.tau_most == 0 &&
       v.tau_most == 0 && power_of_two_scale(spec.a) && power_of_two_scale(spec.b)) {
     const auto digit = [](std::int64_t most, int low_bits) {
-      return most < 1 << 15 ? most : std::max((most >> low_bits) + 1, std::int64_t{1} << low_bits);
+      return most < 1 << 15 ? most
+                            : std::max((most >> low_bits) + 1, std::int64_t{1} << (low_bits - 1));
     };
     const double most = std::floor(
-        0x1p31 / static_cast<double>(digit(u.most, kRowDigit) * digit(v.most, kColumnDigit)));
+        (0x1p31 - 1) / static_cast<double>(digit(u.most, kRowDigit) * digit(v.most, kColumnDigit)));
     // The high digit of a row is a half: (2^18 - 5 + 4) >> 3 < 2^15.
     if (most >= spec.lanes && u.most + 4 < 1 << 18 && (*step == StepKind::kAdd || spec.lanes >= 8))
       return run.template operator()<Source::kDigits>(u, v, std::min(most, 64.0));
