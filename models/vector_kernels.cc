@@ -401,6 +401,15 @@ HWY_INLINE VD rounded(const StepFormat& q, VD x, VD draw) {
   const D d;
   if constexpr (kStep == StepKind::kNearest32) {
     return hn::PromoteTo(d, to_float(x));
+  } else if constexpr (kStep == StepKind::kNearestEven) {
+    // 1.5 * 2^52 units leave no room for less than one: to add them is to round. Their exponent is
+    // that of the unit (an Inf's or a NaN's is cut, and they stay what they are).
+    const VD power =
+        hn::Min(hn::Max(power_of_two_in(x), hn::Set(d, q.least_normal)), hn::Set(d, 0x1p900));
+    const VD many = hn::Mul(power, hn::Set(d, 0x1.8p52 * q.from_units));
+    const VD result = hn::CopySign(hn::Sub(hn::Add(x, many), many), x);
+    const VD beyond = hn::CopySign(hn::Set(d, q.overflow), x);
+    return hn::IfThenElse(hn::Gt(hn::Abs(result), hn::Set(d, q.most)), beyond, result);
   } else {
     const VD magnitude = hn::Abs(x);
     const Rounded units = rounded_units<kStep>(q, magnitude, draw);
