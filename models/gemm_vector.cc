@@ -462,9 +462,16 @@ class VectorGemm {
   bool choose_ways() {
     const int beat = ceil_log2(words_ * kInWord);
     const int all = ceil_log2(words_ * kInWord * count()) + growth();
+    // T is a binary32 number, but for its range.
     const bool float_sums = (kSource == Source::kBytes || kSource == Source::kHalves) &&
-                            step_ == StepKind::kNearest32 && power_of_two_scale(spec_.a) &&
-                            power_of_two_scale(spec_.b) && fits_float();
+                            power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b) &&
+                            fits_float();
+    const ElementFormat& held = spec_.accumulator.format;
+    const Rounding& rounding = spec_.accumulator.rounding;
+    const bool single_step =
+        float_sums && spec_.accumulator.kind == AccumulatorKind::kFloat &&
+        rounding.variant == formats::SrVariant::kSrff &&
+        has_single_step(step_, held.man_bits, lsb_exponent(held), rounding.random_bits);
     ways_.resize(static_cast<size_t>(rows_.panels * columns_.panels));
     const bool accumulator_odd = spec_.accumulator.kind != AccumulatorKind::kFloat ||
                                  odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
@@ -487,8 +494,14 @@ class VectorGemm {
         if (float_sums && x.scale_low + y.scale_low >= -149 && x.scale_low >= -149 &&
             y.scale_low >= -149 && x.scale_high <= 127 && y.scale_high <= 127 - 24 &&
             x.scale_high + y.scale_high <= 127 - 24) {
-          way.step = StepKind::kFma32;
-          continue;
+          if (step_ == StepKind::kNearest32) {
+            way.step = StepKind::kFma32;
+            continue;
+          }
+          if (single_step && high + all <= 100) {
+            way.certainty = Certainty::kSingle;
+            continue;
+          }
         }
         const bool term = x.span + y.span + beat <= kDoubleBits;
         const bool everything = term && high - low + all <= kDoubleBits;
@@ -510,16 +523,21 @@ class VectorGemm {
   }
 
   std::string_view widest_way() const {
-    constexpr std::string_view kInteger[] = {"integers:fma",     "integers:exact",
-                                             "integers:odd",     "integers:mixed",
-                                             "integers:checked", "integers:solved"};
+    constexpr std::string_view kInteger[] = {
+        "integers:fma",   "integers:single",  "integers:exact", "integers:odd",
+        "integers:mixed", "integers:checked", "integers:solved"};
     constexpr std::string_view kDigit[] = {
-        "", "digits:exact", "digits:odd", "digits:mixed", "digits:checked", "digits:solved"};
-    constexpr std::string_view kDouble[] = {
-        "", "doubles:exact", "doubles:odd", "doubles:mixed", "doubles:checked", "doubles:solved"};
+        "", "", "digits:exact", "digits:odd", "digits:mixed", "digits:checked", "digits:solved"};
+    constexpr std::string_view kDouble[] = {"",
+                                            "",
+                                            "doubles:exact",
+                                            "doubles:odd",
+                                            "doubles:mixed",
+                                            "doubles:checked",
+                                            "doubles:solved"};
     size_t widest = 0;
     for (const Way& way : ways_)
-      widest = std::max<size_t>(widest, way.solved ? 5
+      widest = std::max<size_t>(widest, way.solved ? 6
                                         : way.step == StepKind::kFma32
                                             ? 0
                                             : 1 + static_cast<size_t>(way.certainty));

@@ -545,6 +545,85 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
   }
 }
 
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+bool single_steps() { return true; }
+
+// acc + s * scale, rounded as kMode says.
+template <int kMode>
+HWY_INLINE hn::Vec<F> sum_by(hn::Vec<F> s, hn::Vec<F> scale, hn::Vec<F> acc) {
+  return hn::Vec<F>{_mm512_fmadd_round_ps(s.raw, scale.raw, acc.raw, kMode | _MM_FROUND_NO_EXC)};
+}
+
+// x + y towards zero.
+HWY_INLINE hn::Vec<F> truncated_sum(hn::Vec<F> x, hn::Vec<F> y) {
+  return hn::Vec<F>{_mm512_add_round_ps(x.raw, y.raw, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)};
+}
+
+// A float accumulator in binary32. As in `rounded`, many units leave no room for less than one.
+template <typename Sums, StepKind kStep>
+void tile_single(const VectorTile& t) {
+  const F f;
+  const I i;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(F()));
+  const StepFormat& q = t.format;
+  const auto least = hn::Set(f, static_cast<float>(q.least_normal));
+  const auto most = hn::Set(f, static_cast<float>(q.most));
+  const auto overflow = hn::Set(f, static_cast<float>(q.overflow));
+  const auto unit = static_cast<float>(q.from_units);
+  // Of 2^23 units the sum is still in the same binade.
+  const auto many = hn::Set(f, kStep == StepKind::kNearestEven ? 0x1.8p23f * unit : 0x1p23f * unit);
+  const auto draw_unit = hn::Set(f, unit / static_cast<float>(q.random_range));
+  alignas(64) float held[kVectorRows * kCols];
+  for (int at = 0; at < kVectorRows * kCols; ++at) held[at] = static_cast<float>(t.acc[at]);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int first, VI sum) HWY_ATTR {
+      static_assert(kCols % kLanes == 0);
+      float* acc = held + r * kCols + first;
+      const auto scale = hn::Mul(hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r])),
+                                 hn::LoadU(f, t.column_scale32 + c * kCols + first));
+      const auto s = hn::ConvertTo(f, sum), old = hn::LoadU(f, acc);
+      hn::Vec<F> x;
+      if constexpr (kStep == StepKind::kNearestEven) {
+        // Rounded to odd: of the two neighbours, where the sum is between them.
+        const auto low = sum_by<_MM_FROUND_TO_NEG_INF>(s, scale, old);
+        const auto high = sum_by<_MM_FROUND_TO_POS_INF>(s, scale, old);
+        const auto odd = hn::TestBit(hn::BitCast(i, low), hn::Set(i, 1));
+        x = hn::IfThenElse(hn::RebindMask(f, odd), low, high);
+      } else {
+        x = sum_by<_MM_FROUND_TO_ZERO>(s, scale, old);
+      }
+      const auto exponent = hn::And(hn::BitCast(i, x), hn::Set(i, 0x7F800000));
+      const auto power = hn::Min(hn::Max(hn::BitCast(f, exponent), least), hn::Set(f, 0x1p100f));
+      const auto base = hn::Mul(power, many);
+      hn::Vec<F> result;
+      if constexpr (kStep == StepKind::kNearestEven) {
+        result = hn::Abs(hn::Sub(hn::Add(x, base), base));
+      } else {
+        result = hn::Abs(x);
+        if constexpr (kStep == StepKind::kStochastic) {
+          const std::uint32_t* bits = t.draws + (c * kVectorRows + r) * kCols + first;
+          const auto draw =
+              hn::ConvertTo(f, hn::LoadU(i, reinterpret_cast<const std::int32_t*>(bits)));
+          result = truncated_sum(result, hn::Mul(draw, hn::Mul(power, draw_unit)));
+        }
+        result = hn::Sub(truncated_sum(result, base), base);
+      }
+      result = hn::IfThenElse(hn::Gt(result, most), overflow, result);
+      hn::StoreU(hn::CopySign(result, x), f, acc);
+    });
+  for (int at = 0; at < kVectorRows * kCols; ++at) t.acc[at] = held[at];
+}
+
+#else
+
+bool single_steps() { return false; }
+template <typename Sums, StepKind kStep>
+void tile_single(const VectorTile&) {}
+
+#endif
+
 template <typename Sums>
 using SumOf = hn::TFromD<typename Sums::Tag>;
 
@@ -569,6 +648,12 @@ void tile_from_memory(const VectorTile& t) {
 template <typename Sums, StepKind kStep>
 void tile_by_certainty(Certainty certainty, const VectorTile& t) {
   switch (certainty) {
+    case Certainty::kSingle:
+      if constexpr (std::is_same_v<typename Sums::Tag, I> &&
+                    (kStep == StepKind::kNearestEven || kStep == StepKind::kTowardsZero ||
+                     kStep == StepKind::kStochastic))
+        tile_single<Sums, kStep>(t);
+      return;
     case Certainty::kExact:
       return tile_from_memory<Sums, kStep, Certainty::kExact>(t);
     case Certainty::kOdd:
@@ -985,6 +1070,7 @@ namespace blockdot::models {
 
 HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
+HWY_EXPORT(single_steps);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
 HWY_EXPORT(aligned_all);
@@ -996,6 +1082,15 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 }
 void aligned_tile(bool narrow, StepKind step, const AlignedTile& tile) {
   HWY_DYNAMIC_DISPATCH(aligned_all)(narrow, step, tile);
+}
+bool has_single_step(StepKind step, int man_bits, int lowest, int random_bits) {
+  // Nearest: two bits below the last one, rounded to odd. Stochastic: what a draw is added to.
+  const bool fits = step == StepKind::kNearestEven   ? man_bits <= 21
+                    : step == StepKind::kTowardsZero ? man_bits <= 22
+                    : step == StepKind::kStochastic ? man_bits + random_bits <= 23 && man_bits <= 22
+                                                    : false;
+  return fits && lowest >= -149 && lowest + man_bits >= -126 &&
+         HWY_DYNAMIC_DISPATCH(single_steps)();
 }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,

@@ -46,6 +46,8 @@ enum class StepKind {
 
 /// What is known of T and of acc + T.
 enum class Certainty {
+  kSingle,   // binary32 holds T, and 24 bits what the rounding needs of the sum; below 2^100. For
+             // the steps and formats of has_single_step
   kExact,    // binary64 holds both
   kOdd,      // it holds T. The sum is rounded to odd, which a later rounding does not see; kAdd has
              // a second accumulator for the rests
@@ -106,6 +108,10 @@ struct VectorTile {
   double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
   double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
 };
+
+/// The processor chooses the rounding of an instruction, and the step to a format of `man_bits`,
+/// whose least number is 2^lowest, has a kSingle; `random_bits` of a draw.
+bool has_single_step(StepKind step, int man_bits, int lowest, int random_bits);
 
 /// kFma32 takes no certainty.
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile);
