@@ -492,6 +492,46 @@ TEST(Gemm, RoundsInBinary32AsTheGoldenModelDoes) {
   }
 }
 
+// acc = 2^m or 2^m + 1 units, and then half a unit, a little more and a little less: further below
+// than a rounding of the sum itself can tell.
+TEST(Gemm, RoundsBesideATieAsTheGoldenModelDoes) {
+  struct Held {
+    const char* accumulator;
+    int factors[2][2];  // of 2^m and 2^m + 1
+  };
+  std::set<std::string> ways;
+  for (const Held& held : {Held{"e5m3", {{8, 1}, {9, 1}}}, Held{"bf16", {{64, 2}, {43, 3}}},
+                           Held{"fp16", {{64, 16}, {41, 25}}}, Held{"tf32", {{64, 16}, {41, 25}}}})
+    for (const char* rounding : {"rne", "rna", "rtz", "sr:4", "src:4", "srf:4"})
+      for (const int below : {19, 49}) {  // the second in binary64 alone
+        const DotSpec spec = parse_dot_spec(
+            fmt::format("a=mxint8 accumulator={}:{} output=fp32", held.accumulator, rounding));
+        for (const auto& factors : held.factors)
+          for (const int last : {15, 16, 17})  // 2^18 - 1, 2^18 and 2^18 + 1
+            for (const int sign : {1, -1}) {
+              std::vector<float> zeros(96);
+              QuantizedMatrix a = quantize(spec.a, row_major(zeros.data(), 1, 96)), b = a;
+              const auto set = [&](size_t k, int x, int y) {
+                a.codes[k] = static_cast<std::uint8_t>(sign * x);
+                b.codes[k] = static_cast<std::uint8_t>(y);
+              };
+              set(0, factors[0], factors[1]);
+              for (size_t k = 32; k < 48; ++k) set(k, 127, 127);
+              set(48, 127, 32);
+              set(49, last, 1);
+              set(64, 1, 1);  // far below
+              a.scales = {127, 127 - 19, static_cast<std::uint32_t>(127 - below)};
+              b.scales = {127, 127, 127};
+              const GemmResult fast = gemm(spec, a, b);
+              EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes)
+                  << to_text(spec) << " " << factors[0] << " " << last << " " << sign;
+              ways.emplace(fast.way);
+            }
+      }
+  EXPECT_TRUE(ways.contains("integers:odd"));
+  EXPECT_EQ(ways.contains("integers:single"), has_single_step(StepKind::kNearestEven, 7, -133, 0));
+}
+
 TEST(Gemm, SumsOfTheLargestElementsStayWithinTheirIntegers) {
   std::int64_t checked = 0;
   for (const char* text :
