@@ -94,6 +94,23 @@ TEST(MachineSchedule, RefusesATileThatDoesNotFitItsBuffers) {
   EXPECT_EQ(message("dataflow=ws k-tile=24"),
             "k-tile = 24: must be a multiple of 16 beats (a pass), or the whole 32");
   EXPECT_THROW(schedule_of("operands=fp32", "a=bm8 b=bm8 lanes=16", 4, 4, 96), ConfigError);
+  const auto refusal = [](const std::string& machine, const std::string& spec) -> std::string {
+    try {
+      schedule_of(machine, spec, 4, 4, 1024);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal("", "a=nvfp4 lanes=16 accumulator=fp32"), "accepted");
+  EXPECT_EQ(refusal("operands=bf16", "a=nvfp4 lanes=16 accumulator=fp32"),
+            "operands: a = e2m1@e4m3/16*fp32/tensor: a scale of a whole row or tensor is not known "
+            "before all of it has arrived, and the quantiser at the edge meets one step at a time; "
+            "must be packed");
+  EXPECT_EQ(
+      refusal("", "a=int4@u4/16*fp32/64 b=mxint8 lanes=16 accumulator=fp32"),
+      "a = int4@u4/16*fp32/64: a machine moves outer scales of a row or the tensor, without a "
+      "mean; replay this one without a machine");
 }
 
 TEST(MachineCycles, CountsOneSmallTileByHand) {
