@@ -426,6 +426,14 @@ TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {
     ++units;
   }
   EXPECT_EQ(units, 2);
+  outcome = blockdot("-q compare d.toml --trace " + trace_ +
+                     " --gemm cnn/step0000/fc2/fprop --machine 'rows=4 cols=4' --out m");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  table = json::parse(read_file(folder_ / "m/results.json"));
+  for (const json& point : table["points"]) EXPECT_EQ(point["units"], 16);
+  for (const json& result : table["results"])
+    EXPECT_EQ(result.at("machine").at("cycles"), result.at("cycles"));
+  expect_refused("compare d.toml --trace " + trace_ + " --machine rows=0 --out m", "rows = 0");
 }
 
 TEST_F(Cli, TraceInfoChecksTheShippedTrace) {
