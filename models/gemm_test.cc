@@ -15,6 +15,7 @@
 
 #include "formats/error.h"
 #include "formats/lanes.h"
+#include "models/gemm_draws.h"
 #include "models/vector_kernels.h"
 #include "models/wide_int.h"
 
@@ -1055,6 +1056,55 @@ TEST(Gemm, StochasticResultsHaveTheExactSumAsTheirMean) {
 }
 
 // ---- Its parts ----
+
+TEST(Draws, AreThoseOfTheRegisterStepByStepOnEveryTarget) {
+  std::int64_t checked = 0;
+  for (const std::string& target : formats::lanes_targets()) {
+    formats::lanes_use_target(target);
+    for (const formats::LfsrKind kind : {formats::LfsrKind::kGalois, formats::LfsrKind::kFibonacci})
+      for (int width = 4; width <= 64; ++width)
+        for (const int bits : {1, 5, 8, 13, 16, 23, 32}) {
+          if (bits > width) continue;
+          const formats::LfsrSpec lfsr{kind, width, 1};
+          const Draws draws(lfsr, bits);
+          constexpr int kCount = 128;
+          std::uint64_t states[kCount];
+          std::vector<formats::Lfsr> streams;
+          for (int i = 0; i < kCount; ++i) {
+            streams.emplace_back(0x9E3779B97F4A7C15 * static_cast<unsigned>(i + 1) >> 3, lfsr);
+            states[i] = streams.back().state();
+          }
+          for (const std::int64_t chunks : {1, 8, 11}) {
+            std::vector<std::uint32_t> drawn(static_cast<size_t>(chunks) * kCount);
+            draws(states, kCount, chunks, drawn.data());
+            for (std::int64_t c = 0; c < chunks; ++c)
+              for (int i = 0; i < kCount; ++i, ++checked)
+                ASSERT_EQ(drawn[static_cast<size_t>(c * kCount + i)],
+                          streams[static_cast<size_t>(i)].draw(bits))
+                    << target << " " << to_text(lfsr) << " " << bits << " " << c << " " << i;
+          }
+          for (int i = 0; i < kCount; ++i)
+            ASSERT_EQ(states[i], streams[static_cast<size_t>(i)].state());
+        }
+  }
+  formats::lanes_use_target("");
+  EXPECT_GT(checked, 100'000);
+}
+
+TEST(Draws, StartWhereTheResultsBeforeHaveLeftTheRegister) {
+  for (const char* text : {"a=mxint8 rounding=sr:7 output=bf16 lfsr=fibonacci:19",
+                           "a=mxint8 lanes=8 accumulator=fp32:sr:16 lfsr=galois:64"}) {
+    const DotSpec spec = parse_dot_spec(text);
+    const std::int64_t m = 5, n = 7, k = 100;
+    const int bits = formats::drawn_rounding(spec).random_bits;
+    const std::int64_t draws = formats::draws_each_beat(spec) ? formats::beats_for(spec, k) : 1;
+    formats::Lfsr stream(321, spec.lfsr);
+    for (const std::uint64_t state : random_states(spec, m, n, k, 321, 3)) {
+      EXPECT_EQ(state, stream.state()) << text;
+      for (std::int64_t draw = 0; draw < draws; ++draw) stream.draw(bits);
+    }
+  }
+}
 
 template <typename Wide>
 void expect_odd_sums_round_as_exact_ones(unsigned seed) {

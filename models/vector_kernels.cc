@@ -1061,6 +1061,103 @@ void draws_of(std::uint32_t* states, int count, std::int64_t chunks, int r, std:
   }
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+bool bit_matrices() { return __builtin_cpu_supports("gfni") != 0; }
+
+// Each byte of x times the matrix. As text: the target does not name the extension.
+HWY_INLINE __m512i times_matrix(__m512i x, const std::uint64_t& matrix) {
+  __m512i y;
+  __asm__("vgf2p8affineqb $0, %2%{1to8%}, %1, %0" : "=v"(y) : "v"(x), "m"(matrix));
+  return y;
+}
+
+// Byte `to` of all states, a power on.
+template <int kBytes>
+HWY_INLINE __m512i byte_on(const __m512i* state, const std::uint64_t* matrices) {
+  __m512i sum = times_matrix(state[0], matrices[0]);
+#pragma GCC unroll 8
+  for (int from = 1; from < kBytes; ++from)
+    sum = _mm512_xor_si512(sum, times_matrix(state[from], matrices[from]));
+  return sum;
+}
+
+// 64 streams at once, as bytes: byte b of all of them in state[b]. In an order that unpacking turns
+// into that of the results: 16 lane + 4 k + e holds result 16 k + 4 lane + e.
+template <int kBytes, int kDrawn>
+void draws_by_matrices(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                       std::uint32_t* draws) {
+  const auto result_at = [](int at) { return 16 * (at / 4 % 4) + 4 * (at / 16) + at % 4; };
+  const __m512i mask = _mm512_set1_epi32(static_cast<int>((std::uint64_t{1} << m.bits) - 1));
+  const __m512i zero = _mm512_setzero_si512();
+  alignas(64) std::uint8_t bytes[kBytes][64];
+  for (int first = 0; first < count; first += 64) {
+    for (int at = 0; at < 64; ++at)
+      for (int b = 0; b < kBytes; ++b)
+        bytes[b][at] = static_cast<std::uint8_t>(states[first + result_at(at)] >> (8 * b));
+    __m512i state[kBytes];
+    for (int b = 0; b < kBytes; ++b) state[b] = _mm512_load_si512(bytes[b]);
+    const auto advance = [&](std::int64_t draws_on) HWY_ATTR {
+      __m512i next[kBytes];
+      for (int b = 0; b < kBytes; ++b) next[b] = byte_on<kBytes>(state, m.power[draws_on - 1][b]);
+      for (int b = 0; b < kBytes; ++b) state[b] = next[b];
+    };
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::int64_t power = chunk % DrawMatrices::kPowers;
+      if (power == 0 && chunk > 0) advance(DrawMatrices::kPowers);
+      __m512i drawn[4] = {zero, zero, zero, zero};
+      for (int b = 0; b < kDrawn; ++b)
+        drawn[b] = power == 0 ? state[b] : byte_on<kBytes>(state, m.power[power - 1][b]);
+      const __m512i low[2] = {_mm512_unpacklo_epi8(drawn[0], drawn[1]),
+                              _mm512_unpackhi_epi8(drawn[0], drawn[1])};
+      const __m512i high[2] = {kDrawn > 2 ? _mm512_unpacklo_epi8(drawn[2], drawn[3]) : zero,
+                               kDrawn > 2 ? _mm512_unpackhi_epi8(drawn[2], drawn[3]) : zero};
+      std::uint32_t* to = draws + chunk * count + first;
+      for (int half = 0; half < 2; ++half) {
+        _mm512_storeu_si512(to + 32 * half,
+                            _mm512_and_si512(mask, _mm512_unpacklo_epi16(low[half], high[half])));
+        _mm512_storeu_si512(to + 32 * half + 16,
+                            _mm512_and_si512(mask, _mm512_unpackhi_epi16(low[half], high[half])));
+      }
+    }
+    if (chunks > 0) advance((chunks - 1) % DrawMatrices::kPowers + 1);
+    for (int b = 0; b < kBytes; ++b) _mm512_store_si512(bytes[b], state[b]);
+    for (int at = 0; at < 64; ++at) {
+      std::uint64_t s = 0;
+      for (int b = 0; b < kBytes; ++b) s |= std::uint64_t{bytes[b][at]} << (8 * b);
+      states[first + result_at(at)] = s;
+    }
+  }
+}
+
+template <int kBytes>
+void draws_of_bytes(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                    std::uint32_t* draws) {
+  switch ((m.bits + 7) / 8) {
+    case 1:
+      return draws_by_matrices<kBytes, 1>(m, states, count, chunks, draws);
+    case 2:
+      return draws_by_matrices<kBytes, 2>(m, states, count, chunks, draws);
+    case 3:
+      return draws_by_matrices<kBytes, 3>(m, states, count, chunks, draws);
+    default:
+      return draws_by_matrices<kBytes, 4>(m, states, count, chunks, draws);
+  }
+}
+
+void matrix_draws(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                  std::uint32_t* draws) {
+  m.bytes == 4 ? draws_of_bytes<4>(m, states, count, chunks, draws)
+               : draws_of_bytes<8>(m, states, count, chunks, draws);
+}
+
+#else
+
+bool bit_matrices() { return false; }
+void matrix_draws(const DrawMatrices&, std::uint64_t*, int, std::int64_t, std::uint32_t*) {}
+
+#endif
+
 }  // namespace HWY_NAMESPACE
 }  // namespace blockdot::models
 HWY_AFTER_NAMESPACE();
@@ -1071,6 +1168,8 @@ namespace blockdot::models {
 HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
 HWY_EXPORT(single_steps);
+HWY_EXPORT(bit_matrices);
+HWY_EXPORT(matrix_draws);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
 HWY_EXPORT(aligned_all);
@@ -1104,6 +1203,11 @@ void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
 void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
              const std::int16_t* table, std::int16_t* out) {
   HWY_DYNAMIC_DISPATCH(look_up_halves)(codes, count, mask, table, out);
+}
+bool has_bit_matrices() { return HWY_DYNAMIC_DISPATCH(bit_matrices)(); }
+void fill_draws(const DrawMatrices& matrices, std::uint64_t* states, int count, std::int64_t chunks,
+                std::uint32_t* draws) {
+  HWY_DYNAMIC_DISPATCH(matrix_draws)(matrices, states, count, chunks, draws);
 }
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
                 std::uint32_t* draws) {

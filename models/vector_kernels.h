@@ -168,6 +168,24 @@ void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
 void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
              const std::int16_t* table, std::int16_t* out);
 
+/// Powers of a register's step over `bits` bits, as bit matrices of bytes: power[p] is p + 1 draws
+/// on; [p][to][from] takes byte `from` of a state to its part of byte `to`, bit i of which is the
+/// parity of the byte with bits 8 (7 - i) .. of the word.
+struct DrawMatrices {
+  static constexpr int kPowers = 8;
+  int bits = 0;   // of a draw
+  int bytes = 0;  // of a state: 4 or 8
+  std::uint64_t power[kPowers][8][8] = {};
+};
+
+/// The processor multiplies bytes by bit matrices.
+bool has_bit_matrices();
+
+/// draws[chunk][i] for `count` results (a multiple of 64) whose streams are in these states; the
+/// states move on.
+void fill_draws(const DrawMatrices& matrices, std::uint64_t* states, int count, std::int64_t chunks,
+                std::uint32_t* draws);
+
 /// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
 /// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r, std::uint32_t* draws);
