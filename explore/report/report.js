@@ -281,9 +281,27 @@
       ["Design point", "Cycles", ...causes.map(([, name]) => `${name} (%)`)], data.map((d) => [d.p.name, whole(d.cycles), ...d.parts.map((part) => number(part.share, 2))]));
     legend("chart-cycles", causes.filter(([key]) => parts.some((part) => part.key === key)).map(([, name, fill]) => [name, fill]));
   }
+  // The same unit on other data.
+  function drawEnergyByData(stats) {
+    const kinds = [["zeros", "zeros", "#838995"], ["gaussian", "N(0, 1)", "#6f9fe0"], ["trace", "these GEMMs", "#ff725c"]];
+    const data = stats.filter((s) => finite(s.energy)).flatMap((s) => kinds.map(([key, name, fill]) =>
+      ({ p: s.p.name, name, fill, pj: key === "trace" ? s.energy : s.p.energy[`${key}_pj_per_mac`] })));
+    const marginLeft = Math.min(240, 16 + 7 * d3.max(data, (d) => d.p.length));
+    const plot = Plot.plot({ ...base, height: Math.max(150, 62 + 58 * (data.length / 3)), marginLeft, marginRight: 56,
+      fy: { label: null, domain: unique(data.map((d) => d.p)), padding: 0.2 }, y: { axis: null, domain: kinds.map(([, name]) => name), padding: 0.1 },
+      x: { ...axis, label: "Energy of the unit (pJ/MAC, OSU 0.18 µm)", domain: [0, d3.max(data, (d) => d.pj)] },
+      marks: [
+        Plot.barX(data, { x: "pj", y: "name", fy: "p", fill: "fill", rx: 2, className: "data" }),
+        Plot.text(data, { x: "pj", y: "name", fy: "p", text: (d) => significant(d.pj), textAnchor: "start", dx: 6, fontSize: 11, fill: "currentColor" }),
+        Plot.axisFy({ anchor: "left", label: null }),
+      ] });
+    drawFigure("chart-data", "Energy by data", "the same gates on zeros, on Gaussian numbers and on the GEMMs", plot,
+      ["Design point", "Data", "pJ/MAC"], data.map((d) => [d.p, d.name, significant(d.pj)]));
+    legend("chart-data", kinds.map(([, name, fill]) => [name, fill]));
+  }
   const hasMachine = rows.some((r) => r.machine);
   if (!hasMachine) $("machine").remove();
-  if (!hasEnergy) $("chart-energy").remove();
+  if (!hasEnergy) for (const id of ["chart-energy", "chart-data"]) $(id).remove();
 
   function drawLayers(some) {
     const roles = unique(some.map((r) => r.g.role)).sort((s, t) => kRoles.indexOf(s) - kRoles.indexOf(t));
@@ -491,6 +509,7 @@
     bars("chart-throughput", "Throughput", `${hasMachine ? "the whole machine at its clock" : "one unit at its clock target"}, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
     bars("chart-density", "Throughput per area", `area ${state.area.source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
     if (hasEnergy) scatter("chart-energy", "Accuracy against energy", `one unit's gates on the data of the GEMMs, ${over}; up and left is better`, stats, (s) => s.energy, "Energy of the unit (pJ/MAC, OSU 0.18 µm)", (v) => significant(v));
+    if (hasEnergy) drawEnergyByData(stats);
     if (hasMachine) { drawRoofline(some); drawCycles(some); }
     drawLayers(some);
     drawGroups("table-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);

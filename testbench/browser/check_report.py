@@ -75,6 +75,7 @@ def check_charts(page, table):
         check("no machine, no chart of one", count(page, "#machine"), 0)
     with_energy = any("energy" in p for p in points)
     check("marks of accuracy against energy", count(page, "#chart-energy svg .points > *"), len(points) if with_energy else 0)
+    check("energy on three kinds of data", count(page, "#chart-data svg .data rect"), 3 * len(points) if with_energy else 0)
     fronts = [("chart-area", "snr_area"), ("chart-bits", "snr_bits")]
     for chart, front in fronts + ([("chart-energy", "snr_energy")] if with_energy else []):
         if front == "snr_area" and len({p["technology"] for p in points}) > 1:
