@@ -64,6 +64,22 @@ std::vector<E> open(E wanted, std::vector<E> choices) {
   return choices;
 }
 
+// ABC undoes Sklansky's and Brent-Kung's trees where much stands around them, and Kogge and Stone's
+// where they are wide: they are small then, and slower than they look.
+std::vector<Adder> trees(const DotSpec& spec, bool osu, const Structure& w) {
+  const SumRange total = block_dot_range(spec);
+  const bool named = osu && w.cells != Cells::kNone;
+  const bool wide = range_width(total.range.lo, total.range.hi) > kMostKoggeStone;
+  std::vector<Adder> all;
+  for (Adder adder : {Adder::kKoggeStone, Adder::kSparse, Adder::kSklansky, Adder::kBrentKung}) {
+    const bool taken = adder == Adder::kKoggeStone ? !(named && wide)
+                       : adder == Adder::kSparse   ? named
+                                                   : w.goal == Goal::kArea;
+    if (taken) all.push_back(adder);
+  }
+  return all;
+}
+
 std::vector<Structure> structures(const DotSpec& spec, Technology technology, const Structure& w) {
   const bool integers = is_integer_pair(spec);
   const bool xilinx = technology == Technology::kXilinx;
@@ -87,16 +103,7 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   if (!osu || w.align != Align::kAuto) ways.push_back(Signs::kAfter);
   const auto signs = open(w.signs, integers ? std::vector{Signs::kAfter} : ways);
   const auto sums = open(w.sum, xilinx ? std::vector{S::kChain, S::kTree} : std::vector{S::kTimed});
-  // ABC undoes Sklansky's and Brent-Kung's trees where much stands around them, and Kogge and
-  // Stone's where they are wide: they are small then, and slower than they look.
-  std::vector<Adder> trees;
-  const SumRange total = block_dot_range(spec);
-  const bool named = osu && w.cells != Cells::kNone;
-  if (!named || range_width(total.range.lo, total.range.hi) <= kMostKoggeStone)
-    trees.push_back(Adder::kKoggeStone);
-  if (named) trees.push_back(Adder::kSparse);
-  if (w.goal == Goal::kArea) trees.insert(trees.end(), {Adder::kSklansky, Adder::kBrentKung});
-  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees);
+  const auto adders = open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees(spec, osu, w));
   // 6:3 counters and half adder cells gain nothing that is worth their area: by hand only.
   const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;
   const Cells cells = w.cells != Cells::kAuto ? w.cells : osu ? Cells::kFull : Cells::kNone;
