@@ -209,6 +209,8 @@ FixedFormat exact_window(const DotSpec& spec);
 Rounding drawn_rounding(const DotSpec& spec);
 /// Where it draws: every beat, else every result.
 bool draws_each_beat(const DotSpec& spec);
+/// Results depend on random bits.
+inline bool draws(const DotSpec& spec) { return drawn_rounding(spec).stochastic(); }
 
 /// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
 int segment_length(const DotSpec& spec);

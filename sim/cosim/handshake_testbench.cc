@@ -9,7 +9,7 @@
 #include <map>
 
 #include "formats/error.h"
-#include "models/golden.h"
+#include "models/golden_array.h"
 #include "rtl_gen/emit/shell.h"
 #include "sim/cosim/vectors.h"
 
@@ -181,10 +181,9 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
   Channel weights{"w", "w_valid_i", "w_ready_o", b_ports, {}};
   Channel rows{"a", "a_valid_i", "a_ready_o", a_ports, {}};
 
-  // Random streams: each unit has its own, one of them another than that after reset.
+  // Random streams start as after reset, but for one.
   std::vector<std::uint64_t> seeds = array.seeds;
-  const bool seeded = !seeds.empty();
-  if (seeded) {
+  if (!seeds.empty()) {
     const auto cell = static_cast<std::size_t>(random() % seeds.size());
     seeds[cell] = (random() & spec.lfsr.mask()) | 1;
     t.setup_ports = {"seed_load_i", "seed_cell_i", "seed_i"};
@@ -197,9 +196,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
     load.add(seeds[cell], spec.lfsr.width);
     t.setup = {idle, load};
   }
-  std::vector<models::GoldenDot> golden;
-  for (int cell = 0; cell < R * C; ++cell)
-    golden.emplace_back(spec, seeded ? seeds[static_cast<std::size_t>(cell)] : 1);
+  models::GoldenArray golden(spec, {!os, R, C}, seeds);
 
   SideDraw draw(spec, random);
   std::vector<rtl_gen::ArrayTile> shapes;
@@ -242,27 +239,19 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
         rows.items.push_back(item);
       }
 
-    // Row by row; with random streams every unit draws, also one beyond the tile.
-    const auto result = [&](int i, int c) {
-      models::GoldenDot& dot = golden[at(os ? i * C + c : c)];
-      std::uint32_t code = 0;
-      for (int k = 0; k < tile.beats; ++k)
-        code = dot.step(beat_of(spec, tile.a[at(i)][at(k)], tile.b[at(c)][at(k)], k == 0,
-                                k + 1 == tile.beats))
-                   .value_or(0);
-      return code;
-    };
-    for (int i = 0; i < (seeded ? R : tile.rows); ++i) {
-      Bits codes;
-      std::vector<std::uint32_t> row(at(C), 0);
-      for (int c = 0; c < (seeded ? C : tile.cols); ++c) {
-        const std::uint32_t code = result(i, c);
-        if (c < tile.cols) row[at(c)] = code;
-      }
-      if (i >= tile.rows) continue;
+    const std::vector<std::uint32_t> codes =
+        golden.compute({tile.rows, tile.cols, tile.beats}, tile.rows,
+                       [&](std::int64_t i, std::int64_t c, std::int64_t k) {
+                         const auto beat = static_cast<std::size_t>(k);
+                         return beat_of(spec, tile.a[static_cast<std::size_t>(i)][beat],
+                                        tile.b[static_cast<std::size_t>(c)][beat], false, false);
+                       });
+    for (int i = 0; i < tile.rows; ++i) {
       Bits item;
       item.add(std::uint64_t{i + 1 == tile.rows}, 1);
-      for (int c = C; c-- > 0;) item.add(std::uint64_t{row[at(c)]}, spec.output.width());
+      for (int c = C; c-- > 0;)
+        item.add(std::uint64_t{c < tile.cols ? codes[at(i * tile.cols + c)] : 0},
+                 spec.output.width());
       results.items.push_back(item);
     }
     checked += tile.rows * tile.cols;

@@ -133,7 +133,10 @@ const std::vector<Case>& cases() {
        {{"<< seed_cell_i", "<< 1'b0"}}},
       {"array_ws",
        text("array", "mx6", "bf16", "", "ws"),
-       {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}}};
+       {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}},
+      {"random_array_ws",
+       text("array", "mxfp4", "bf16:sr:6", "sr:6", "ws"),
+       {{"<< seed_cell_i", "<< 1'b0"}, {".draw_i(draw)", ".draw_i(draw && r == 0)"}}}};
   return all;
 }
 
