@@ -32,8 +32,8 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
   command
       .add_option(
           "--lfsr", text.lfsr,
-          "Register of stochastic rounding: galois:N or fibonacci:N, N in [4, 64], and :SEED "
-          "(default galois:32)")
+          "Register of stochastic rounding: galois:N or fibonacci:N, N in [4, 64], then :SEED and "
+          ":no-port for a unit without seed port (default galois:32)")
       ->type_name("LFSR");
 }
 

@@ -122,6 +122,7 @@ void declare_seeds(Array& array, int count, const std::string& of) {
       formats::lfsr_streams(lfsr, static_cast<std::uint64_t>(count));
   array.seed_distance = streams.distance;
   array.seeds = streams.states;
+  if (!lfsr.port) return;
   array.ports.push_back({"seed_load_i", true, 1, "load a random stream"});
   array.ports.push_back({"seed_cell_i", true, bits_for(count - 1), "of " + of});
   array.ports.push_back({"seed_i", true, lfsr.width, "its state; 0 is read as 1"});
@@ -137,20 +138,25 @@ std::string seeding_text(const Array& array) {
   localparam [@COUNT@*@WIDTH@-1:0] SEEDS = {@SEEDS@};
   reg seeding_q;
   always @(posedge clk_i) seeding_q <= !rst_ni;
-  wire [@LAST@:0] seed_here;
-  assign seed_here = {@COUNT@{seed_load_i}} & (@ONE@ << seed_cell_i);
-)",
+@HERE@)",
               {{"DISTANCE", std::to_string(array.seed_distance)},
                {"WIDTH", std::to_string(width)},
                {"COUNT", std::to_string(count)},
-               {"LAST", last_of(count)},
-               {"ONE", sized(count, 1)},
+               {"HERE", array.spec.unit.lfsr.port
+                            ? fmt::format("  wire [{}:0] seed_here;\n  assign seed_here = "
+                                          "{{{}{{seed_load_i}}}} & ({} << seed_cell_i);\n",
+                                          count - 1, count, sized(count, 1))
+                            : ""},
                {"SEEDS", literal}});
 }
 
 // The seed ports of what holds stream `at`.
 std::string connect_seeds(const Array& array, std::string_view at) {
   const int width = array.spec.unit.lfsr.width;
+  if (!array.spec.unit.lfsr.port)
+    return fmt::format(
+        ",\n          .seed_load_i(seeding_q),\n          .seed_i(SEEDS[{0}*{1} +: {1}])", at,
+        width);
   // A wire of one bit has no parts to select.
   const std::string here = array.seeds.size() == 1 ? "seed_here" : fmt::format("seed_here[{}]", at);
   return fmt::format(
@@ -247,7 +253,9 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   const ArraySpec& spec = array.spec;
   const int R = spec.rows, C = spec.cols, B = spec.banks;
   const std::string unit_name = top + "_unit", delay_name = top + "_delay";
-  array.units.push_back(generate(UnitKind::kDot, spec.unit, arch, unit_name));
+  DotSpec of_unit = spec.unit;
+  of_unit.lfsr.port = true;  // through which the array starts the streams
+  array.units.push_back(generate(UnitKind::kDot, of_unit, arch, unit_name));
   array.counts = {R * C};
   const UnitReport& unit = array.units[0].report;
   array.timing.unit = unit.latency;
@@ -750,9 +758,11 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
     Arch bare = arch;
     bare.clock_ns = 0;
     bare.combinational = true;
+    formats::LfsrSpec lfsr = spec.unit.lfsr;
+    lfsr.port = true;  // through which the array starts the streams
     Graph random;
     const Fx draw = control(input(random, "draw_i", 1));
-    output("random_o", build_lfsr(random, spec.unit.lfsr, drawn.random_bits, draw));
+    output("random_o", build_lfsr(random, lfsr, drawn.random_bits, draw));
     array.units.push_back(make(random, bare, "random", "random bits of one stream."));
   };
   make_all();

@@ -95,7 +95,7 @@ Transactions stream_transactions(const rtl_gen::Design& design, int count,
   Transactions t;
   Channel beats{"s_axis", "s_axis_tvalid", "s_axis_tready", {"s_axis_tlast", "s_axis_tdata"}, {}};
   Channel results{"m_axis", "m_axis_tvalid", "m_axis_tready", {"m_axis_tdata"}, {}};
-  std::uint64_t seed = 1;
+  std::uint64_t seed = spec.lfsr.seed;
   if (has_port(design.report, "seed_load_i")) {
     seed = random() & spec.lfsr.mask();
     t.setup_ports = {"seed_load_i", "seed_i"};
@@ -183,7 +183,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
 
   // Random streams start as after reset, but for one.
   std::vector<std::uint64_t> seeds = array.seeds;
-  if (!seeds.empty()) {
+  if (!seeds.empty() && spec.lfsr.port) {
     const auto cell = static_cast<std::size_t>(random() % seeds.size());
     seeds[cell] = (random() & spec.lfsr.mask()) | 1;
     t.setup_ports = {"seed_load_i", "seed_cell_i", "seed_i"};

@@ -227,7 +227,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
   if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
   bool block_dot = unit.report.kind == rtl_gen::UnitKind::kBlockDot;
   std::mt19937_64 random(seed);
-  std::uint64_t lfsr_seed = random() & spec.lfsr.mask();
+  const std::uint64_t lfsr_seed = start_state(spec.lfsr, random() & spec.lfsr.mask());
   models::GoldenDot golden(spec, lfsr_seed);
   SideSource a(spec.a, spec.lanes), b(spec.b, spec.lanes);
   models::BeatBuffer buffer;
@@ -357,7 +357,7 @@ Testbench quantizer_testbench(const rtl_gen::Design& design, int count, std::uin
   options.scale_rule = spec.rule;
   options.rounding = spec.rounding;
   options.lfsr = spec.lfsr;
-  options.seed = (random() & spec.lfsr.mask()) | 1;
+  options.seed = start_state(spec.lfsr, (random() & spec.lfsr.mask()) | 1);
   if (f.block == 0) options.specials = formats::BlockSpecials::kPerElement;
   std::vector<std::uint32_t> codes;  // binary32, of bf16 the upper half; a block row after row
   for (int b = 0; b < count; ++b) {
