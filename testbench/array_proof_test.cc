@@ -371,6 +371,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "ws", 4, 1, 7, 2, 33, 2, 8},
         Case{"a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=fp32", "ws", 2, 2, 5, 3, 40, 2, 1},
         Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2},
+        Case{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 21},
+        Case{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "ws", 2, 3, 5, 7, 27, 2, 3},
         Case{"a=int8_row b=nf4_dq lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 40},
         Case{"a=int8_row b=nvfp4 lanes=4 accumulator=kulisch max-k=256", "ws", 2, 3, 5, 7, 40, 2,
              3}),

@@ -50,6 +50,7 @@ INSTANTIATE_TEST_SUITE_P(
                "rows=2 cols=2 dataflow=ws depth=5"},
         Design{"a=mxfp8_e4m3 lanes=8 accumulator=fp32 output=bf16 rounding=sr:6",
                "rows=2 cols=3 dataflow=ws depth=4"},
+        Design{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "rows=2 cols=2 dataflow=ws depth=5"},
         Design{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "rows=1 cols=1 dataflow=ws depth=2"}));
 
 TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {

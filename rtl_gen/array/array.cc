@@ -46,7 +46,7 @@ Side side_of(const std::vector<Port>& ports, std::string_view name) {
     const bool mine =
         p.name == fmt::format("{}_i", name) || p.name == fmt::format("{}_scale_i", name) ||
         p.name == fmt::format("{}_micro_i", name) || p.name == fmt::format("{}_outer_i", name) ||
-        p.name == fmt::format("{}_mean_i", name);
+        p.name == fmt::format("{}_mean_i", name) || (name == "a" && p.name == "count_i");
     if (!mine) continue;
     side.parts.push_back({p.name, side.width, p.width, p.meaning});
     side.width += p.width;
@@ -1074,11 +1074,6 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   if (arch.combinational)
     throw ConfigError("combinational = true: an array is clocked; leave it out");
   formats::validate(spec.unit);
-  if (formats::needs_count(spec.unit))
-    throw ConfigError(
-        "a = {}: an array pads lanes with zeros, and neither side has one; try ternary for one of "
-        "them",
-        to_text(spec.unit.a));
   Array array;
   array.spec = spec;
   array.top = top;

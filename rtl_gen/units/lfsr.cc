@@ -61,7 +61,8 @@ std::vector<Fx> build_draws(Graph& g, const formats::LfsrSpec& spec, int count, 
   const auto never_zero = [&](const Fx& value, const Fx& zero) {
     return cat({bits(value, 1, width - 1), or_(bit(value, 0), zero)});
   };
-  const Fx after = never_zero(mux(draw, advanced, state), name(is_zero(state), "lfsr_is_zero"));
+  const Fx after = never_zero(name(mux(draw, advanced, state), "lfsr_after"),
+                              name(is_zero(state), "lfsr_is_zero"));
   if (!spec.port) {
     set_next(state, after);
     return draws;

@@ -102,8 +102,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     found.accumulator_width = spec.accumulator.format.width();
     flags = build_flags(g, beat, framing);
     if (formats::has_inf(spec.accumulator.format)) {
-      flags.plus_inf = or_(flags.plus_inf, and_(total.held, not_(total.sign)));
-      flags.minus_inf = or_(flags.minus_inf, and_(total.held, total.sign));
+      flags.plus_inf =
+          name(or_(flags.plus_inf, and_(total.held, not_(total.sign))), "any_plus_inf");
+      flags.minus_inf = name(or_(flags.minus_inf, and_(total.held, total.sign)), "any_minus_inf");
     } else {
       flags.nan = or_(flags.nan, total.held);
     }

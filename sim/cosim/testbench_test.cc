@@ -148,6 +148,9 @@ const std::vector<Case>& cases() {
       {"array_ws",
        text("array", "mx6", "bf16", "", "ws"),
        {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}},
+      {"array_of_counted_lanes",
+       text("array", "binary@e8m0/8", "bf16", "", "ws"),
+       {{"count_i(a[", "count_i(~a["}}},
       {"random_array_ws",
        text("array", "mxfp4", "bf16:sr:6", "sr:6", "ws"),
        {{"<< seed_cell_i", "<< 1'b0"}, {".draw_i(draw)", ".draw_i(draw && r == 0)"}}}};
