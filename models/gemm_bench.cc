@@ -159,7 +159,9 @@ const bool kRegistered = [] {
   for (const char* format : {"mxint8", "mxfp8_e4m3"})
     for (const char* accumulator :
          {"fp32:rtz", "fp32:sr:16", "bf16 output=bf16", "fp16 lanes=4", "fp16:sr:8 lanes=4",
-          "fp32 lanes=1", "kulisch[20:-20]", "kulisch[15:-8]:wrap output=bf16"})
+          "fp32 lanes=1", "kulisch[20:-20]", "kulisch[15:-8]:wrap output=bf16",
+          "kulisch[15:-8]:sticky", "aligned[13]:fp32", "aligned[25]:fp32",
+          "fp32:sr:16 lfsr=fibonacci:64"})
       add(format, accumulator, 0);
   for (const Row& row : rows)
     benchmark::RegisterBenchmark(row.name.c_str(),

@@ -206,8 +206,9 @@ bool gemm_by_macs(const DotSpec& spec, const QuantizedMatrix& a, const Quantized
   MacGemm gemm(spec, a, b, x, y, threads);
   const formats::Rounding& rounding = accumulator.rounding;
   if (rounding.mode == RoundingMode::kRne) return x.bits + y.bits <= 8 && gemm.nearest(result);
-  // The kernel draws as galois:32 does (gemm.cc sees to that) and adds to truncated tails.
+  // The kernel draws as galois:32 does and adds to truncated tails.
   return rounding.mode == RoundingMode::kStochastic && rounding.random_bits <= 16 &&
+         spec.lfsr.kind == formats::LfsrKind::kGalois && spec.lfsr.width == 32 &&
          rounding.variant == formats::SrVariant::kSrff && x.bits + y.bits <= 24 &&
          has_stochastic_macs() && gemm.stochastic(seed, result);
 }

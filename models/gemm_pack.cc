@@ -88,6 +88,62 @@ RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64
   return range;
 }
 
+bool chunk_scale(const formats::ScaleFormat& format, std::uint32_t code, ChunkScale& scale) {
+  if (format.kind == formats::ScaleKind::kE8M0) {
+    const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
+    scale = {std::ldexp(1.0, exponent), exponent, exponent};
+    return code != formats::kE8M0Nan;
+  }
+  const double value = decode(format, code);
+  if (!std::isfinite(value)) return false;
+  scale = {value, 0, 0};
+  if (value == 0) return true;
+  int exponent;
+  const auto significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
+  scale.low = exponent - 53 + std::countr_zero(significand);
+  scale.high = scale.low == exponent - 1 ? exponent - 1 : exponent;
+  return true;
+}
+
+bool chunk_scale(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
+                 ChunkScale& scale) {
+  if (!matrix.format.has_scale() || scale_in_result(matrix.format)) {
+    scale = {1, 0, 0};
+    return true;
+  }
+  return chunk_scale(matrix.format.scale, matrix.scale(r, k), scale);
+}
+
+bool window_is_exact(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+                     const formats::QuantizedMatrix& b) {
+  int low = 0;
+  double most = static_cast<double>(a.length);
+  for (const formats::QuantizedMatrix* side : {&a, &b}) {
+    const BlockFormat& format = side->format;
+    const formats::ScaleKind kind = format.scale.kind;
+    if (outer_in_beat(format) || kind == formats::ScaleKind::kCodeBook) return false;
+    ChunkScale all{1, 0, 0};
+    if (format.has_scale() && !scale_in_result(format)) {
+      bool any = false;
+      for (const std::uint32_t code : side->scales) {
+        ChunkScale scale;
+        if (!chunk_scale(format.scale, code, scale) || scale.value == 0) continue;
+        all = any ? ChunkScale{0, std::min(all.low, scale.low), std::max(all.high, scale.high)}
+                  : scale;
+        any = true;
+      }
+    }
+    const ElementFormat& element = format.element;
+    low += all.low + lsb_exponent(element) - ((1 << format.micro.bits) - 1);
+    // The most negative integer is the largest magnitude.
+    most *= std::ldexp(element.kind == formats::ElementKind::kMinifloat
+                           ? max_value(element)
+                           : std::ldexp(1.0, max_exponent(element) + 1),
+                       all.high);
+  }
+  return low >= spec.accumulator.window.lsb && most < std::ldexp(1.0, spec.accumulator.window.msb);
+}
+
 bool unit_exponent(const formats::QuantizedMatrix& matrix, const Units& units, std::int64_t r,
                    std::int64_t k, int& exponent) {
   exponent = units.unit;

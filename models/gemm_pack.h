@@ -80,6 +80,23 @@ struct RowRange {
 
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end);
 
+/// The scale of a chunk: a multiple of 2^low, at most 2^high.
+struct ChunkScale {
+  double value = 0;
+  int low = 0, high = 0;
+};
+/// Of a scale code; false: NaN or Inf, and so is every result of the row.
+bool chunk_scale(const formats::ScaleFormat& format, std::uint32_t code, ChunkScale& scale);
+/// Of the chunk at element (r, k); 1 where the scale belongs to the result.
+bool chunk_scale(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
+                 ChunkScale& scale);
+
+/// The window of `spec` (a Kulisch window) loses no bit of these operands and never wraps or
+/// saturates: every product is a multiple of 2^lsb, and the magnitudes of k of them stay below
+/// 2^msb, by the scales that occur and what their formats' elements can be.
+bool window_is_exact(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+                     const formats::QuantizedMatrix& b);
+
 /// Exponent of what a unit is worth at element (r, k) of a matrix with such scales; false: NaN.
 bool unit_exponent(const formats::QuantizedMatrix& matrix, const Units& units, std::int64_t r,
                    std::int64_t k, int& exponent);

@@ -384,8 +384,9 @@ TEST(Gemm, EqualsGoldenForEveryKernelAccumulatorAndRoundingOnEveryTargetOfThePro
           "accumulator=bf16 output=fp16 rounding=rtz", "accumulator=fp32:sr:16",
           "accumulator=fp16:sr:9", "accumulator=bf16:sr:20 output=bf16 rounding=sr:20",
           "accumulator=kulisch[14:-8] output=e5m2 rounding=sr:4",
-          "accumulator=kulisch[9:-9]:wrap output=bf16 rounding=rna",
-          "lanes=1 accumulator=bf16 output=bf16",
+          "accumulator=kulisch[9:-9]:wrap output=bf16 rounding=rna", "accumulator=aligned[13]:fp32",
+          "accumulator=aligned[6]:bf16:rne output=fp16", "accumulator=aligned[24]:fp32:sr:16",
+          "accumulator=aligned[9]:e4m3:rna output=e5m2", "lanes=1 accumulator=bf16 output=bf16",
           "lanes=1 accumulator=bf16:sr:16 output=bf16 rounding=sr:16"}) {
       if (std::string(rest).starts_with("lanes") && std::string(operands) == "a=mx9") continue;
       DotSpec spec = parse_dot_spec(fmt::format("{} {}", operands, rest));
@@ -406,6 +407,53 @@ TEST(Gemm, EqualsGoldenForEveryKernelAccumulatorAndRoundingOnEveryTargetOfThePro
     }
   formats::lanes_use_target("");
   EXPECT_GT(checked, 0) << "vacuous comparison";
+}
+
+TEST(Gemm, EqualsGoldenForEveryRoundingOfEveryAccumulatorOnEveryTarget) {
+  const std::vector<std::string> targets = formats::lanes_targets();
+  const std::string roundings[] = {"rne", "rna", "rtz", "sr:9", "srf:9", "src:9"};
+  const std::string registers[] = {"galois:32", "fibonacci:32", "galois:64:12345", "fibonacci:17",
+                                   "galois:9:3"};
+  std::vector<std::string> rests;
+  for (const std::string& rounding : roundings) {
+    for (const char* fixed :
+         {"kulisch", "kulisch[14:-8]", "kulisch[5:-6]:wrap", "kulisch[3:-4]:sticky",
+          "kulisch[30:-3]:wrap:sticky", "kulisch[700:-700]:exact", "fp32", "aligned[13]:fp32"})
+      for (const char* output : {"bf16", "e4m3"})
+        rests.push_back(
+            fmt::format("accumulator={} output={} rounding={}", fixed, output, rounding));
+    for (const char* floating : {"fp32", "bf16", "fp16", "e5m2", "aligned[13]:fp32",
+                                 "aligned[30]:bf16", "aligned[5]:e4m3", "lanes=1 bf16"}) {
+      std::string text = floating;
+      const std::string lanes = text.starts_with("lanes") ? "lanes=1 " : "";
+      if (!lanes.empty()) text = "bf16";
+      rests.push_back(fmt::format("{}accumulator={}:{} output=tf32", lanes, text, rounding));
+    }
+  }
+  std::int64_t checked = 0;
+  unsigned seed = 900;
+  for (const char* operands : {"a=mxint8", "a=mxfp6_e3m2 b=mxfp8_e4m3", "a=bf16 b=mxfp8_e5m2"})
+    for (const std::string& rest : rests) {
+      ++seed;
+      // An exact window is for what it can hold.
+      if (rest.find(":exact") != std::string::npos && std::string(operands) != "a=mxint8") continue;
+      const DotSpec spec = parse_dot_spec(
+          fmt::format("{} {} lfsr={}", operands, rest, registers[seed % std::size(registers)]));
+      std::mt19937 random(seed);
+      const Data data = kAllData[seed % std::size(kAllData)];
+      const std::int64_t m = 1 + seed % 7, n = seed % 3 == 0 ? 35 : 3, k = 1 + seed % 70;
+      const QuantizedMatrix a = operand(random, spec.a, m, k, data, 1);
+      const QuantizedMatrix b = operand(random, spec.b, n, k, data, -1);
+      const GemmResult golden = gemm_golden(spec, a, b);
+      for (const std::string& target : targets) {
+        formats::lanes_use_target(target);
+        const GemmResult fast = gemm(spec, a, b, {.threads = 2});
+        EXPECT_EQ(fast.codes, golden.codes) << target << " " << to_text(spec) << " by " << fast.way;
+        ++checked;
+      }
+    }
+  formats::lanes_use_target("");
+  EXPECT_GT(checked, 200) << "vacuous comparison";
 }
 
 // One product of two blocks a side, whose elements and scales are given as codes.
@@ -504,19 +552,72 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        {1, 127},
        "integers:checked"},
-      // Windows of 50 and 51 bits; a float without mantissa.
-      {"a=mxint8 accumulator=kulisch[29:-20]",
+      // Windows of 50 and 51 bits that lose the products' last one, 2^-12.
+      {"a=mxint8 accumulator=kulisch[38:-11]",
        {127, 127},
        {127, 127},
        {1, 127},
        {1, 127},
        "integers:exact"},
-      {"a=mxint8 accumulator=kulisch[29:-21]",
+      {"a=mxint8 accumulator=kulisch[39:-11]",
        {127, 127},
        {127, 127},
        {1, 127},
        {1, 127},
        "results"},
+      {"a=mxint8 accumulator=kulisch[38:-11]:sticky",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "integers:exact"},
+      {"a=mxint8 accumulator=kulisch[39:-11]:sticky",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "results"},
+      // Wide windows that lose nothing, and that lose one bit; that 64 products of 4 stay below,
+      // and
+      // that they may reach.
+      {"a=mxint8 accumulator=kulisch[47:-12]:sticky",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "integers:exact"},
+      {"a=mxint8 accumulator=kulisch[47:-11]:sticky",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "results"},
+      {"a=mxint8 accumulator=kulisch[9:-50]:wrap",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "integers:exact"},
+      {"a=mxint8 accumulator=kulisch[8:-50]:wrap",
+       {127, 127},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "results"},
+      // The same for scales: 2^6 more.
+      {"a=mxint8 accumulator=kulisch[15:-50]",
+       {127, 133},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "integers:exact"},
+      {"a=mxint8 accumulator=kulisch[15:-50]",
+       {127, 134},
+       {127, 127},
+       {1, 127},
+       {1, 127},
+       "results"},
+      // A float without mantissa.
       {"a=mxint8 accumulator=e5m1", {127, 127}, {127, 127}, {1, 127}, {1, 127}, "integers:exact"},
       {"a=mxint8 accumulator=e5m0", {127, 127}, {127, 127}, {1, 127}, {1, 127}, "results"},
       // An Inf in every result.
@@ -526,7 +627,114 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {0x7C, 0x38},
        {0x7C, 0x38},
        "results"},
-      // MACs: 2^-110 for the product of two units.
+      // Cut terms: 22 fraction bits, two more and six for 33 terms: 30; 45 of them: 53.
+      {"a=mxint8 accumulator=aligned[22]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:narrow"},
+      {"a=mxint8 accumulator=aligned[23]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:wide"},
+      {"a=mxint8 accumulator=aligned[45]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:wide"},
+      {"a=mxint8 accumulator=aligned[46]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "results"},
+      // Minifloat scales take a bit each; significands of 24 bits together, and of 25.
+      {"a=int8@e4m3/32 accumulator=aligned[20]:fp32",
+       {0x3C, 0x41},
+       {0x38, 0x01},
+       {1, 127},
+       {1, 127},
+       "aligned:narrow"},
+      {"a=int8@e4m3/32 accumulator=aligned[21]:fp32",
+       {0x3C, 0x41},
+       {0x38, 0x01},
+       {1, 127},
+       {1, 127},
+       "aligned:wide"},
+      {"a=int8@e4m3/32 b=int9@e4m2/32 accumulator=aligned[9]:fp32",
+       {0x3C, 0x41},
+       {0x1D, 0x01},
+       {1, 127},
+       {1, 127},
+       "aligned:narrow"},
+      {"a=int8@e4m3/32 b=int9@e4m3/32 accumulator=aligned[9]:fp32",
+       {0x3C, 0x41},
+       {0x38, 0x01},
+       {1, 127},
+       {1, 127},
+       "aligned:wide"},
+      // Elements within 2^+-50; of 26 and of 27 bits; an accumulator without mantissa.
+      {"a=e5m3:bias=48@e8m0/32 accumulator=aligned[9]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:narrow"},
+      {"a=e5m3:bias=49@e8m0/32 accumulator=aligned[9]:fp32",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:wide"},
+      {"a=mxint8 accumulator=aligned[10]:e5m1:rne",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "aligned:narrow"},
+      {"a=mxint8 accumulator=aligned[10]:e5m0:rne",
+       {127, 120},
+       {127, 110},
+       {1, 127},
+       {1, 127},
+       "results"},
+      // An Inf in every result.
+      {"a=mxfp8_e5m2 accumulator=aligned[10]:fp32",
+       {127, 127},
+       {127, 127},
+       {0x7B, 0x38},
+       {1},
+       "aligned:narrow"},
+      {"a=mxfp8_e5m2 accumulator=aligned[10]:fp32",
+       {127, 127},
+       {127, 127},
+       {0x7C, 0x38},
+       {1},
+       "results"},
+      // MACs: significands of 8 bits together, of 9; draws of 16 bits, of 17.
+      {"a=mxfp8_e4m3 lanes=1 accumulator=bf16",
+       {127, 127},
+       {127, 127},
+       {1, 0x38},
+       {1, 0x38},
+       "macs"},
+      {"a=mxfp8_e4m3 b=e3m4@e8m0/32 lanes=1 accumulator=bf16",
+       {127, 127},
+       {127, 127},
+       {1, 0x38},
+       {1, 0x38},
+       "doubles:exact"},
+      {"a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:17",
+       {127, 127},
+       {127, 127},
+       {1, 0x38},
+       {1, 0x38},
+       "doubles:exact"},
+      // 2^-110 for the product of two units.
       {mac.c_str(), {73, 127}, {73, 127}, {1, 7}, {1, 7}, "macs"},
       {mac.c_str(), {73, 127}, {72, 127}, {1, 7}, {1, 7}, "integers:odd"},
       // 2^110, with 12 bits of growth.
@@ -583,8 +791,11 @@ TEST(Gemm, EqualsGoldenForRandomSpecs) {
 }
 
 TEST(Gemm, DoesNotDependOnThreads) {
-  for (const char* text : {"a=mxint8 accumulator=fp32", "a=bf16 accumulator=fp32:sr:16",
-                           "a=mxfp8_e4m3 rounding=sr:8 output=bf16"})
+  for (const char* text :
+       {"a=mxint8 accumulator=fp32", "a=bf16 accumulator=fp32:sr:16",
+        "a=mxfp8_e4m3 rounding=sr:8 output=bf16", "a=mxfp8_e4m3 accumulator=aligned[13]:fp32:sr:16",
+        "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16", "a=mxint8 accumulator=kulisch[5:-6]:sticky",
+        "a=mxint8 lanes=8 accumulator=bf16:src:11 lfsr=fibonacci:40"})
     for (int threads : {1, 2, 5, 64}) expect_equal(text, 37, 40, 64, Data::kNormal, 1, threads);
 }
 
@@ -621,6 +832,14 @@ TEST(Gemm, RefusesBadInputAndNamesTheField) {
   spec.lanes = 0;
   names("lanes = 0", complaint(b, b, 1));
   spec.lanes = 32;
+  // A pair whose blocks do not fit each other, and a beat that would split a second-level block.
+  spec.b = formats::parse_block_format("int8@e8m0/48");
+  names("b = int8@e8m0/48", complaint(b, quantize(spec.b, row_major(x.data(), 1, 64)), 1));
+  spec = parse_dot_spec("a=mx9 lanes=16");
+  spec.lanes = 3;
+  const QuantizedMatrix mx9 = quantize(spec.a, row_major(x.data(), 1, 64));
+  names("lanes = 3", complaint(mx9, mx9, 1));
+  spec = parse_dot_spec("a=mxint8 max-k=128");
   QuantizedMatrix other =
       quantize(formats::parse_block_format("mxfp8_e4m3"), row_major(x.data(), 1, 64));
   names("a: quantised as", complaint(other, b, 1));
@@ -659,7 +878,9 @@ TEST(Gemm, StochasticResultsHaveTheExactSumAsTheirMean) {
        {"a=mxint8 accumulator=bf16:sr:16 output=bf16 rounding=sr:16",
         "a=mxfp8_e4m3 rounding=sr:12 output=fp16", "a=mxfp6_e3m2 rounding=sr:8 output=bf16",
         "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16 output=bf16 rounding=sr:16",
-        "a=mxint8 accumulator=fp16:sr:12 lanes=8"}) {
+        "a=mxint8 accumulator=fp16:sr:12 lanes=8",
+        "a=mxint8 accumulator=fp16:srf:12 lanes=8 lfsr=fibonacci:64",
+        "a=mxint8 accumulator=bf16:src:12 lanes=8 lfsr=galois:41"}) {
     DotSpec spec = parse_dot_spec(text);
     const std::int64_t copies = 64, k = 64;
     std::mt19937 random(11);

@@ -17,6 +17,8 @@
 #include <optional>
 
 #include "formats/error.h"
+#include "models/gemm_draws.h"
+#include "models/gemm_encode.h"
 #include "models/gemm_factor.h"
 #include "models/gemm_pack.h"
 #include "models/gemm_results.h"
@@ -39,37 +41,6 @@ namespace {
 constexpr int kDoubleBits = 53;
 constexpr int kFarthest = 400;  // exponents of binary64 that stay far from its ends
 
-/// The step that rounds to a format; nothing where it has none here.
-std::optional<StepKind> rounding_step(const ElementFormat& f, const Rounding& rounding,
-                                      StepFormat& format) {
-  format.to_units = std::ldexp(1.0, f.man_bits);
-  format.from_units = std::ldexp(1.0, -f.man_bits);
-  format.least_normal = min_normal(f);
-  format.most = max_value(f);
-  const bool saturates = !has_nan(f) || rounding.mode == RoundingMode::kRtz;
-  format.overflow = saturates    ? format.most
-                    : has_inf(f) ? std::numeric_limits<double>::infinity()
-                                 : std::numeric_limits<double>::quiet_NaN();
-  switch (rounding.mode) {
-    case RoundingMode::kRne:
-      // Without mantissa bits a tie goes by the exponent's parity.
-      if (f.man_bits == 0) return std::nullopt;
-      return StepKind::kNearestEven;
-    case RoundingMode::kRna:
-      return StepKind::kNearestAway;
-    case RoundingMode::kRtz:
-      return StepKind::kTowardsZero;
-    case RoundingMode::kStochastic:
-      break;
-  }
-  const bool twice = rounding.variant == formats::SrVariant::kSrf;
-  format.random_range = std::ldexp(1.0, rounding.random_bits + (twice ? 1 : 0));
-  format.random_factor = twice ? 2 : 1;
-  format.random_offset = twice ? 1 : 0;
-  return rounding.variant == formats::SrVariant::kSrc ? StepKind::kStochasticNearest
-                                                      : StepKind::kStochastic;
-}
-
 /// The step of an accumulator.
 std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
   const formats::Accumulator& accumulator = spec.accumulator;
@@ -77,93 +48,18 @@ std::optional<StepKind> step_of(const DotSpec& spec, StepFormat& format) {
   if (accumulator.kind == AccumulatorKind::kKulischWindow) {
     const formats::FixedFormat& window = accumulator.window;
     const int width = window.width();
-    if (window.sticky) return std::nullopt;
     // acc + entry, up to 2^(width + 2), stays exact.
     if (width > 50 || std::abs(window.lsb) > kFarthest) return std::nullopt;
     format.to_lowest = std::ldexp(1.0, -window.lsb);
     format.half = std::ldexp(1.0, width - 1);
     format.span = std::ldexp(1.0, width);
     format.from_span = std::ldexp(1.0, -width);
+    format.sticky = window.sticky;
     return window.saturate ? StepKind::kSaturate : StepKind::kWrap;
   }
   if (accumulator.kind == AccumulatorKind::kAligned) return std::nullopt;
   if (has_nearest_fp32_accumulator(spec)) return StepKind::kNearest32;
   return rounding_step(accumulator.format, accumulator.rounding, format);
-}
-
-/// Values to codes of the output, many at once where there is a step for it.
-class Encoder {
- public:
-  explicit Encoder(const DotSpec& spec) : spec_(spec) {
-    const ElementFormat& f = spec.output;
-    nearest32_ = f == formats::minifloat(8, 23) && spec.rounding.mode == RoundingMode::kRne;
-    const std::optional<StepKind> step = rounding_step(f, spec.rounding, format_.step);
-    vector_ = step.has_value() && !nearest32_;
-    if (step) format_.rounding = *step;
-    constexpr double kInf = std::numeric_limits<double>::infinity();
-    format_.man_bits = f.man_bits;
-    format_.least_exponent =
-        static_cast<int>(std::bit_cast<std::uint64_t>(format_.step.least_normal) >> 52);
-    format_.overflow = code(std::ldexp(max_value(f), 2), 0);
-    format_.inf = code(kInf, 0);
-    format_.nan = code(std::nan(""), 0);
-    format_.sign = 1u << (f.width() - 1);
-    format_.negative_zero = f.special != formats::Special::kFnuz;
-    // Where no code is a NaN it is encoded as zero, and no other code may pass for it.
-    vector_ = vector_ && has_nan(f);
-  }
-
-  std::uint32_t code(double value, std::uint32_t random) const {
-    return encode(spec_.output, value, spec_.rounding, random, formats::Overflow::kToSpecial);
-  }
-
-  /// `count` is a multiple of 16.
-  void operator()(const double* x, const std::uint32_t* draws, int count,
-                  std::uint32_t* codes) const {
-    if (nearest32_) {
-      for (int i = 0; i < count; ++i) {
-        codes[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i]));
-        if ((codes[i] & 0x7FFFFFFF) > 0x7F800000) codes[i] = format_.nan;
-      }
-    } else if (vector_) {
-      encode_values(format_, x, draws, count, codes);
-    } else {
-      for (int i = 0; i < count; ++i) codes[i] = code(x[i], draws[i]);
-    }
-  }
-
- private:
-  const DotSpec& spec_;
-  OutputFormat format_;
-  bool nearest32_ = false, vector_ = false;
-};
-
-/// The scale of a chunk: a multiple of 2^low, at most 2^high.
-struct ChunkScale {
-  double value = 0;
-  int low = 0, high = 0;
-};
-/// False: NaN, and so is every result of the row.
-bool chunk_scale(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k, ChunkScale& scale) {
-  if (!matrix.format.has_scale() || scale_in_result(matrix.format)) {
-    scale = {1, 0, 0};
-    return true;
-  }
-  const std::uint32_t code = matrix.scale(r, k);
-  if (matrix.format.scale.kind == formats::ScaleKind::kE8M0) {
-    const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
-    scale = {power_of_two(exponent), exponent, exponent};
-    return code != formats::kE8M0Nan;
-  }
-  const double value = decode(matrix.format.scale, code);
-  if (!std::isfinite(value)) return false;
-  scale = {value, 0, 0};
-  if (value == 0) return true;
-  int exponent;
-  const auto significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
-  scale.low = exponent - 53 + std::countr_zero(significand);
-  scale.high = scale.low == exponent - 1 ? exponent - 1 : exponent;
-  return true;
 }
 
 /// How a tile is computed.
@@ -185,7 +81,7 @@ class VectorGemm {
 
   VectorGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
              const Units& x, const Units& y, StepKind step, const StepFormat& format,
-             std::vector<BeatRange> chunks, const std::vector<std::uint32_t>& states, int threads)
+             std::vector<BeatRange> chunks, const std::vector<std::uint64_t>& states, int threads)
       : spec_(spec),
         step_(step),
         format_(format),
@@ -197,7 +93,9 @@ class VectorGemm {
         rows_(a, x, kVectorRows, count(), words_, spec.specials),
         columns_(b, y, kCols, count(), words_, spec.specials),
         start_(rows_.panels * count() * kVectorRows),
-        factors_(spec, a, b) {}
+        factors_(spec, a, b) {
+    if (draws_a_beat()) draws_.emplace(spec.lfsr, spec.accumulator.rounding.random_bits);
+  }
 
   bool run(GemmResult& result) {
     const std::int64_t m = rows_.matrix.rows, n = columns_.matrix.rows;
@@ -283,7 +181,7 @@ class VectorGemm {
     alignas(64) float acc32[kResults];
     alignas(64) double rest[kResults];
     alignas(64) double doubt[kResults];
-    alignas(64) std::uint32_t states[kResults];
+    std::uint64_t states[kResults];
     std::vector<std::uint32_t> draws;
   };
 
@@ -630,7 +528,8 @@ class VectorGemm {
   void begin(std::int64_t p, std::int64_t q, Tile& tile) const {
     const Way& way = way_of(p, q);
     std::fill(tile.doubt, tile.doubt + kResults, way.solved ? 1.0 : 0.0);
-    if (way.step == StepKind::kAdd) std::fill(tile.rest, tile.rest + kResults, 0.0);
+    if (way.step == StepKind::kAdd || format_.sticky)
+      std::fill(tile.rest, tile.rest + kResults, 0.0);
     if (way.step == StepKind::kFma32)
       std::fill(tile.acc32, tile.acc32 + kResults, 0.0f);
     else
@@ -670,8 +569,7 @@ class VectorGemm {
     t.doubt = tile.doubt;
     if (draws_a_beat()) {
       tile.draws.resize(static_cast<size_t>(chunks) * kResults);
-      fill_draws(tile.states, kResults, chunks, spec_.accumulator.rounding.random_bits,
-                 tile.draws.data());
+      (*draws_)(tile.states, kResults, chunks, tile.draws.data());
       t.draws = tile.draws.data();
     }
     vector_tile(kSource, way.step, way.certainty, t);
@@ -682,7 +580,7 @@ class VectorGemm {
   }
 
   /// Of the random stream at the first draw of a result; of any one outside of the matrix.
-  std::uint32_t state(std::int64_t i, std::int64_t j) const {
+  std::uint64_t state(std::int64_t i, std::int64_t j) const {
     if (states_.empty() || i >= rows_.matrix.rows || j >= columns_.matrix.rows) return 1;
     return states_[static_cast<size_t>(i * columns_.matrix.rows + j)];
   }
@@ -732,15 +630,21 @@ class VectorGemm {
     const bool same_float = !output_rounds(spec_);
     alignas(64) double values[kCols];
     std::uint32_t draws[kCols] = {};
+    // A draw of r bits is the low bits of the state (formats/lfsr.h).
+    const auto draw_mask =
+        static_cast<std::uint32_t>((std::uint64_t{1} << spec_.rounding.random_bits) - 1);
     if (spec_.rounding.stochastic() && !same_float)
       for (int c = 0; c < kCols; ++c)
-        draws[c] = formats::Lfsr(state(i, j0 + c)).draw(spec_.rounding.random_bits);
+        draws[c] = static_cast<std::uint32_t>(state(i, j0 + c)) & draw_mask;
     const double* acc = tile.acc + r * kCols;
     if (way.step == StepKind::kFma32) {
       std::copy(tile.acc32 + r * kCols, tile.acc32 + (r + 1) * kCols, values);
     } else if (spec_.accumulator.kind == AccumulatorKind::kKulischWindow) {
       const double unit = std::ldexp(1.0, spec_.accumulator.window.lsb);
-      for (int c = 0; c < kCols; ++c) values[c] = acc[c] * unit;
+      const bool sticky = spec_.accumulator.window.sticky;
+      // `rest`: 1 where a beat lost a bit, which then stands below the last one.
+      for (int c = 0; c < kCols; ++c)
+        values[c] = (acc[c] + (sticky ? 0.5 * tile.rest[r * kCols + c] : 0.0)) * unit;
     } else if (way.step == StepKind::kAdd &&
                (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed)) {
       for (int c = 0; c < kCols; ++c) values[c] = odd_sum_of(acc[c], tile.rest[r * kCols + c]);
@@ -821,7 +725,7 @@ class VectorGemm {
       for (std::int64_t j = 0; j < n; ++j) {
         if (tile.doubt[i * kCols + j] == 0) continue;
         std::uint32_t& code = result.codes[static_cast<size_t>((i0 + i) * b.rows + j0 + j)];
-        const std::uint32_t first = state(i0 + i, j0 + j);
+        const std::uint64_t first = state(i0 + i, j0 + j);
         code = together ? together->code(i, j, first)
                         : ResultSolver(spec_, a, i0 + i, 1, b, j0 + j, 1, 1).code(0, 0, first);
       }
@@ -833,7 +737,8 @@ class VectorGemm {
   StepKind step_;
   StepFormat format_;
   std::vector<BeatRange> chunks_;
-  const std::vector<std::uint32_t>& states_;
+  const std::vector<std::uint64_t>& states_;
+  std::optional<Draws> draws_;  // of a beat's rounding
   int threads_, words_;
   Encoder encoder_;
   Side rows_, columns_;
@@ -847,7 +752,7 @@ class VectorGemm {
 }  // namespace
 
 bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                     const std::vector<std::uint32_t>& states, int threads, GemmResult& result) {
+                     const std::vector<std::uint64_t>& states, int threads, GemmResult& result) {
   StepFormat format;
   const std::optional<StepKind> step = step_of(spec, format);
   if (!step) return false;

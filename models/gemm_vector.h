@@ -12,8 +12,8 @@
 namespace blockdot::models {
 
 /// Fills `result` (m, n and output set, codes sized) and its `way`; false, and nothing written, for
-/// a spec that this way does not take. `states`: of galois:32 at each result's first draw,
-/// [m][n], or empty where nothing is drawn.
+/// a spec that this way does not take. `states`: of the spec's register at each result's first
+/// draw, [m][n], or empty where nothing is drawn.
 ///
 ///   sums       S of a beat: int32 from bytes (elements within +-128, on a processor that
 ///              multiplies bytes) or halves (within 2^15), where the beat's sum stays below 2^31;
@@ -21,8 +21,8 @@ namespace blockdot::models {
 ///   float      FP32 RNE by bytes or halves, scales 2^e, |S| <= 2^24, products of scales within
 ///              [2^-149, 2^103]: one binary32 fma a beat
 ///   accumulators  Kulisch; floats but those without mantissa under RNE, windows of up to 50 bits,
-///              each with every rounding. In binary64 by these bounds of a tile's data, bits
-///              counted from the lowest that is set to the highest that can be reached:
+///              sticky ones too, each with every rounding. In binary64 by these bounds of a tile's
+///              data, bits counted from the lowest that is set to the highest that can be reached:
 ///     exact    acc + T within 53 bits over all beats (Kulisch: the same)
 ///     odd      T within 53 bits: the sum is rounded to odd
 ///     checked  any: S with its error bound. Each rounding is taken at both ends of the bound; a
@@ -32,7 +32,7 @@ namespace blockdot::models {
 /// A tile beyond 2^+-400, and the results of rows with an Inf, go to a ResultSolver too; where that
 /// is more than a quarter of all results, the way is refused.
 bool gemm_by_vectors(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
-                     const formats::QuantizedMatrix& b, const std::vector<std::uint32_t>& states,
+                     const formats::QuantizedMatrix& b, const std::vector<std::uint64_t>& states,
                      int threads, GemmResult& result);
 
 }  // namespace blockdot::models

@@ -347,6 +347,12 @@ HWY_INLINE VD windowed(const StepFormat& q, VD acc, VD t) {
   }
 }
 
+// Sets the flags of a vector's lanes.
+HWY_INLINE void note_lost(hn::Mask<D> lost, double* flags) {
+  const D d;
+  hn::StoreU(hn::IfThenElse(lost, hn::Set(d, 1.0), hn::LoadU(d, flags)), d, flags);
+}
+
 HWY_INLINE VD load_sums(const double* at) { return hn::LoadU(D(), at); }
 HWY_INLINE VD load_sums(const std::int32_t* at) {
   return hn::PromoteTo(D(), hn::LoadU(HalfI(), at));
@@ -415,12 +421,30 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
           same = hn::Eq(hn::Floor(hn::Mul(hn::Sub(x, error), unit)),
                         hn::Floor(hn::Mul(hn::Add(x, error), unit)));
         }
+        if constexpr (is_window(kStep)) {
+          if (q.sticky) {
+            const VD unit = hn::Set(d, q.to_lowest);
+            const VD from = hn::Mul(hn::Sub(x, error), unit), whole = hn::Floor(from);
+            note_lost(hn::Ne(from, whole), t.rest + at);
+            // Between two multiples T lost a bit, where its error reaches one it may have lost
+            // none.
+            const auto between = hn::And(hn::Eq(whole, hn::Floor(hn::Mul(hn::Add(x, error), unit))),
+                                         hn::Or(hn::Ne(from, whole), hn::Eq(error, hn::Zero(d))));
+            same = hn::And(same, between);
+          }
+        }
         hn::StoreU(low, d, t.acc + at);
         if (HWY_UNLIKELY(!hn::AllTrue(d, same))) {
           const VD doubt = hn::LoadU(d, t.doubt + at);
           hn::StoreU(hn::IfThenElse(same, doubt, hn::Set(d, 1.0)), d, t.doubt + at);
         }
       } else {
+        if constexpr (is_window(kStep)) {
+          if (q.sticky) {
+            const VD units = hn::Mul(x, hn::Set(d, q.to_lowest));
+            note_lost(hn::Ne(units, hn::Floor(units)), t.rest + at);
+          }
+        }
         hn::StoreU(next(x), d, t.acc + at);
       }
     }
@@ -507,6 +531,225 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
 }
 
 bool fast_bytes() { return HWY_TARGET == HWY_AVX3_DL; }
+
+// ---- The aligned accumulator ----
+
+// 2^e of an integer e that a double holds, |e| < 1022.
+HWY_INLINE VD power_of(VD e) {
+  const U u;
+  const VD biased = hn::Add(e, hn::Set(D(), 0x1p52 + 1023));
+  return hn::BitCast(D(), hn::ShiftLeft<52>(hn::BitCast(u, biased)));
+}
+
+// floor(log2 |x|) of a normal number.
+HWY_INLINE VD exponent_in(VD x) {
+  const D d;
+  const U u;
+  const VU field = hn::ShiftRight<52>(hn::BitCast(u, hn::Abs(x)));
+  const VD biased = hn::BitCast(d, hn::Or(field, hn::BitCast(u, hn::Set(d, 0x1p52))));
+  return hn::Sub(biased, hn::Set(d, 0x1p52 + 1023));
+}
+
+// Products in binary32; cut, they are integers.
+struct NarrowTerms {
+  using Value = float;
+  using Tag = F;
+  using Sum = std::int32_t;
+  using SumTag = I;
+  static constexpr int kLeastExponent = -126, kMostExponent = 127;
+  static HWY_INLINE hn::Vec<F> power(const std::int32_t* e) {
+    const I i;
+    const VI field = hn::ShiftLeft<23>(hn::Add(hn::LoadU(i, e), hn::Set(i, 127)));
+    return hn::BitCast(F(), field);
+  }
+  static HWY_INLINE VI cut(hn::Vec<F> x) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+    return VI{_mm512_cvttps_epi32(x.raw)};  // the library's takes care of what is too large
+#elif HWY_TARGET == HWY_AVX2
+    return VI{_mm256_cvttps_epi32(x.raw)};
+#else
+    return hn::ConvertTo(I(), x);
+#endif
+  }
+};
+
+struct WideTerms {
+  using Value = double;
+  using Tag = D;
+  using Sum = double;
+  using SumTag = D;
+  static constexpr int kLeastExponent = -1022, kMostExponent = 1021;
+  static HWY_INLINE VD power(const std::int32_t* e) {
+    return power_of(hn::PromoteTo(D(), hn::LoadU(HalfI(), e)));
+  }
+  static HWY_INLINE VD cut(VD x) { return hn::Trunc(x); }
+};
+
+constexpr int kAlignedResults = kVectorRows * kAlignedCols;
+
+// The largest exponents of a beat's products, without the scales'.
+HWY_INLINE void largest_exponents(const AlignedTile& t, std::int64_t beat, std::int16_t* most) {
+  using Tag = hn::CappedTag<std::int16_t, kAlignedCols>;
+  const Tag tag;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
+  const auto both = [&](std::int32_t pair) HWY_ATTR {
+#if HWY_TARGET == HWY_SCALAR
+    return hn::Set(tag, static_cast<std::int16_t>(pair));
+#else
+    return hn::BitCast(tag, hn::Set(hn::RepartitionToWide<Tag>(), pair));
+#endif
+  };
+  for (int first = 0; first < kAlignedCols; first += kLanes) {
+    const std::int32_t* row = t.row_exponents + beat * t.lanes * kVectorRows;
+    const std::int16_t* column = t.column_exponents + beat * t.lanes * kAlignedCols + first;
+    hn::Vec<Tag> largest[kVectorRows];
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r) largest[r] = hn::Set(tag, 2 * kNoExponent);
+    for (int k = 0; k < t.lanes; ++k) {
+      const auto y = hn::LoadU(tag, column);
+#pragma GCC unroll 6
+      for (int r = 0; r < kVectorRows; ++r)
+        largest[r] = hn::Max(largest[r], hn::Add(both(row[r]), y));
+      row += kVectorRows;
+      column += kAlignedCols;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+      hn::StoreU(largest[r], tag, most + r * kAlignedCols + first);
+  }
+}
+
+// A beat's sums of products that are cut below 1 after the factor 2^shift.
+template <typename Terms>
+HWY_INLINE void cut_sums(const AlignedTile& t, std::int64_t beat, const std::int32_t* shift,
+                         typename Terms::Sum* sums) {
+  using Value = typename Terms::Value;
+  using V = hn::Vec<typename Terms::Tag>;
+  const typename Terms::Tag tag;
+  const typename Terms::SumTag sum_tag;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(typename Terms::Tag()));
+  constexpr int kVectors = 2;
+  const Value* row_scale = static_cast<const Value*>(t.row_scale) + beat * kVectorRows;
+  const Value* column_scale = static_cast<const Value*>(t.column_scale) + beat * kAlignedCols;
+  for (int first = 0; first < kAlignedCols; first += kVectors * kLanes) {
+    const Value* row = static_cast<const Value*>(t.rows) + beat * t.lanes * kVectorRows;
+    const Value* column =
+        static_cast<const Value*>(t.columns) + beat * t.lanes * kAlignedCols + first;
+    V factor[kVectorRows][kVectors];
+    hn::Vec<typename Terms::SumTag> sum[kVectorRows][kVectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const int at = first + v * kLanes;
+        const V scale = hn::Mul(hn::Set(tag, row_scale[r]), hn::LoadU(tag, column_scale + at));
+        factor[r][v] = hn::Mul(Terms::power(shift + r * kAlignedCols + at), scale);
+        sum[r][v] = hn::Zero(sum_tag);
+      }
+    for (int k = 0; k < t.lanes; ++k) {
+      V y[kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) y[v] = hn::LoadU(tag, column + v * kLanes);
+#pragma GCC unroll 6
+      for (int r = 0; r < kVectorRows; ++r) {
+        const V x = hn::Set(tag, row[r]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][v] = hn::Add(sum[r][v], Terms::cut(hn::Mul(hn::Mul(x, y[v]), factor[r][v])));
+      }
+      row += kVectorRows;
+      column += kAlignedCols;
+    }
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v)
+        hn::StoreU(sum[r][v], sum_tag, sums + r * kAlignedCols + first + v * kLanes);
+  }
+}
+
+template <typename Terms, StepKind kStep>
+void aligned_by(const AlignedTile& t) {
+  const D d;
+  const I i;
+  constexpr int kNone = -100000;  // exponent of an accumulator of zero
+  alignas(64) std::int16_t most[kAlignedResults];
+  alignas(64) std::int32_t acc_exponent[kAlignedResults], top[kAlignedResults],
+      shift[kAlignedResults];
+  alignas(64) typename Terms::Sum sums[kAlignedResults];
+  for (std::int32_t& exponent : acc_exponent) exponent = kNone;
+  for (std::int64_t beat = 0; beat < t.beats; ++beat) {
+    largest_exponents(t, beat, most);
+    for (int r = 0; r < kVectorRows; ++r) {
+      const VI row_scale = hn::Set(i, t.row_scale_exponent[beat * kVectorRows + r]);
+      for (int c = 0; c < kAlignedCols; c += static_cast<int>(hn::MaxLanes(I()))) {
+        const int at = r * kAlignedCols + c;
+        const VI scale =
+            hn::Add(row_scale, hn::LoadU(i, t.column_scale_exponent + beat * kAlignedCols + c));
+        const VI products = hn::PromoteTo(i, hn::LoadU(hn::Rebind<std::int16_t, I>(), most + at));
+        VI largest = hn::Max(hn::Add(products, scale), hn::LoadU(i, acc_exponent + at));
+        // Every term is zero: so is the sum, whatever the unit.
+        largest =
+            hn::IfThenElse(hn::Lt(largest, hn::Set(i, kNoExponent / 2)), hn::Zero(i), largest);
+        hn::StoreU(largest, i, top + at);
+        // So far below, every term is cut to nothing.
+        const VI up = hn::Sub(hn::Add(hn::Set(i, t.fraction_bits), scale), largest);
+        hn::StoreU(hn::Min(hn::Max(up, hn::Set(i, Terms::kLeastExponent)),
+                           hn::Set(i, Terms::kMostExponent)),
+                   i, shift + at);
+      }
+    }
+    cut_sums<Terms>(t, beat, shift, sums);
+    for (int at = 0; at < kAlignedResults; at += kDoubleLanes) {
+      const VD acc = hn::LoadU(d, t.acc + at);
+      const VD up =
+          hn::Sub(hn::Set(d, t.fraction_bits), hn::PromoteTo(d, hn::LoadU(HalfI(), top + at)));
+      const VD kept = hn::Trunc(hn::Mul(acc, power_of(up)));
+      const VD sum = hn::Add(kept, load_sums(sums + at));
+      VD draw = hn::Zero(d);
+      if constexpr (is_stochastic(kStep))
+        draw = load_draw(t.format, t.draws + beat * kAlignedResults + at);
+      // A sum of zero is +0.
+      const VD value = hn::Mul(hn::Add(sum, hn::Zero(d)), power_of(hn::Neg(up)));
+      // An Inf or a NaN is held.
+      const VD next = hn::IfThenElse(hn::Le(hn::Abs(acc), largest()),
+                                     rounded<kStep>(t.format, value, draw), acc);
+      hn::StoreU(next, d, t.acc + at);
+      VD exponent = hn::Max(exponent_in(next), hn::Set(d, t.least_exponent));
+      const auto counts =
+          hn::And(hn::Gt(hn::Abs(next), hn::Zero(d)), hn::Le(hn::Abs(next), largest()));
+      exponent = hn::IfThenElse(counts, exponent, hn::Set(d, kNone));
+      hn::StoreU(hn::DemoteTo(HalfI(), exponent), HalfI(), acc_exponent + at);
+    }
+  }
+}
+
+template <typename Terms>
+void aligned_of(StepKind step, const AlignedTile& t) {
+  switch (step) {
+    case StepKind::kNearest32:
+      return aligned_by<Terms, StepKind::kNearest32>(t);
+    case StepKind::kNearestEven:
+      return aligned_by<Terms, StepKind::kNearestEven>(t);
+    case StepKind::kNearestAway:
+      return aligned_by<Terms, StepKind::kNearestAway>(t);
+    case StepKind::kTowardsZero:
+      return aligned_by<Terms, StepKind::kTowardsZero>(t);
+    case StepKind::kStochastic:
+      return aligned_by<Terms, StepKind::kStochastic>(t);
+    case StepKind::kStochasticNearest:
+      return aligned_by<Terms, StepKind::kStochasticNearest>(t);
+    case StepKind::kAdd:
+    case StepKind::kFma32:
+    case StepKind::kSaturate:
+    case StepKind::kWrap:
+      return;  // no rounding of a float accumulator
+  }
+}
+
+void aligned_all(bool narrow, StepKind step, const AlignedTile& t) {
+  narrow ? aligned_of<NarrowTerms>(step, t) : aligned_of<WideTerms>(step, t);
+}
 
 // ---- Output ----
 
@@ -648,11 +891,15 @@ HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
+HWY_EXPORT(aligned_all);
 HWY_EXPORT(look_up_bytes);
 HWY_EXPORT(look_up_halves);
 
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile) {
   HWY_DYNAMIC_DISPATCH(tile_of_source)(source, step, certainty, tile);
+}
+void aligned_tile(bool narrow, StepKind step, const AlignedTile& tile) {
+  HWY_DYNAMIC_DISPATCH(aligned_all)(narrow, step, tile);
 }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,

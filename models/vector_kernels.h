@@ -59,6 +59,7 @@ struct StepFormat {
   double to_lowest = 0;            // T in those units
   double half = 0;                 // 2^(width - 1)
   double span = 0, from_span = 0;  // 2^width and its inverse
+  bool sticky = false;             // `rest` becomes 1 where T lost a bit that is not zero
 };
 
 /// A panel of rows against a panel of columns.
@@ -87,7 +88,7 @@ struct VectorTile {
   StepFormat format;
   double* acc;
   float* acc32;   // kFma32: this instead of acc
-  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum
+  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
   double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
 };
 
@@ -96,6 +97,34 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 
 /// The processor multiplies bytes four at a time.
 bool has_fast_bytes();
+
+inline constexpr int kAlignedCols = 32;
+inline constexpr int kNoExponent = -12000;  // of a zero
+
+/// The aligned accumulator (dot_spec.h): elements and their exponents, [beat][lane][kVectorRows] a
+/// row's, each exponent twice in a word, and [beat][lane][kAlignedCols] a column's; scales as
+/// significand * 2^exponent, [beat][...]; acc and draws as in VectorTile, acc from 0 on.
+struct AlignedTile {
+  const void* rows;  // float or double
+  const void* columns;
+  const std::int32_t* row_exponents;
+  const std::int16_t* column_exponents;
+  const void* row_scale;
+  const void* column_scale;
+  const std::int32_t* row_scale_exponent;
+  const std::int32_t* column_scale_exponent;
+  const std::uint32_t* draws;
+  std::int64_t beats;
+  int lanes;
+  int fraction_bits;
+  int least_exponent;  // of the accumulator's normal numbers
+  StepFormat format;
+  double* acc;
+};
+
+/// `step` is one of kNearest32 .. kStochasticNearest. `narrow`: products in binary32, which holds
+/// them, and their cut sums in int32; else both in binary64.
+void aligned_tile(bool narrow, StepKind step, const AlignedTile& tile);
 
 /// The codes of an output format with at least one mantissa bit, or another rounding than RNE.
 struct OutputFormat {
