@@ -38,6 +38,8 @@ constexpr const char* kSticky =
 // Four segments of eight bits, all within reach of a product.
 constexpr const char* kSegments =
     "a=int8 lanes=4 max-k=64 accumulator=kulisch[12:-12]:wrap output=bf16";
+constexpr const char* kManySegments =
+    "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[40:-60]:wrap output=bf16";
 constexpr const char* kAligned = "a=mxfp8_e4m3 lanes=4 max-k=64 accumulator=aligned[7]:bf16";
 constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
 constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
@@ -99,15 +101,15 @@ const Mutant kMutants[] = {
     {"products_stay_where_the_accumulator_leads", kAligned, "products_shift", kAll, "9'd0"},
     {"product_of_zero_leads", kAligned, "exp1", "5'd0", "shift1"},
     // Segments
-    {"carry_stops_at_a_full_segment", kExact, "carry_through", kAll, "carry_out", "generic",
-     "accumulator=segmented:16"},
+    {"carry_stops_at_a_full_segment", kSegments, "carry_through", kAll, "carry_out", "generic",
+     "accumulator=segmented:8"},
     {"carry_into_a_middle_segment_is_lost", kSegments, "carry2_d", kAll, "1'b0", "generic",
      "accumulator=segmented:8"},
     {"carry_outlives_its_result", kSegments, "sum1_l1_c0_and", " & [\\s\\S]+", "", "generic",
      "accumulator=segmented:8"},
     {"carry_misses_the_result", kSegments, "carry_out_add_2", "carry2_d", "1'b0", "generic",
      "accumulator=segmented:8"},
-    {"carry_far_from_both_ends_is_lost", kExact, "carry17_d", kAll, "1'b0", "generic",
+    {"carry_far_from_both_ends_is_lost", kManySegments, "carry3_d", kAll, "1'b0", "generic",
      "accumulator=segmented:16"},
     // Factors
     {"remainder_of_the_division_is_lost", kRow, "out_sticky", kAll, "1'b0"},

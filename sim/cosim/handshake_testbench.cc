@@ -209,7 +209,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
   int checked = 0;
   constexpr std::size_t kLeastTiles = 4;
   while (checked < count || shapes.size() < kLeastTiles) {
-    Tile tile{upto(longest), upto(height), upto(C), {}, {}};
+    Tile tile{upto(longest), upto(height), upto(C), {}, {}, {}};
     if (shapes.empty()) tile.rows = height, tile.cols = C;  // one that is full
     const auto at = [](int i) { return static_cast<std::size_t>(i); };
     tile.a.resize(at(std::max(R, height)));
