@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <thread>
@@ -22,9 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CompareArguments {
-  std::string designs, trace, out, engine = "fast";
+  std::string designs, trace, out, engine = "fast", machine;
   std::vector<std::string> gemms;
-  bool synth = false, no_cache = false;
+  bool synth = false, energy = false, no_cache = false;
   int jobs = 0;
 };
 
@@ -35,8 +36,17 @@ std::string decibel(double value) {
 
 void print_table(const explore::ResultTable& table) {
   std::vector<explore::Aggregate> totals = explore::aggregate(table, explore::GroupBy::kAll);
-  fmt::print("{:<24} {:>9} {:>18} {:>18} {:>9} {:>9} {:>8} {:>9} {:>10}\n", "point", "bits/elem",
-             "area est.", "area synth.", "SNR dB", "min dB", "GMAC/s", "checked", "mismatches");
+  auto known = [&](double explore::ResultEnergy::*part) {
+    return std::any_of(totals.begin(), totals.end(), [&](const explore::Aggregate& total) {
+      return !std::isnan(total.energy.*part);
+    });
+  };
+  const bool energy = known(&explore::ResultEnergy::unit);
+  const bool memory = known(&explore::ResultEnergy::dram);
+  fmt::print("{:<24} {:>9} {:>18} {:>18} {:>9} {:>9} {:>8}{}{} {:>9} {:>10}\n", "point",
+             "bits/elem", "area est.", "area synth.", "SNR dB", "min dB", "GMAC/s",
+             energy ? fmt::format(" {:>8}", "pJ/MAC") : "",
+             memory ? fmt::format(" {:>8} {:>8}", "SRAM", "DRAM") : "", "checked", "mismatches");
   for (const explore::Aggregate& total : totals) {
     const explore::PointRow& point = table.points[total.point];
     auto figure = [](const explore::Figures& figures) {
@@ -45,19 +55,36 @@ void print_table(const explore::ResultTable& table) {
                  ? std::string("-")
                  : fmt::format("{:.0f} {}", found->second.value, found->second.unit);
     };
-    fmt::print("{:<24} {:>9.3f} {:>18} {:>18} {:>9} {:>9} {:>8.3f} {:>9} {:>10}\n", point.name,
-               point.bits_per_element, figure(point.estimated), figure(point.synthesised),
-               decibel(total.snr_mean_db), decibel(total.snr_min_db), total.gmac_per_s,
+    auto picojoules = [](bool shown, double value) {
+      if (!shown) return std::string();
+      return std::isnan(value) ? fmt::format(" {:>8}", "-") : fmt::format(" {:>8.3f}", value);
+    };
+    fmt::print("{:<24} {:>9.3f} {:>18} {:>18} {:>9} {:>9} {:>8.3f}{}{}{} {:>9} {:>10}\n",
+               point.name, point.bits_per_element, figure(point.estimated),
+               figure(point.synthesised), decibel(total.snr_mean_db), decibel(total.snr_min_db),
+               total.gmac_per_s, picojoules(energy, total.energy.unit),
+               picojoules(memory, total.energy.sram), picojoules(memory, total.energy.dram),
                total.checked, total.mismatches);
   }
+  if (energy)
+    for (const explore::PointRow& point : table.points)
+      if (point.energy) {
+        fmt::print("energy: {}{}\n", point.energy->provenance,
+                   memory ? "; memories of another process (45 nm), not to be added" : "");
+        break;
+      }
 }
 
 void run(const CompareArguments& arguments, Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   explore::DesignFile designs = explore::read_design_file(arguments.designs);
+  if (!arguments.machine.empty())
+    for (explore::DesignPoint& point : designs.points)
+      point.machine = sim::parse_machine(arguments.machine);
   explore::CompareOptions options;
   options.engine = sim::parse_engine(arguments.engine);
   options.synth = arguments.synth;
+  options.energy = arguments.energy;
   options.jobs = arguments.jobs > 0
                      ? arguments.jobs
                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
@@ -125,14 +152,23 @@ void add_compare(CLI::App& program, Context& context) {
       ->type_name("NAME");
   command->add_flag("--synth", arguments->synth,
                     "Also synthesise each unit (Yosys, ABC, OpenSTA on OSU 0.18 um)");
+  command->add_flag("--energy", arguments->energy,
+                    "Also pJ/MAC of each unit on the trace's data (as blockdot energy; Yosys, ABC, "
+                    "Verilator)");
+  command
+      ->add_option("--machine", arguments->machine,
+                   "Run every point on this machine, e.g. 'rows=8 cols=8 bandwidth=32' "
+                   "(docs/machine.md)")
+      ->type_name("TEXT");
   command->add_flag("--no-cache", arguments->no_cache, "Neither read nor keep earlier results");
   command->add_option("--jobs", arguments->jobs, "Replays at a time (default: all cores)")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
-  command->footer(
-      examples({"blockdot compare explore/designs/quickstart.toml --trace sim/trace/data --out out",
-                "blockdot compare sweep.toml --trace traces/run1 --out out --synth",
-                "blockdot compare sweep.toml --trace traces/run1 --out out --engine all --json"}));
+  command->footer(examples(
+      {"blockdot compare explore/designs/quickstart.toml --trace sim/trace/data --out out",
+       "blockdot compare sweep.toml --trace traces/run1 --out out --synth --energy",
+       "blockdot compare sweep.toml --trace traces/run1 --out out --machine 'rows=8 cols=8'",
+       "blockdot compare sweep.toml --trace traces/run1 --out out --engine all --json"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 struct SimArguments {
   std::string design, trace, engine = "fast", json_file, point, machine, timeline;
+  std::string vcd, fst, wave_window;
   std::vector<std::string> gemms;
   int jobs = 0;
   double input_stalls = 0, output_stalls = 0;
@@ -112,6 +113,31 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
              report.gemms.size() == 1 ? "product" : "products", verdict(report));
 }
 
+/// What one product on one machine is needed for.
+void require_one_product(const char* option, const std::string& file, std::size_t products,
+                         const std::vector<explore::DesignPoint>& points) {
+  if (products != 1 || points.size() != 1 || !points[0].machine)
+    throw ConfigError(
+        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point), and a "
+        "machine",
+        option, file, products, points.size(), points[0].machine ? "" : " without a machine");
+  check_writable(file);
+}
+
+std::optional<sim::Wave> wave_of(const SimArguments& arguments) {
+  if (!arguments.vcd.empty() && !arguments.fst.empty())
+    throw ConfigError("--vcd = {}, --fst = {}: one wave at a time", arguments.vcd, arguments.fst);
+  sim::Wave wave;
+  wave.format = arguments.fst.empty() ? sim::WaveFormat::kVcd : sim::WaveFormat::kFst;
+  wave.file = arguments.fst.empty() ? arguments.vcd : arguments.fst;
+  if (!arguments.wave_window.empty()) sim::parse_wave_window(arguments.wave_window, wave);
+  if (!wave.file.empty()) return wave;
+  if (!arguments.wave_window.empty())
+    throw ConfigError("--wave-window = {}: of no wave; add --vcd FILE or --fst FILE",
+                      arguments.wave_window);
+  return {};
+}
+
 /// The timeline of the one product that was asked for.
 void write_timeline(const std::string& file, const explore::DesignPoint& point,
                     const sim::MachineDesign& design, const sim::GemmInfo& gemm) {
@@ -130,15 +156,14 @@ void run(const SimArguments& arguments, Context& context) {
   sim::TraceReader trace(arguments.trace);
   std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
 
-  if (!arguments.timeline.empty()) {
-    if (chosen.size() != 1 || designs.points.size() != 1 || !designs.points[0].machine)
-      throw ConfigError(
-          "--timeline = {}: {} products, {} design points{}; needs one of each (--gemm, --point), "
-          "and a machine",
-          arguments.timeline, chosen.empty() ? trace.size() : chosen.size(), designs.points.size(),
-          designs.points[0].machine ? "" : " without a machine");
-    check_writable(arguments.timeline);
-  }
+  const std::size_t products = chosen.empty() ? trace.size() : chosen.size();
+  if (products == 1 && chosen.empty()) chosen = {0};
+  if (!arguments.timeline.empty())
+    require_one_product("--timeline", arguments.timeline, products, designs.points);
+  const std::optional<sim::Wave> wave = wave_of(arguments);
+  if (wave)
+    require_one_product(arguments.fst.empty() ? "--vcd" : "--fst", wave->file.string(), products,
+                        designs.points);
 
   bool to_stdout = context.json || arguments.json_file == "-";
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
@@ -158,6 +183,7 @@ void run(const SimArguments& arguments, Context& context) {
     options.output_stalls = arguments.output_stalls;
     options.stall_seed = arguments.stall_seed;
     options.machine = design_machine(point, engine);
+    options.wave = wave;
     if (!arguments.timeline.empty())
       write_timeline(arguments.timeline, point, *options.machine, trace.gemms()[chosen[0]]);
     Progress bar(point.name, context.quiet);
@@ -212,6 +238,16 @@ void add_sim(CLI::App& program, Context& context) {
                    "Write when one product's loads, tiles and stores happen on its machine, for "
                    "Perfetto or chrome://tracing")
       ->type_name("FILE");
+  command
+      ->add_option("--vcd", arguments->vcd,
+                   "Write a wave of one product on its machine as VCD: every signal of the array's "
+                   "RTL (--engine rtl, all), or the machine's handshakes (systemc)")
+      ->type_name("FILE");
+  command->add_option("--fst", arguments->fst, "The same as FST, of the RTL")->type_name("FILE");
+  command
+      ->add_option("--wave-window", arguments->wave_window,
+                   "Cycles of the wave, FROM up to TO without it (default: 0:1000)")
+      ->type_name("FROM:TO");
   command->add_option("--jobs", arguments->jobs, "Products at a time (default: all cores)")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
@@ -227,13 +263,15 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("P");
   command->add_option("--stall-seed", arguments->stall_seed, "Seed of the stalls")
       ->type_name("SEED");
-  command->footer(
-      examples({"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
-                "blockdot sim design.toml --trace traces/run1 --engine all --json out.json",
-                "blockdot sim design.toml --trace traces/run1 --gemm lm/step0000/head/fprop "
-                "--engine rtl",
-                "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4 "
-                "bandwidth=32' --engine all"}));
+  command->footer(examples(
+      {"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
+       "blockdot sim design.toml --trace traces/run1 --engine all --json out.json",
+       "blockdot sim design.toml --trace traces/run1 --gemm lm/step0000/head/fprop "
+       "--engine rtl",
+       "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4 "
+       "bandwidth=32' --engine all",
+       "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4' --engine rtl "
+       "--point NAME --gemm NAME --fst array.fst --wave-window 100:400"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "explore/energy.h"
 #include "explore/pareto.h"
 #include "explore/report.h"
 #include "formats/error.h"
@@ -32,6 +33,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // One synthesis takes about as long as the replay of this many multiply-accumulates in lock-step.
 constexpr double kSynthesisMacs = 2e8;
+constexpr double kEnergyMacs = 4e8;
 
 GemmRow gemm_row(const sim::GemmInfo& info) {
   return {info.name, info.model, info.layer, std::string(to_text(info.role)),
@@ -120,31 +122,59 @@ auto in_point(const DesignPoint& point, Work work) {
   }
 }
 
-// Synthesises all units, options.jobs at a time; the first failure by order of the points is
-// thrown.
-void synthesise_all(const DesignFile& designs, const std::vector<rtl_gen::Unit>& units,
-                    const CompareOptions& options, Reporter& reporter, ResultTable& table) {
-  std::vector<std::exception_ptr> failures(units.size());
+// Calls work(i) for each point, `jobs` at a time; the first failure by order of the points is
+// thrown and names its point.
+template <typename Work>
+void for_points(const std::vector<DesignPoint>& points, int jobs, Work work) {
+  std::vector<std::exception_ptr> failures(points.size());
   std::atomic<std::size_t> next = 0;
-  auto work = [&] {
-    for (std::size_t i = next++; i < units.size(); i = next++) {
+  auto take = [&] {
+    for (std::size_t i = next++; i < points.size(); i = next++) {
       try {
-        table.points[i].synthesised = in_point(designs.points[i], [&] {
-          return synthesise(units[i], designs.points[i].arch.technology, options.store);
-        });
+        in_point(points[i], [&] { work(i); });
       } catch (...) {
         failures[i] = std::current_exception();
       }
-      reporter.add(kSynthesisMacs, fmt::format("synthesis of {}", designs.points[i].name));
     }
   };
   std::vector<std::thread> threads;
-  for (int t = 1; t < std::min<int>(options.jobs, static_cast<int>(units.size())); ++t)
-    threads.emplace_back(work);
-  work();
+  for (int t = 1; t < std::min<int>(jobs, static_cast<int>(points.size())); ++t)
+    threads.emplace_back(take);
+  take();
   for (std::thread& thread : threads) thread.join();
   for (const std::exception_ptr& failure : failures)
     if (failure) std::rethrow_exception(failure);
+}
+
+// The energy of one point on the products, as the document of `blockdot energy`; from the store or
+// measured.
+json point_energy(const DesignPoint& point, const std::vector<sim::GemmTrace>& products,
+                  const std::string& identities, const CompareOptions& options) {
+  EnergyOptions energy;
+  energy.cache = options.unit_cache;
+  energy.store = options.store;
+  const std::string key = result_key({"energy", canonical_text(point), identities,
+                                      fmt::format("{}", energy.beats), tool_versions()});
+  if (auto kept = options.store.find(key)) return json::parse(*kept);
+  const std::string text = to_json(measure_energy(point, products, energy)).dump();
+  options.store.keep(key, text);
+  return json::parse(text);
+}
+
+// Into the table, whose results are already there.
+void take_energy(const json& from, std::size_t point, ResultTable& table) {
+  auto stimulus = [&](std::size_t i) { return from.at("stimuli").at(i); };
+  table.points[point].energy = {stimulus(0).at("pj_per_mac"), stimulus(1).at("pj_per_mac"),
+                                from.at("provenance")};
+  for (ResultRow& row : table.results) {
+    if (row.point != point) continue;
+    const json& found = stimulus(2 + row.gemm);
+    BLOCKDOT_CHECK(found.at("name") == row.report.name);
+    row.energy.unit = found.at("pj_per_mac");
+    if (!found.contains("memory")) continue;
+    row.energy.sram = found.at("memory").at("sram_pj_per_mac");
+    row.energy.dram = found.at("memory").at("dram_pj_per_mac");
+  }
 }
 
 // The reports of one point on the chosen GEMMs, from the store or replayed.
@@ -195,6 +225,22 @@ std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_ge
   return reports;
 }
 
+ordered_json energy_json(const ResultEnergy& energy) {
+  ordered_json out = {{"pj_per_mac", sim::number_json(energy.unit)}};
+  if (std::isnan(energy.sram)) return out;
+  out["sram_pj_per_mac"] = energy.sram;
+  out["dram_pj_per_mac"] = energy.dram;
+  return out;
+}
+
+ResultEnergy energy_from_json(const json& from) {
+  ResultEnergy energy;
+  energy.unit = sim::number_from_json(from.at("pj_per_mac"));
+  energy.sram = from.value("sram_pj_per_mac", kNan);
+  energy.dram = from.value("dram_pj_per_mac", kNan);
+  return energy;
+}
+
 ordered_json figures_json(const Figures& figures) {
   ordered_json out = ordered_json::object();
   for (const auto& [name, figure] : figures)
@@ -232,7 +278,7 @@ std::string key_of(const GemmRow& gemm, GroupBy group, bool many_models) {
 
 ordered_json aggregate_json(const ResultTable& table, GroupBy group) {
   ordered_json out = ordered_json::array();
-  for (const Aggregate& a : aggregate(table, group))
+  for (const Aggregate& a : aggregate(table, group)) {
     out.push_back({{"point", a.point},
                    {"key", a.key},
                    {"gemms", a.gemms},
@@ -240,6 +286,8 @@ ordered_json aggregate_json(const ResultTable& table, GroupBy group) {
                    {"snr_min_db", sim::number_json(a.snr_min_db)},
                    {"gmac_per_s", sim::number_json(a.gmac_per_s)},
                    {"utilisation", sim::number_json(a.utilisation)}});
+    if (!std::isnan(a.energy.unit)) out.back()["energy"] = energy_json(a.energy);
+  }
   return out;
 }
 
@@ -266,9 +314,14 @@ ordered_json fronts_json(const ResultTable& table) {
   auto snr = [](const Aggregate& a) { return a.snr_mean_db; };
   // Fast and wrong is no gain: a point of which no result could be compared is on no front.
   auto throughput = [](const Aggregate& a) { return a.compared > 0 ? a.gmac_per_s : kNan; };
-  return {{"snr_area", front(technology, point_area, snr)},
-          {"snr_bits", front(together, bits, snr)},
-          {"throughput_area", front(technology, point_area, throughput)}};
+  auto energy = [](const Aggregate& a) { return a.energy.unit; };
+  ordered_json fronts = {{"snr_area", front(technology, point_area, snr)},
+                         {"snr_bits", front(together, bits, snr)},
+                         {"throughput_area", front(technology, point_area, throughput)}};
+  // All units are mapped to one library for it.
+  if (!table.points.empty() && table.points.front().energy)
+    fronts["snr_energy"] = front(together, energy, snr);
+  return fronts;
 }
 
 // A field of a CSV file: quoted where it must be (RFC 4180).
@@ -283,6 +336,10 @@ std::string csv(double x) {
   if (std::isnan(x)) return "";
   if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
   return fmt::format("{}", x);
+}
+
+std::string energy_fields(const ResultEnergy& energy) {
+  return fmt::format("{},{},{}", csv(energy.unit), csv(energy.sram), csv(energy.dram));
 }
 
 // Units are the columns' names; the unit of the area is the point's.
@@ -338,6 +395,7 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
   struct Sums {
     Aggregate out;
     std::int64_t snr_count = 0, macs = 0, cycles = 0;
+    double unit = 0, sram = 0, dram = 0;  // pJ; NaN as soon as one is
   };
   std::vector<std::map<std::string, Sums>> sums(table.points.size());
   for (const ResultRow& row : table.results) {
@@ -352,6 +410,10 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
     }
     s.macs += report.macs;
     s.cycles += report.cycles;
+    const double weight = static_cast<double>(report.macs);
+    s.unit += weight * row.energy.unit;
+    s.sram += weight * row.energy.sram;
+    s.dram += weight * row.energy.dram;
     s.out.checked += check_count(report);
     s.out.mismatches += report.mismatches;
     for (const sim::EngineRun& run : report.engines)
@@ -371,6 +433,7 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
       if (s.snr_count == 0) a.snr_min_db = kNan;
       double macs = static_cast<double>(s.macs), cycles = static_cast<double>(s.cycles);
       a.gmac_per_s = macs / (cycles * table.points[point].clock_ns);
+      a.energy = {s.unit / macs, s.sram / macs, s.dram / macs};
       a.utilisation =
           macs /
           (cycles * static_cast<double>(table.points[point].lanes * table.points[point].units));
@@ -388,6 +451,7 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
   if (options.synth)
     for (const DesignPoint& point : designs.points) require_synthesis_tools(point.arch.technology);
+  if (options.energy) require_synthesis_tools(rtl_gen::Technology::kOsu018);
 
   ResultTable table;
   table.title = designs.title;
@@ -420,14 +484,30 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
 
   Reporter reporter(options);
   double points = static_cast<double>(units.size());
-  reporter.expect(points * macs + (options.synth ? points * kSynthesisMacs : 0));
-  if (options.synth) synthesise_all(designs, units, options, reporter, table);
+  reporter.expect(
+      points * (macs + (options.synth ? kSynthesisMacs : 0) + (options.energy ? kEnergyMacs : 0)));
+  if (options.synth)
+    for_points(designs.points, options.jobs, [&](std::size_t i) {
+      table.points[i].synthesised =
+          synthesise(units[i], designs.points[i].arch.technology, options.store);
+      reporter.add(kSynthesisMacs, fmt::format("synthesis of {}", designs.points[i].name));
+    });
   for (std::size_t i = 0; i < units.size(); ++i) {
     std::vector<sim::GemmReport> reports = in_point(designs.points[i], [&] {
       return replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
     });
     for (std::size_t j = 0; j < reports.size(); ++j)
       table.results.push_back({i, j, std::move(reports[j])});
+  }
+  if (options.energy) {
+    std::vector<sim::GemmTrace> products;
+    for (std::size_t index : chosen) products.push_back(trace.load(index));
+    std::vector<json> found(units.size());
+    for_points(designs.points, options.jobs, [&](std::size_t i) {
+      found[i] = point_energy(designs.points[i], products, identities, options);
+      reporter.add(kEnergyMacs, fmt::format("energy of {}", designs.points[i].name));
+    });
+    for (std::size_t i = 0; i < found.size(); ++i) take_energy(found[i], i, table);
   }
   return table;
 }
@@ -464,6 +544,10 @@ std::string to_json(const ResultTable& table) {
                       {"interval", p.interval},
                       {"estimated", figures_json(p.estimated)},
                       {"synthesised", figures_json(p.synthesised)}});
+    if (p.energy)
+      points.back()["energy"] = {{"zeros_pj_per_mac", p.energy->zeros},
+                                 {"gaussian_pj_per_mac", p.energy->gaussian},
+                                 {"provenance", p.energy->provenance}};
     for (const Aggregate& a : all)
       if (a.point == i)
         points.back()["verification"] = {
@@ -473,6 +557,7 @@ std::string to_json(const ResultTable& table) {
   for (const ResultRow& row : table.results) {
     ordered_json result = {{"point", row.point}, {"gemm", row.gemm}};
     result.update(sim::to_json(row.report, /*timing=*/false));
+    if (!std::isnan(row.energy.unit)) result["energy"] = energy_json(row.energy);
     results.push_back(std::move(result));
   }
   ordered_json out = {{"schema", kCompareSchema},
@@ -527,13 +612,17 @@ ResultTable table_from_json(std::string_view text) {
       row.interval = p.at("interval");
       row.estimated = figures_from_json(p.at("estimated"));
       row.synthesised = figures_from_json(p.at("synthesised"));
+      if (p.contains("energy"))
+        row.energy = {p["energy"].at("zeros_pj_per_mac"), p["energy"].at("gaussian_pj_per_mac"),
+                      p["energy"].at("provenance")};
       table.points.push_back(std::move(row));
     }
     for (const json& g : from.at("gemms"))
       table.gemms.push_back({g.at("name"), g.at("model"), g.at("layer"), g.at("role"), g.at("step"),
                              g.at("M"), g.at("N"), g.at("K")});
     for (const json& r : from.at("results")) {
-      ResultRow row{r.at("point"), r.at("gemm"), sim::gemm_report_from_json(r)};
+      ResultRow row{r.at("point"), r.at("gemm"), sim::gemm_report_from_json(r), {}};
+      if (r.contains("energy")) row.energy = energy_from_json(r["energy"]);
       if (row.point >= table.points.size() || row.gemm >= table.gemms.size())
         throw ConfigError("a result names point {} and GEMM {}: there are {} and {}", row.point,
                           row.gemm, table.points.size(), table.gemms.size());
@@ -548,8 +637,8 @@ ResultTable table_from_json(std::string_view text) {
 std::string results_csv(const ResultTable& table) {
   std::string out = fmt::format(
       "{},gemm,model,step,layer,role,M,N,K,snr_db,rel_frobenius,cosine,max_abs,max_ulp_output,"
-      "overflow,underflow,nan,inf,qsnr_a_db,qsnr_b_db,beats,cycles,utilisation,gmac_per_s,checked,"
-      "mismatches\r\n",
+      "overflow,underflow,nan,inf,qsnr_a_db,qsnr_b_db,beats,cycles,utilisation,gmac_per_s,"
+      "pj_per_mac,sram_pj_per_mac,dram_pj_per_mac,checked,mismatches\r\n",
       kPointColumns);
   for (const ResultRow& row : table.results) {
     const GemmRow& g = table.gemms[row.gemm];
@@ -560,8 +649,8 @@ std::string results_csv(const ResultTable& table) {
                        csv(r.fp64.rel_frobenius), csv(r.fp64.cosine), csv(r.fp64.max_abs),
                        csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
                        r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));
-    out += fmt::format("{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
-                       csv(r.gmac_per_s), check_count(r), r.mismatches);
+    out += fmt::format("{},{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
+                       csv(r.gmac_per_s), energy_fields(row.energy), check_count(r), r.mismatches);
   }
   return out;
 }
@@ -569,8 +658,8 @@ std::string results_csv(const ResultTable& table) {
 std::string points_csv(const ResultTable& table) {
   std::string out = fmt::format(
       "{},area_unit,area_estimated,area_synthesised,path_ns_estimated,path_ns_synthesised,"
-      "register_bits_estimated,gemms,snr_mean_db,snr_min_db,gmac_per_s,utilisation,checked,"
-      "mismatches,text,hash\r\n",
+      "register_bits_estimated,gemms,snr_mean_db,snr_min_db,gmac_per_s,utilisation,pj_per_mac,"
+      "sram_pj_per_mac,dram_pj_per_mac,checked,mismatches,text,hash\r\n",
       kPointColumns);
   for (const Aggregate& a : aggregate(table, GroupBy::kAll)) {
     const PointRow& p = table.points[a.point];
@@ -581,9 +670,9 @@ std::string points_csv(const ResultTable& table) {
                        csv(value_of(p.estimated, "critical_path_ns")),
                        csv(value_of(p.synthesised, "critical_path_ns")),
                        csv(value_of(p.estimated, "register_bits")));
-    out += fmt::format("{},{},{},{},{},{},{},{},{}\r\n", a.gemms, csv(a.snr_mean_db),
-                       csv(a.snr_min_db), csv(a.gmac_per_s), csv(a.utilisation), a.checked,
-                       a.mismatches, csv(p.text), p.hash);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{}\r\n", a.gemms, csv(a.snr_mean_db),
+                       csv(a.snr_min_db), csv(a.gmac_per_s), csv(a.utilisation),
+                       energy_fields(a.energy), a.checked, a.mismatches, csv(p.text), p.hash);
   }
   return out;
 }

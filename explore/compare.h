@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +33,13 @@ struct PointRow {
   std::int64_t latency = 0, interval = 0;
   Figures estimated,
       synthesised;  // by the names of unit.json; synthesised is empty without --synth
+  /// Of the unit's gates on operands of zeros and of N(0, 1), pJ a multiply-accumulate: what the
+  /// results' energy is read beside.
+  struct Energy {
+    double zeros = 0, gaussian = 0;
+    std::string provenance;
+  };
+  std::optional<Energy> energy;  // with CompareOptions::energy
 };
 
 /// A GEMM of the trace, as columns of the table.
@@ -39,9 +48,17 @@ struct GemmRow {
   std::int64_t step = 0, m = 0, n = 0, k = 0;
 };
 
+/// pJ a multiply-accumulate (docs/energy.md); NaN where it is not known.
+struct ResultEnergy {
+  double unit = std::numeric_limits<double>::quiet_NaN();  // its gates on beats of the product
+  double sram = std::numeric_limits<double>::quiet_NaN();  // on a machine, by a published table
+  double dram = std::numeric_limits<double>::quiet_NaN();
+};
+
 struct ResultRow {
   std::size_t point = 0, gemm = 0;  // indices into points and gemms
   sim::GemmReport report;
+  ResultEnergy energy = {};
 };
 
 struct ResultTable {
@@ -65,6 +82,7 @@ struct Aggregate {
   double snr_min_db = 0;
   double gmac_per_s = 0;  // all multiply-accumulates over all cycles, at the point's clock
   double utilisation = 0;
+  ResultEnergy energy;           // of all multiply-accumulates
   std::int64_t checked = 0;      // values compared between engines, by check_count
   std::int64_t mismatches = 0;   // of them, those that differ
   std::int64_t cycle_delta = 0;  // largest difference of an engine's cycles from the closed form
@@ -94,6 +112,7 @@ struct CompareProgress {
 struct CompareOptions {
   sim::Engine engine = sim::Engine::kFast;
   bool synth = false;
+  bool energy = false;               // maps each unit to gates and counts their transitions
   int jobs = 1;                      // replays and syntheses side by side
   std::vector<std::size_t> gemms;    // indices into the trace; empty: all
   ResultStore store{{}};             // none by default

@@ -82,6 +82,29 @@ TEST(Aggregate, EqualsSumsDoneByHand) {
   EXPECT_DOUBLE_EQ(all[1].snr_mean_db, 40);
 }
 
+TEST(Aggregate, WeighsEnergyByMultiplyAccumulates) {
+  ResultTable table = table_by_hand();
+  for (std::size_t i = 0; i < 3; ++i) {
+    table.results[i].energy = {1.0 + static_cast<double>(i), 10, 100};  // of the first point
+    table.results[i].report.macs = i == 2 ? 96 : 24;
+  }
+  const Aggregate first = aggregate(table, GroupBy::kAll)[0];
+  EXPECT_DOUBLE_EQ(first.energy.unit, (24 * 1 + 24 * 2 + 96 * 3) / 144.0);
+  EXPECT_DOUBLE_EQ(first.energy.dram, 100);
+  EXPECT_TRUE(std::isnan(aggregate(table, GroupBy::kAll)[1].energy.unit));
+  // There and back, as JSON and CSV; a point without it has none.
+  table.points[0].energy = {0.5, 2.5, "by hand"};
+  const std::string text = to_json(table);
+  EXPECT_EQ(to_json(table_from_json(text)), text);
+  const nlohmann::json json = nlohmann::json::parse(text);
+  EXPECT_EQ(json.at("points")[0].at("energy").at("provenance"), "by hand");
+  EXPECT_FALSE(json.at("points")[1].contains("energy"));
+  EXPECT_EQ(json.at("results")[2].at("energy").at("pj_per_mac"), 3);
+  EXPECT_FALSE(json.at("aggregates").at("all")[1].contains("energy"));
+  EXPECT_EQ(json.at("pareto").at("snr_energy"), (std::vector<int>{0}));
+  EXPECT_THAT(points_csv(table), HasSubstr(",2.5,10,100,"));
+}
+
 TEST(Aggregate, GroupsByLayerRoleStepAndModel) {
   ResultTable table = table_by_hand();
   std::vector<Aggregate> layers = aggregate(table, GroupBy::kLayer);

@@ -11,6 +11,7 @@
 #include <random>
 #include <sstream>
 
+#include "explore/compare.h"
 #include "explore/synth.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
@@ -160,6 +161,39 @@ TEST(Energy, AProductOfFewBeatsIsCountedWhole) {
   EXPECT_EQ(one.stimuli.back().beats, 1);
   EXPECT_EQ(one.stimuli.back().products, 3);
   EXPECT_GT(one.stimuli.back().energy.total(), 0);
+}
+
+// A comparison shows what `blockdot energy` measures, product by product, and keeps it.
+TEST(Energy, OfAComparisonIsThatOfTheUnitAndOfTheMachinesBytes) {
+  TemporaryFolder folder;
+  sim::TraceWriter writer(folder.path() / "trace");
+  std::vector<sim::GemmTrace> products = {small_product(8, 8, 64), small_product(3, 5, 32)};
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    products[i].info.name = fmt::format("product{}", i);
+    writer.add(products[i]);
+  }
+  writer.write();
+  DesignFile designs;
+  designs.points = {small_point()};
+  designs.points[0].machine = sim::parse_machine("rows=2 cols=2");
+  CompareOptions options;
+  options.energy = true;
+  options.store = ResultStore(folder.path() / "store");
+  const ResultTable table = compare(designs, folder.path() / "trace", options);
+  const EnergyReport alone = measure_energy(designs.points[0], products, {});
+  ASSERT_EQ(table.results.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const StimulusEnergy& stimulus = alone.stimuli[2 + i];
+    const auto macs = static_cast<double>(stimulus.macs);
+    EXPECT_DOUBLE_EQ(table.results[i].energy.unit, stimulus.per_product());
+    EXPECT_DOUBLE_EQ(table.results[i].energy.sram, stimulus.memory->sram / macs);
+    EXPECT_DOUBLE_EQ(table.results[i].energy.dram, stimulus.memory->dram / macs);
+  }
+  ASSERT_TRUE(table.points[0].energy.has_value());
+  EXPECT_DOUBLE_EQ(table.points[0].energy->zeros, alone.stimuli[0].per_product());
+  EXPECT_GT(table.points[0].energy->gaussian, table.points[0].energy->zeros);
+  EXPECT_NE(table.points[0].energy->provenance.find("osu018"), std::string::npos);
+  EXPECT_EQ(to_json(compare(designs, folder.path() / "trace", options)), to_json(table));
 }
 
 }  // namespace

@@ -78,9 +78,6 @@ void require_synthesis_tools(rtl_gen::Technology technology) {
         liberty_file().string());
 }
 
-namespace {
-
-// Other versions measure other figures.
 std::string tool_versions() {
   static const std::string versions = [] {
     std::string text;
@@ -98,6 +95,8 @@ std::string tool_versions() {
   }();
   return versions;
 }
+
+namespace {
 
 Figures synthesise(const std::string& verilog, const std::string& top, bool clocked,
                    rtl_gen::Technology technology, const ResultStore& store) {

@@ -19,6 +19,9 @@ using Figures = std::map<std::string, rtl_gen::Figure>;
 /// ConfigError naming the Debian package of the first tool or library that is not there.
 void require_synthesis_tools(rtl_gen::Technology technology);
 
+/// What Yosys, ABC and OpenSTA say of themselves: other versions measure other figures.
+std::string tool_versions();
+
 /// Maps `unit` and measures it. osu018 and generic: `area` (in the units of the estimates) and
 /// `critical_path_ns`, both after buffering and sizing; xilinx (UltraScale+): `area` in LUTs and
 /// `register_bits`. Figures say "synthesised". Answers are kept in `store` under a hash of

@@ -352,6 +352,45 @@ TEST_F(Cli, SimOnAMachineAgreesAcrossEnginesAndSaysWhereEveryCycleWent) {
   EXPECT_EQ(stores, 1);  // one tile holds all 63 x 72 results
 }
 
+TEST_F(Cli, SimWritesAWaveOfTheChosenCyclesOfAMachine) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
+  const std::string sim = "sim d.toml --trace '" + trace_ +
+                          "' --gemm lm/step1000/head/fprop --machine 'rows=4 cols=4' ";
+  Outcome outcome = blockdot("-q " + sim + "--engine systemc --vcd w.vcd --wave-window 100:120");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  const std::string wave = read_file(folder_ / "w.vcd");
+  EXPECT_NE(wave.find("$scope module rows $end"), std::string::npos);
+  EXPECT_NE(wave.find("\n#119000\n"), std::string::npos);
+  EXPECT_EQ(wave.find("\n#99000\n"), std::string::npos);
+  EXPECT_EQ(wave.find("\n#121000\n"), std::string::npos);
+  const std::string machine = "--engine systemc --vcd x.vcd ";
+  expect_refused(sim + machine + "--wave-window 9:9", "TO = 9: must be a whole number in [10, ");
+  expect_refused(sim + machine + "--wave-window 9", "must be FROM:TO");
+  expect_refused(sim + machine + "--wave-window 90000000:90000001", "FROM must be in [0, ");
+  expect_refused(sim + "--wave-window 1:9", "add --vcd FILE or --fst FILE");
+  expect_refused(sim + "--engine fast --vcd x.vcd", "engine = fast moves nothing");
+  expect_refused(sim + "--engine systemc --fst x.vcd", "VCD alone");
+  expect_refused(sim + machine + "--fst y.fst", "one wave at a time");
+  expect_refused(sim + "--engine systemc --vcd /proc/none/x.vcd",
+                 "/proc/none: the folder cannot be made");
+  expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 " + machine,
+                 "needs one of each");
+  EXPECT_FALSE(fs::exists(folder_ / "x.vcd"));
+}
+
+TEST_F(Cli, RefusesACacheThatCannotBeWritten) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 4\n");
+  Outcome outcome = shell("BLOCKDOT_CACHE=/proc/none '" BLOCKDOT_BINARY_DIR
+                          "/bin/blockdot' sim d.toml --trace '" +
+                          trace_ + "' --gemm lm/step1000/head/fprop --engine rtl --json r.json");
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_NE(outcome.err.find("set BLOCKDOT_CACHE to a folder you may write to"), std::string::npos)
+      << outcome.err;
+  EXPECT_FALSE(fs::exists(folder_ / "r.json"));
+}
+
 TEST_F(Cli, RefusesMachinesThatCannotRun) {
   write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
   const std::string sim = "sim d.toml --trace '" + trace_ + "' --gemm lm/step1000/head/fprop ";
@@ -387,6 +426,14 @@ TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {
     ++units;
   }
   EXPECT_EQ(units, 2);
+  outcome = blockdot("-q compare d.toml --trace " + trace_ +
+                     " --gemm cnn/step0000/fc2/fprop --machine 'rows=4 cols=4' --out m");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  table = json::parse(read_file(folder_ / "m/results.json"));
+  for (const json& point : table["points"]) EXPECT_EQ(point["units"], 16);
+  for (const json& result : table["results"])
+    EXPECT_EQ(result.at("machine").at("cycles"), result.at("cycles"));
+  expect_refused("compare d.toml --trace " + trace_ + " --machine rows=0 --out m", "rows = 0");
 }
 
 TEST_F(Cli, TraceInfoChecksTheShippedTrace) {

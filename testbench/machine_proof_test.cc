@@ -51,7 +51,11 @@ INSTANTIATE_TEST_SUITE_P(
         Design{"a=mxfp8_e4m3 lanes=8 accumulator=fp32 output=bf16 rounding=sr:6",
                "rows=2 cols=3 dataflow=ws depth=4"},
         Design{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "rows=2 cols=2 dataflow=ws depth=5"},
-        Design{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "rows=1 cols=1 dataflow=ws depth=2"}));
+        Design{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "rows=1 cols=1 dataflow=ws depth=2"},
+        Design{"a=e2m1@e4m3/4*fp32/tensor b=int4@e4m3/4*fp32/row lanes=4 accumulator=fp32",
+               "rows=1 cols=2 dataflow=os banks=2"},
+        Design{"a=e2m1@e4m3/4*fp32/tensor b=e2m1 lanes=4 accumulator=fp32",
+               "rows=2 cols=1 dataflow=ws depth=4"}));
 
 TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {
   const rtl_gen::Array array = make_array();

@@ -57,7 +57,14 @@
       gmacs: ns > 0 ? macs / ns : NaN,
       utilisation: timed.length ? macs / (d3.sum(timed, (r) => r.cycles) * some[0].p.lanes * (some[0].p.units ?? 1)) : NaN,
       cosine: d3.mean(some, (r) => r.error.fp64.cosine) ?? NaN,
+      energy: perMac(some, (r) => r.energy?.pj_per_mac), sram: perMac(some, (r) => r.energy?.sram_pj_per_mac),
+      dram: perMac(some, (r) => r.energy?.dram_pj_per_mac),
     };
+  }
+  // Of all multiply-accumulates; only where it is known of all.
+  function perMac(some, value) {
+    const known = some.every((r) => finite(value(r)));
+    return known && some.length ? d3.sum(some, (r) => value(r) * r.macs) / d3.sum(some, (r) => r.macs) : NaN;
   }
   const figure = (point, source, key) => point[source]?.[key]?.value;
 
@@ -118,6 +125,9 @@
       { name: "SNR min", unit: "dB", value: (s) => s.low, show: (s) => number(s.low) },
       { name: "Throughput", unit: "GMAC/s", value: (s) => s.gmacs, show: (s) => number(s.gmacs, 2) },
       { name: "Storage", unit: "bits/elem.", value: (s) => s.p.bits_per_element, show: (s) => number(s.p.bits_per_element, 2) },
+      ...(hasEnergy ? [{ name: "Energy", unit: "unit, pJ/MAC", value: (s) => s.energy, show: (s) => el("span", { title: energyNote(s.p) }, number(s.energy, 2)) }] : []),
+      ...(hasMemory ? [{ name: "SRAM", unit: "pJ/MAC, 45 nm", value: (s) => s.sram, show: (s) => number(s.sram, 2) },
+        { name: "DRAM", unit: "pJ/MAC, 45 nm", value: (s) => s.dram, show: (s) => number(s.dram, 2) }] : []),
       ...from("estimated", "area", "Area", 0),
       ...from("synthesised", "area", "Area", 0),
       { name: "Clock", unit: "ns", value: (s) => s.p.clock_ns, show: (s) => number(s.p.clock_ns, 2) },
@@ -134,6 +144,9 @@
       ? el("span", { class: "ok", title: `${whole(p.checked)} values compared, none differs` }, "✓")
       : el("span", { class: "fail" }, `✗ ${whole(p.mismatches)}`);
   }
+
+  const hasEnergy = points.some((p) => p.energy), hasMemory = rows.some((r) => finite(r.energy?.dram_pj_per_mac));
+  const energyNote = (p) => (p.energy ? `zeros ${number(p.energy.zeros_pj_per_mac, 2)}, Gaussian ${number(p.energy.gaussian_pj_per_mac, 2)} pJ/MAC; ${p.energy.provenance}` : "");
 
   // ---- Charts ----
   function drawFigure(id, title, subtitle, plot, headers, data) {
@@ -208,6 +221,87 @@
       ] });
     drawFigure(id, title, subtitle, plot, ["Design point", label], data.map((s) => [s.p.name, show(s)]));
   }
+
+  // ---- The machine ----
+  const legend = (id, items) => $(id).querySelector("figcaption").after(el("ul", { class: "legend" },
+    items.map(([name, fill]) => el("li", {}, el("span", { class: "swatch", style: `background:${fill}` }), name))));
+
+  // Each GEMM under the two walls of its machine, both axes logarithmic.
+  function drawRoofline(some) {
+    const data = some.filter((r) => r.machine).map((r) => ({ r, i: r.point, x: r.machine.macs_per_byte, y: r.machine.gmac_per_s, roof: r.machine.roofline }));
+    const shown = points.map((p, i) => ({ p, i })).filter(({ i }) => data.some((d) => d.i === i));
+    const lo = d3.min(data, (d) => d.x) / 2, hi = Math.max(d3.max(data, (d) => d.x) * 2, d3.max(data, (d) => (d.roof.bandwidth_gbyte_per_s > 0 ? (4 * d.roof.peak_gmac_per_s) / d.roof.bandwidth_gbyte_per_s : 0)));
+    // Walls by design point; the same machine at the same clock has the same.
+    const walls = unique(data.map((d) => `${d.i} ${d.roof.peak_gmac_per_s} ${d.roof.bandwidth_gbyte_per_s}`)).map((text) => {
+      const [i, peak, bandwidth] = text.split(" ").map(Number);
+      const ridge = bandwidth > 0 ? peak / bandwidth : lo;
+      const corner = Math.min(Math.max(ridge, lo), hi);
+      return { i, line: [[lo, bandwidth > 0 ? Math.min(peak, bandwidth * lo) : peak], [corner, bandwidth > 0 ? Math.min(peak, bandwidth * corner) : peak], [hi, bandwidth > 0 ? Math.min(peak, bandwidth * hi) : peak]] };
+    });
+    const top = d3.max(data, (d) => d.roof.peak_gmac_per_s) * 1.6, bottom = Math.min(d3.min(data, (d) => d.y), d3.min(walls, (w) => w.line[0][1])) / 1.6;
+    const ticks = (v) => d3.format("~r")(Number(v.toPrecision(3)));
+    const plot = Plot.plot({ ...base, marginLeft: 58, marginRight: 16,
+      x: { ...axis, type: "log", domain: [lo, hi], label: "Arithmetic intensity (MAC per DRAM byte)", tickFormat: ticks },
+      y: { ...axis, type: "log", domain: [bottom, top], label: "Throughput (GMAC/s)", tickFormat: ticks },
+      marks: [
+        walls.map((w) => Plot.line(w.line, { stroke: colour(w.i), strokeWidth: 1.8, strokeOpacity: 0.75, className: "wall" })),
+        Plot.dot(data, { x: "x", y: "y", r: 4.5, fill: (d) => colour(d.i), fillOpacity: 0.75, stroke: "var(--card)", strokeWidth: 0.8, className: "gemms" }),
+        Plot.tip(data, Plot.pointer({ x: "x", y: "y", title: (d) => `${d.r.g.name}\n${d.r.p.name}\n${significant(d.x)} MAC/byte, ${significant(d.y)} GMAC/s\n${number(100 * d.roof.of_bound)} % of what the ${d.roof.wall} wall allows` })),
+      ] });
+    drawFigure("chart-roofline", "Roofline", "a mark each GEMM; slope: DRAM bandwidth, flat: all units busy", plot,
+      ["GEMM", "Design point", "MAC/byte", "GMAC/s", "Bound (GMAC/s)", "Wall", "Of bound (%)"],
+      data.map((d) => [d.r.g.name, d.r.p.name, significant(d.x), significant(d.y), significant(d.roof.bound_gmac_per_s), d.roof.wall, number(100 * d.roof.of_bound)]));
+    legend("chart-roofline", shown.map(({ p, i }) => [p.name, colour(i)]));
+  }
+
+  const causes = [
+    ["compute", "compute", "#3ca951"], ["fill", "fill", "#a463f2"], ["drain", "drain", "#6f9fe0"], ["load", "load", "#ff725c"],
+    ["store", "store", "#e29a00"], ["bank", "bank", "#9c6b4e"], ["back_pressure", "back-pressure", "#838995"]];
+  function drawCycles(some) {
+    const data = points.map((p, i) => {
+      const of = some.filter((r) => r.point === i && r.machine).map((r) => r.machine);
+      const cycles = d3.sum(of, (m) => m.cycles);
+      return { p, cycles, parts: causes.map(([key, name, fill]) => ({ p: p.name, key, name, fill, cycles: d3.sum(of, (m) => (key === "compute" ? m.compute : m.stalls[key])) })) };
+    }).filter((d) => d.cycles > 0);
+    for (const d of data) {
+      let at = 0;
+      for (const part of d.parts) { part.share = (100 * part.cycles) / d.cycles; part.x1 = at; at += part.share; part.x2 = at; }
+    }
+    const parts = data.flatMap((d) => d.parts).filter((part) => part.cycles > 0);
+    const marginLeft = Math.min(240, 16 + 7 * d3.max(data, (d) => d.p.name.length));
+    const plot = Plot.plot({ ...base, height: Math.max(150, 62 + 34 * data.length), marginLeft, marginRight: 56,
+      x: { ...axis, label: "Share of the cycles (%)", domain: [0, 100], ticks: 5 },
+      y: { label: null, domain: data.map((d) => d.p.name), padding: 0.3, tickSize: 0 },
+      marks: [
+        Plot.barX(parts, { x1: "x1", x2: "x2", y: "p", fill: "fill", insetRight: 0.5, className: "causes", title: (c) => `${c.p}: ${c.name} ${whole(c.cycles)} cycles, ${number(c.share)} %` }),
+        Plot.text(parts.filter((c) => c.share >= 7), { x: (c) => (c.x1 + c.x2) / 2, y: "p", text: (c) => number(c.share, 0), fill: "#ffffff", fontWeight: 600, pointerEvents: "none" }),
+        Plot.text(data, { x: 100, y: (d) => d.p.name, text: (d) => short(d.cycles), textAnchor: "start", dx: 7, fill: "currentColor" }),
+      ] });
+    drawFigure("chart-cycles", "Where the cycles went", "of all cycles of the GEMMs; their number at the right", plot,
+      ["Design point", "Cycles", ...causes.map(([, name]) => `${name} (%)`)], data.map((d) => [d.p.name, whole(d.cycles), ...d.parts.map((part) => number(part.share, 2))]));
+    legend("chart-cycles", causes.filter(([key]) => parts.some((part) => part.key === key)).map(([, name, fill]) => [name, fill]));
+  }
+  // The same unit on other data.
+  function drawEnergyByData(stats) {
+    const kinds = [["zeros", "zeros", "#838995"], ["gaussian", "N(0, 1)", "#6f9fe0"], ["trace", "these GEMMs", "#ff725c"]];
+    const data = stats.filter((s) => finite(s.energy)).flatMap((s) => kinds.map(([key, name, fill]) =>
+      ({ p: s.p.name, name, fill, pj: key === "trace" ? s.energy : s.p.energy[`${key}_pj_per_mac`] })));
+    const marginLeft = Math.min(240, 16 + 7 * d3.max(data, (d) => d.p.length));
+    const plot = Plot.plot({ ...base, height: Math.max(150, 62 + 58 * (data.length / 3)), marginLeft, marginRight: 56,
+      fy: { label: null, domain: unique(data.map((d) => d.p)), padding: 0.2 }, y: { axis: null, domain: kinds.map(([, name]) => name), padding: 0.1 },
+      x: { ...axis, label: "Energy of the unit (pJ/MAC, OSU 0.18 µm)", domain: [0, d3.max(data, (d) => d.pj)] },
+      marks: [
+        Plot.barX(data, { x: "pj", y: "name", fy: "p", fill: "fill", rx: 2, className: "data" }),
+        Plot.text(data, { x: "pj", y: "name", fy: "p", text: (d) => significant(d.pj), textAnchor: "start", dx: 6, fontSize: 11, fill: "currentColor" }),
+        Plot.axisFy({ anchor: "left", label: null }),
+      ] });
+    drawFigure("chart-data", "Energy by data", "the same gates on zeros, on Gaussian numbers and on the GEMMs", plot,
+      ["Design point", "Data", "pJ/MAC"], data.map((d) => [d.p, d.name, significant(d.pj)]));
+    legend("chart-data", kinds.map(([, name, fill]) => [name, fill]));
+  }
+  const hasMachine = rows.some((r) => r.machine);
+  if (!hasMachine) $("machine").remove();
+  if (!hasEnergy) for (const id of ["chart-energy", "chart-data"]) $(id).remove();
 
   function drawLayers(some) {
     const roles = unique(some.map((r) => r.g.role)).sort((s, t) => kRoles.indexOf(s) - kRoles.indexOf(t));
@@ -327,6 +421,7 @@
       { name: "Cycles", value: (r) => r.cycles ?? NaN, show: (r) => whole(r.cycles) },
       { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
       { name: "GMAC/s", value: (r) => r.gmac_per_s ?? NaN, show: (r) => number(r.gmac_per_s, 2) },
+      ...(hasEnergy ? [{ name: "Energy", unit: "pJ/MAC", value: (r) => r.energy?.pj_per_mac ?? NaN, show: (r) => number(r.energy?.pj_per_mac, 2) }] : []),
       { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.engines.length > 1 || r.engines[0]?.engine === "rtl" ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
     ], some);
   }
@@ -361,6 +456,7 @@
       ...tile("Most accurate", pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
       ...tile("Least area", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
       ...tile("Fewest bits", pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
+      ...tile("Least energy", pickLeast((s) => s.energy), (s) => [number(s.energy, 2), el("small", {}, " pJ/MAC of the unit")]),
       ...tile("Densest", pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
   }
   // An area unit is tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² of µm²).
@@ -386,7 +482,10 @@
       ["SNR", "Signal to noise ratio of the product in dB: 10 log₁₀(‖C‖² / ‖C' − C‖²), C the product of the operands as recorded in float64 and C' the unit's result, every quantisation, accumulation and rounding included. Means are of the dB values over the selected GEMMs; the bar behind a dot spans the worst to the best of them."],
       ["QSNR A, QSNR B", "The same ratio for one operand before and after quantisation alone."],
       ["Area and paths", "“Estimated” is the generator's own cost model; “synthesised” is Yosys and ABC on the OSU 0.18 µm library with buffering and sizing, timed by OpenSTA (LUTs: Yosys for UltraScale+). Both are proxies for comparing designs with each other, not a promise about a process. The clock is the target that the unit was scheduled for."],
-      ["Throughput", "Multiply-accumulates of one unit at its clock target over the cycles that the replay took, padding and pipeline latency included."],
+      ["Throughput", `Multiply-accumulates of ${hasMachine ? "all units of the machine at their clock" : "one unit at its clock target"} over the cycles that the replay took, padding and ${hasMachine ? "every stall" : "pipeline latency"} included.`],
+      ...(hasEnergy ? [["Energy", `Of one unit's gates: ${points.find((p) => p.energy).energy.provenance}. A proxy for comparing units and data with each other. ${hasMemory ? "SRAM and DRAM: bytes of the machine's schedule at the prices of ISSCC 2014, figure 1.1.9 (45 nm), another process, never added to the unit's." : ""}`]] : []),
+      ...(hasMachine ? [["Roofline", "Multiply-accumulates a second against multiply-accumulates per byte from and to DRAM. A GEMM can be above neither wall: bandwidth times intensity, or all units busy in every cycle."],
+        ["Cycles", "Each cycle counts for what the array's input did: compute (a beat was taken), or why not: fill (the pipeline, weights or partial sums), drain (nothing is left to take), load (operands are not in SRAM), store (results wait for DRAM), bank (too few SRAM banks), back-pressure (results must leave first)."]] : []),
       ["Storage", "Bits of an element with its share of the block's scales; the mean of both operands."],
       ["Pareto front", "Points that no other point beats in both directions: filled marks on the dashed line. Circles have an exact (Kulisch) accumulator, diamonds a floating-point one."],
       ["Verified", "The values of the fast kernels, of the SystemC model and of the Verilated RTL were compared bit for bit, and the cycles of the model with those of the RTL."],
@@ -407,8 +506,11 @@
     const unit = prettyUnit(state.area.unit);
     scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, (s) => areaOf(s.p), `Area of the units (${unit}, ${state.area.source})`, short);
     scatter("chart-bits", "Accuracy against storage", `mean SNR ${over}; up and left is better`, stats, (s) => s.p.bits_per_element, "Storage (bits per element, scales included)", (v) => number(v, Number.isInteger(v) ? 0 : 2));
-    bars("chart-throughput", "Throughput", `one unit at its clock target, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
+    bars("chart-throughput", "Throughput", `${hasMachine ? "the whole machine at its clock" : "one unit at its clock target"}, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
     bars("chart-density", "Throughput per area", `area ${state.area.source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
+    if (hasEnergy) scatter("chart-energy", "Accuracy against energy", `one unit's gates on the data of the GEMMs, ${over}; up and left is better`, stats, (s) => s.energy, "Energy of the unit (pJ/MAC, OSU 0.18 µm)", (v) => significant(v));
+    if (hasEnergy) drawEnergyByData(stats);
+    if (hasMachine) { drawRoofline(some); drawCycles(some); }
     drawLayers(some);
     drawGroups("table-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);
     drawGroups("table-roles", "Role", (r) => r.g.role, kRoles, some);

@@ -94,9 +94,8 @@ struct Structure {
 };
 
 /// Regular words and operators, for any synthesiser: what technology generic takes.
-inline constexpr Structure kPlain{Multiplier::kWord,    Align::kShift,    Signs::kAfter,
-                                  Summation::kCompress, Counters::kThree, Adder::kPlus,
-                                  Cells::kNone};
+inline constexpr Structure kPlain{Multiplier::kWord, Align::kShift, Signs::kAfter, Summation::kTree,
+                                  Counters::kThree,  Adder::kPlus,  Cells::kNone};
 
 /// Every field, in the order above; the accumulator and the rounding only where they are not auto.
 std::string to_text(const Structure& structure);

@@ -21,8 +21,9 @@ void check_rtl_size(const Machine& machine, const formats::DotSpec& spec) {
         machine.rows, machine.cols, spec.lanes, products, kMostRtlProducts);
 }
 
-ModelSource model_source(const rtl_gen::Array& array) {
+ModelSource model_source(const rtl_gen::Array& array, WaveFormat wave) {
   ModelSource source;
+  source.wave = wave;
   source.verilog = array.verilog();
   source.top = array.top;
   for (const rtl_gen::Port& port : array.ports)
@@ -31,10 +32,11 @@ ModelSource model_source(const rtl_gen::Array& array) {
 }
 
 ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
-                             const Schedule& schedule, const std::string& name)
+                             const Schedule& schedule, const std::string& name, const Wave* wave)
     : model_(model),
       schedule_(schedule),
       name_(name),
+      wave_(wave),
       instance_(model),
       in_(model.input_bytes(), 0),
       out_(model.output_bytes(), 0),
@@ -48,9 +50,12 @@ ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
   if (!array.seeds.empty()) instance_.run(1, in_.data(), out_.data());  // loads the seeds
 }
 
+ArrayLockstep::~ArrayLockstep() { instance_.end_wave(); }
+
 ArrayLockstep::Side ArrayLockstep::side(const Model& model, const std::string& name) const {
-  Side side{model.input(name + "_i"), {}, {}, {}};
+  Side side{model.input(name + "_i"), {}, {}, {}, {}};
   if (model.has_input(name + "_scale_i")) side.scale = model.input(name + "_scale_i");
+  if (model.has_input(name + "_outer_i")) side.outer = model.input(name + "_outer_i");
   if (model.has_input(name + "_micro_i")) side.micro = model.input(name + "_micro_i");
   if (name == "a" && model.has_input("count_i")) side.count = model.input("count_i");
   return side;
@@ -64,6 +69,7 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
   };
   clear(side.codes);
   if (side.scale) clear(*side.scale);
+  if (side.outer) clear(*side.outer);
   if (side.micro) clear(*side.micro);
   const int width = format.element.width();
   for (int w = 0; w < static_cast<int>(count); ++w) {
@@ -72,6 +78,9 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
     if (side.scale)
       put_bits(in_.data(), *side.scale, w * format.scale.width(), format.scale.width(),
                words.scale(w));
+    if (side.outer)
+      put_bits(in_.data(), *side.outer, w * format.outer.scale.width(), format.outer.scale.width(),
+               words.outer(w));
     if (side.micro)
       for (int g = 0; g < words.micros(); ++g)
         put_bits(in_.data(), *side.micro, (w * words.micros() + g) * format.micro.bits,
@@ -122,7 +131,10 @@ void ArrayLockstep::cycle(const ArrayBorders& borders) {
   if (borders.a.valid) put(a_, *borders.a.words, schedule_.spec.a, schedule_.machine.rows);
   if (borders.a.valid && a_.count) put_counts(borders.a.beat);
   if (borders.b.valid) put(b_, *borders.b.words, schedule_.spec.b, schedule_.machine.cols);
+  if (wave_ != nullptr && borders.cycle == wave_->from)
+    instance_.begin_wave(wave_->file, borders.cycle);
   instance_.run(1, in_.data(), out_.data());
+  if (wave_ != nullptr && borders.cycle + 1 == wave_->to) instance_.end_wave();
   ++cycles_;
 
   compare("start_ready_o", borders.start_ready, borders);
@@ -168,6 +180,7 @@ formats::QuantizedMatrix shortened(const formats::QuantizedMatrix& matrix, std::
   take(matrix.codes, part.codes, matrix.padded_length * matrix.code_bytes,
        part.padded_length * matrix.code_bytes);
   take(matrix.scales, part.scales, matrix.blocks_per_row(), part.blocks_per_row());
+  part.outer_scales = matrix.outer_scales;  // of rows or the tensor
   if (const std::int64_t micro = matrix.format.micro.block; micro > 0)
     take(matrix.micros, part.micros, matrix.padded_length / micro, part.padded_length / micro);
   return part;

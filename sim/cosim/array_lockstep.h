@@ -9,6 +9,7 @@
 
 #include "rtl_gen/array/array.h"
 #include "sim/cosim/model.h"
+#include "sim/cosim/wave.h"
 #include "sim/machine/borders.h"
 #include "sim/machine/schedule.h"
 
@@ -21,13 +22,15 @@ inline constexpr std::int64_t kMostRtlProducts = 4096;
 void check_rtl_size(const Machine& machine, const formats::DotSpec& spec);
 
 /// An array as the model cache takes it.
-ModelSource model_source(const rtl_gen::Array& array);
+ModelSource model_source(const rtl_gen::Array& array, WaveFormat wave = WaveFormat::kNone);
 
 class ArrayLockstep final : public ArrayWatcher {
  public:
   /// A fresh instance, reset. `name` and `schedule` are for the explanation.
+  /// `wave`: of the window's cycles, by a model with that format.
   ArrayLockstep(const Model& model, const rtl_gen::Array& array, const Schedule& schedule,
-                const std::string& name);
+                const std::string& name, const Wave* wave = nullptr);
+  ~ArrayLockstep() override;
 
   void cycle(const ArrayBorders& borders) override;
 
@@ -46,7 +49,7 @@ class ArrayLockstep final : public ArrayWatcher {
  private:
   struct Side {
     ModelField codes;
-    std::optional<ModelField> scale, micro, count;  // count: of a alone
+    std::optional<ModelField> scale, outer, micro, count;  // count: of a alone
   };
   Side side(const Model& model, const std::string& name) const;
   void put(const Side& side, const WordRow& words, const formats::BlockFormat& format,
@@ -59,6 +62,7 @@ class ArrayLockstep final : public ArrayWatcher {
   const Model& model_;
   const Schedule& schedule_;
   std::string name_;
+  const Wave* wave_;
   Model::Instance instance_;
   std::vector<std::uint8_t> in_, out_;
   bool os_;

@@ -36,6 +36,12 @@ struct Api {
   void (*settle)(void*, const std::uint8_t*, std::uint8_t*);
 };
 
+/// What the shim of a model with waves exports as well.
+struct WaveApi {
+  void (*begin)(void*, const char*, std::int64_t);
+  void (*end)(void*);
+};
+
 const std::vector<std::string> kVerilatorFlags = {
     "--cc",       "--prefix", "Vunit",       "--Mdir", "obj",       "-O3",
     "--x-assign", "fast",     "--x-initial", "fast",   "-Wno-lint", "-Wno-style"};
@@ -80,7 +86,53 @@ bool has_clock(const ModelSource& source) {
   return false;
 }
 
+// ---- Waves ----
+
+/// Names of Verilator's: `vcd`, `fst`.
+std::string wave_name(WaveFormat wave) { return wave == WaveFormat::kFst ? "fst" : "vcd"; }
+
 // ---- The shim ----
+
+/// Where a model writes waves: its members, what each phase of a cycle adds, and the table.
+struct WaveText {
+  std::string include, state, low, high, table;
+};
+
+WaveText wave_text(WaveFormat wave) {
+  if (wave == WaveFormat::kNone) return {};
+  const char* type = wave == WaveFormat::kFst ? "VerilatedFstC" : "VerilatedVcdC";
+  WaveText text;
+  text.include = fmt::format("#include \"verilated_{}_c.h\"\n", wave_name(wave));
+  text.state = fmt::format(R"(  {0} wave;
+  bool traced = false, open = false;
+  std::uint64_t cycle = 0;
+  State() {{ context.traceEverOn(true); }}
+)",
+                           type);
+  text.low = "    if (s.open) s.wave.dump(1000 * s.cycle);\n";
+  text.high = "    if (s.open) s.wave.dump(1000 * s.cycle++ + 500);\n";
+  text.table = R"(
+static void begin_wave(void* state, const char* file, std::int64_t cycle) {
+  State& s = *static_cast<State*>(state);
+  if (!s.traced) s.top.trace(&s.wave, 1000);
+  s.wave.open(file);
+  s.traced = s.open = true;
+  s.cycle = static_cast<std::uint64_t>(cycle);
+}
+static void end_wave(void* state) {
+  State& s = *static_cast<State*>(state);
+  if (s.open) s.wave.close();
+  s.open = false;
+}
+struct WaveApi {
+  void (*begin)(void*, const char*, std::int64_t);
+  void (*end)(void*);
+};
+extern "C" __attribute__((visibility("default"))) const WaveApi blockdot_wave = {
+    begin_wave, end_wave};
+)";
+  return text;
+}
 
 std::string shim_text(const ModelSource& source, const Layout& inputs, const Layout& outputs) {
   std::string drive, sample, checks;
@@ -96,7 +148,8 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
   bool clocked = has_clock(source);
   // One evaluation: new inputs and the edge together; inputs settle before registers take them. The
   // clock's fall is not evaluated: nothing looks at it but the edge detector, which is told.
-  bool once = clocked && source.registered;
+  bool once = clocked && source.registered && source.wave == WaveFormat::kNone;
+  const WaveText wave = wave_text(source.wave);
   std::string low = clocked ? fmt::format("    s.top.{} = 0;\n", source.clock) : "";
   std::string high =
       clocked ? fmt::format("    s.top.{} = 1;\n    s.top.eval();\n", source.clock) : "";
@@ -117,7 +170,8 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
 )",
                                         source.clock, inputs.bytes, outputs.bytes)
                           : std::string();
-  return fmt::format(R"(
+  return wave.include +
+         fmt::format(R"(
 #include <cstdint>
 #include <cstring>
 {checks}
@@ -125,7 +179,7 @@ struct State {{
   VerilatedContext context;
   Vunit top{{&context, "unit"}};
   bool settled = false;
-  ~State() {{ top.final(); }}
+{wave_state}  ~State() {{ top.final(); }}
 }};
 static inline void drive(Vunit& top, const std::uint8_t* in) {{
   (void)top, (void)in;
@@ -154,8 +208,8 @@ static void run(void* state, std::int64_t cycles, const std::uint8_t* in, std::u
 {once}  for (; cycles > 0; --cycles, in += {in_bytes}, out += {out_bytes}) {{
     drive(s.top, in);
 {low}    s.top.eval();
-    sample(s.top, out);
-{high}  }}
+{wave_low}    sample(s.top, out);
+{high}{wave_high}  }}
 }}
 struct Api {{
   void* (*create)();
@@ -170,7 +224,10 @@ extern "C" __attribute__((visibility("default"))) const Api blockdot_model = {{
                      fmt::arg("edge", "__Vtrigrprev__TOP__" + source.clock),
                      fmt::arg("clock", source.clock), fmt::arg("once", loop),
                      fmt::arg("sample", sample), fmt::arg("low", low), fmt::arg("high", high),
-                     fmt::arg("in_bytes", inputs.bytes), fmt::arg("out_bytes", outputs.bytes));
+                     fmt::arg("in_bytes", inputs.bytes), fmt::arg("out_bytes", outputs.bytes),
+                     fmt::arg("wave_state", wave.state), fmt::arg("wave_low", wave.low),
+                     fmt::arg("wave_high", wave.high)) +
+         wave.table;
 }
 
 // ---- Files of the cache ----
@@ -248,14 +305,18 @@ std::vector<std::string> compiler(const std::vector<std::string>& tail) {
   return command;
 }
 
-/// Verilator's runtime, compiled once.
-fs::path runtime_object(const fs::path& cache) {
+/// Verilator's runtime, compiled once; with what writes waves where they are wanted.
+fs::path runtime_object(const fs::path& cache, WaveFormat wave) {
+  const std::string kind = wave == WaveFormat::kNone ? "" : wave_name(wave) + "-";
   fs::path target =
-      cache / fmt::format("runtime-{}.o", sha256_hex(environment_text()).substr(0, 16));
+      cache / fmt::format("runtime-{}{}.o", kind, sha256_hex(environment_text()).substr(0, 16));
   if (intact(target)) return target;
   TemporaryFolder build = build_folder(cache);
-  write_file_atomic(build.path() / "runtime.cc",
-                    "#include \"verilated.cpp\"\n#include \"verilated_threads.cpp\"\n");
+  write_file_atomic(
+      build.path() / "runtime.cc",
+      "#include \"verilated.cpp\"\n#include \"verilated_threads.cpp\"\n" +
+          (kind.empty() ? std::string()
+                        : fmt::format("#include \"verilated_{}_c.cpp\"\n", wave_name(wave))));
   require_tool(compiler({"-O2", "-c", "runtime.cc", "-o", "runtime.o"}), build.path());
   install(build.path() / "runtime.o", target);
   return target;
@@ -263,11 +324,14 @@ fs::path runtime_object(const fs::path& cache) {
 
 void compile(const ModelSource& source, const std::string& shim, const fs::path& cache,
              const fs::path& target) {
-  fs::path runtime = runtime_object(cache);
+  fs::path runtime = runtime_object(cache, source.wave);
   TemporaryFolder build = build_folder(cache);
   write_file_atomic(build.path() / "unit.v", source.verilog);
   std::vector<std::string> verilate = {"verilator"};
   verilate.insert(verilate.end(), kVerilatorFlags.begin(), kVerilatorFlags.end());
+  if (source.wave != WaveFormat::kNone)
+    verilate.insert(verilate.end(), {source.wave == WaveFormat::kFst ? "--trace-fst" : "--trace",
+                                     "--timescale", "1ns/1ps"});
   verilate.insert(verilate.end(), {"--top-module", source.top, "unit.v"});
   require_tool(verilate, build.path());
 
@@ -288,9 +352,11 @@ void compile(const ModelSource& source, const std::string& shim, const fs::path&
   require_tool(compiler({source.quick ? "-O0" : "-O3", "-Iobj", "-c", "fast.cc", "-o", "fast.o"}),
                build.path());
   compile_slow.get();
-  require_tool({"g++", "-shared", "-Wl,-Bsymbolic", "fast.o", "slow.o", runtime.string(),
-                "-pthread", "-o", "model.so"},
-               build.path());
+  std::vector<std::string> link = {"g++",    "-shared", "-Wl,-Bsymbolic",
+                                   "fast.o", "slow.o",  runtime.string()};
+  if (source.wave == WaveFormat::kFst) link.emplace_back("-lz");
+  link.insert(link.end(), {"-pthread", "-o", "model.so"});
+  require_tool(link, build.path());
   install(build.path() / "model.so", target);
 }
 
@@ -310,6 +376,7 @@ fs::path default_cache() {
 struct Model::Library {
   void* handle = nullptr;
   const Api* api = nullptr;
+  const WaveApi* wave = nullptr;  // of models with waves
   fs::path file;
   bool compiled = false;
   std::string top;
@@ -345,6 +412,8 @@ Model Model::load(const ModelSource& source, const fs::path& cache_folder) {
     throw ConfigError("{}: cannot be loaded: {}", library->file.string(), ::dlerror());
   library->api = static_cast<const Api*>(::dlsym(library->handle, "blockdot_model"));
   BLOCKDOT_CHECK(library->api != nullptr, "{}", library->file.string());
+  if (source.wave != WaveFormat::kNone)
+    library->wave = static_cast<const WaveApi*>(::dlsym(library->handle, "blockdot_wave"));
   Model model;
   model.library_ = std::move(library);
   return model;
@@ -383,7 +452,12 @@ Model::Instance::Instance(const Model& model)
     : library_(model.library_),
       state_(model.library_->api->create(), model.library_->api->destroy),
       run_(model.library_->api->run),
-      settle_(model.library_->api->settle) {}
+      settle_(model.library_->api->settle) {
+  if (const WaveApi* wave = model.library_->wave) {
+    begin_wave_ = wave->begin;
+    end_wave_ = wave->end;
+  }
+}
 
 void Model::Instance::run(std::int64_t cycles, const std::uint8_t* inputs, std::uint8_t* outputs) {
   run_(state_.get(), cycles, inputs, outputs);
@@ -391,6 +465,15 @@ void Model::Instance::run(std::int64_t cycles, const std::uint8_t* inputs, std::
 
 void Model::Instance::settle(const std::uint8_t* inputs, std::uint8_t* outputs) {
   settle_(state_.get(), inputs, outputs);
+}
+
+void Model::Instance::begin_wave(const std::filesystem::path& file, std::int64_t cycle) {
+  BLOCKDOT_CHECK(begin_wave_ != nullptr, "a model without waves");
+  begin_wave_(state_.get(), file.c_str(), cycle);
+}
+
+void Model::Instance::end_wave() {
+  if (end_wave_ != nullptr) end_wave_(state_.get());
 }
 
 }  // namespace blockdot::sim

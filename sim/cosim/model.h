@@ -26,6 +26,9 @@ struct ModelPort {
   bool operator==(const ModelPort&) const = default;
 };
 
+/// Whether a model can write waves of itself, and in which format.
+enum class WaveFormat { kNone, kVcd, kFst };
+
 struct ModelSource {
   std::string verilog;  // one file's text
   std::string top;
@@ -34,6 +37,7 @@ struct ModelSource {
   bool quick = false;            // compiled without optimising: for runs of few cycles
   /// No output depends on an input of its own cycle. `run` then evaluates once a cycle, not twice.
   bool registered = false;
+  WaveFormat wave = WaveFormat::kNone;  // slower and larger; an entry of its own in the cache
 };
 
 /// $BLOCKDOT_CACHE, else $XDG_CACHE_HOME/blockdot, else ~/.cache/blockdot, else the system's
@@ -78,11 +82,19 @@ class Model {
     /// Outputs for these inputs with the clock low; no edge.
     void settle(const std::uint8_t* inputs, std::uint8_t* outputs);
 
+    /// From here on `run` writes every signal of the module to `file`: cycle n is [n, n + 1) ns,
+    /// its inputs stand from its beginning and the clock rises in its middle. The next cycle is
+    /// number `cycle`. Of models with a wave format.
+    void begin_wave(const std::filesystem::path& file, std::int64_t cycle);
+    void end_wave();
+
    private:
     std::shared_ptr<const void> library_;  // outlives the state
     std::shared_ptr<void> state_;
     void (*run_)(void*, std::int64_t, const std::uint8_t*, std::uint8_t*) = nullptr;
     void (*settle_)(void*, const std::uint8_t*, std::uint8_t*) = nullptr;
+    void (*begin_wave_)(void*, const char*, std::int64_t) = nullptr;
+    void (*end_wave_)(void*) = nullptr;
   };
 
  private:

@@ -146,6 +146,18 @@ TEST(ModelCache, BuildsADamagedEntryAgain) {
   EXPECT_EQ(read_file(file), good);  // the same input gives the same bytes, wherever it is built
 }
 
+TEST(ModelCache, AModelWithWavesHasAnEntryOfItsOwn) {
+  FreshSource plain;
+  ModelSource source = plain.get();
+  const std::filesystem::path file = Model::load(source, kCache).file();
+  source.wave = WaveFormat::kVcd;
+  const Model model = Model::load(source, kCache);
+  EXPECT_TRUE(model.compiled());
+  EXPECT_NE(model.file(), file);
+  EXPECT_EQ(check_accumulate(model, 4), 999);
+  std::filesystem::remove(model.file());
+}
+
 TEST(ModelCache, ServesTwoProcessesAtOnce) {
   TemporaryFolder cache;  // empty: both have to build runtime and model
   std::vector<pid_t> children;
@@ -206,7 +218,17 @@ TEST(ModelErrors, NameTheDebianPackageOfAMissingTool) {
 TEST(ModelErrors, SayThatTheCacheCannotBeWritten) {
   TemporaryFolder folder;
   write_file_atomic(folder.path() / "file", "");
-  EXPECT_THROW(Model::load(kAccumulate, folder.path() / "file" / "cache"), ConfigError);
+  try {
+    Model::load(kAccumulate, folder.path() / "file" / "cache");
+    ADD_FAILURE() << "accepted";
+  } catch (const ConfigError& error) {
+    const std::string text = error.what();
+    EXPECT_TRUE(text.starts_with("the cache of compiled units cannot be written: ")) << text;
+    EXPECT_NE(text.find("set BLOCKDOT_CACHE"), std::string::npos) << text;
+    EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+    EXPECT_EQ(entry.path().filename(), "file");  // nothing half-written
 }
 
 }  // namespace

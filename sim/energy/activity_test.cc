@@ -129,6 +129,29 @@ TEST(Activity, SaifHoldsEveryNetOnceAndItsTimesFillTheDuration) {
   EXPECT_THAT(saif, testing::HasSubstr("(DURATION 80000)"));
   EXPECT_THAT(saif, testing::HasSubstr("(q_o\\[0\\] (T0 40000) (T1 40000) (TX 0) (TC 32) (IG 0))"));
   EXPECT_THAT(saif, testing::HasSubstr("(clk_i (T0 40000) (T1 40000) (TX 0) (TC 64) (IG 0))"));
+  // As a reader of nested lists sees it (IEEE 1801, annex on SAIF): one list in the file, and in
+  // each net's the times fill the duration.
+  int depth = 0, nets = 0;
+  std::size_t closed = 0;
+  for (std::size_t i = 0; i < saif.size(); ++i) {
+    if (saif[i] == '\\')
+      ++i;
+    else if (saif[i] == '(')
+      ++depth;
+    else if (saif[i] == ')' && --depth == 0)
+      closed = i;
+    ASSERT_GE(depth, 0);
+  }
+  EXPECT_EQ(depth, 0);
+  EXPECT_EQ(closed, saif.size() - 2);
+  for (std::size_t at = saif.find("(T0 "); at != std::string::npos;
+       at = saif.find("(T0 ", at + 1)) {
+    long long zero = 0, one = 0;
+    ASSERT_EQ(std::sscanf(saif.c_str() + at, "(T0 %lld) (T1 %lld)", &zero, &one), 2);
+    EXPECT_EQ(zero + one, 80000);
+    ++nets;
+  }
+  EXPECT_EQ(nets, static_cast<int>(counter.gates.nets.size()));
 }
 
 TEST(Activity, ACellThatTheLibraryLacksIsNamed) {

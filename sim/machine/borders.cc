@@ -13,6 +13,7 @@ WordRow::WordRow(const formats::BlockFormat& format, int lanes, int code_bytes, 
   if (micro_bits_ > 0) micros_ = lanes / micro_block_;
   codes_.resize(index(words * lanes * code_bytes));
   scales_.resize(index(words));
+  outers_.resize(index(words));
   micro_.resize(index(words * micros_));
 }
 
@@ -26,6 +27,7 @@ void WordRow::copy(std::int64_t to, const WordRow& source, std::int64_t from) {
   const std::int64_t bytes = lanes_ * code_bytes_;
   std::memcpy(codes_.data() + to * bytes, source.codes_.data() + from * bytes, index(bytes));
   scales_[index(to)] = source.scales_[index(from)];
+  outers_[index(to)] = source.outers_[index(from)];
   if (micros_ > 0)
     std::memcpy(micro_.data() + to * micros_, source.micro_.data() + from * micros_,
                 index(micros_));
@@ -39,6 +41,8 @@ void WordRow::load(std::int64_t to, const formats::QuantizedMatrix& matrix, std:
   std::memcpy(codes, matrix.codes.data() + (row * matrix.padded_length + k) * code_bytes_,
               index(range.count * code_bytes_));
   scales_[index(to)] = matrix.scale(row, k);
+  if (!matrix.outer_scales.empty())
+    outers_[index(to)] = matrix.outer_scales[matrix.outer_index(row, k)];
   for (int g = 0; g < micros_; ++g)
     micro_[index(to * micros_ + g)] = static_cast<std::uint8_t>(
         g * micro_block_ < range.count ? matrix.micro(row, k + g * micro_block_) : 0);
@@ -53,6 +57,8 @@ void WordRow::unload(std::int64_t from, formats::QuantizedMatrix& matrix, std::i
     matrix.scales[index(row * matrix.blocks_per_row() + (block == 0 ? 0 : range.k / block))] =
         scales_[index(from)];
   }
+  if (!matrix.outer_scales.empty())
+    matrix.outer_scales[matrix.outer_index(row, range.k)] = outers_[index(from)];
   for (int g = 0; g * micro_block_ < range.count && g < micros_; ++g)
     matrix.micros[index((row * matrix.padded_length + range.k) / micro_block_ + g)] =
         micro_[index(from * micros_ + g)];

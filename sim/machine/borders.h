@@ -21,6 +21,7 @@ class WordRow {
   int micros() const { return micros_; }
   std::uint32_t code(std::int64_t word, int lane) const;
   std::uint32_t scale(std::int64_t word) const { return scales_[index(word)]; }
+  std::uint32_t outer(std::int64_t word) const { return outers_[index(word)]; }
   std::uint8_t micro(std::int64_t word, int group) const {
     return micro_[index(word * micros_ + group)];
   }
@@ -39,7 +40,7 @@ class WordRow {
   int lanes_ = 0, code_bytes_ = 1, micros_ = 0, micro_block_ = 0, micro_bits_ = 0;
   std::uint8_t zero_code_ = 0;  // not 0 in code books only, whose codes are bytes
   std::vector<std::uint8_t> codes_;
-  std::vector<std::uint32_t> scales_;
+  std::vector<std::uint32_t> scales_, outers_;
   std::vector<std::uint8_t> micro_;
 };
 

@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "formats/error.h"
 #include "sim/machine/cycles.h"
+#include "sim/machine/report.h"
 #include "sim/machine/schedule.h"
 
 namespace blockdot::sim {
@@ -94,6 +97,23 @@ TEST(MachineSchedule, RefusesATileThatDoesNotFitItsBuffers) {
   EXPECT_EQ(message("dataflow=ws k-tile=24"),
             "k-tile = 24: must be a multiple of 16 beats (a pass), or the whole 32");
   EXPECT_THROW(schedule_of("operands=fp32", "a=bm8 b=bm8 lanes=16", 4, 4, 96), ConfigError);
+  const auto refusal = [](const std::string& machine, const std::string& spec) -> std::string {
+    try {
+      schedule_of(machine, spec, 4, 4, 1024);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal("", "a=nvfp4 lanes=16 accumulator=fp32"), "accepted");
+  EXPECT_EQ(refusal("operands=bf16", "a=nvfp4 lanes=16 accumulator=fp32"),
+            "operands: a = e2m1@e4m3/16*fp32/tensor: a scale of a whole row or tensor is not known "
+            "before all of it has arrived, and the quantiser at the edge meets one step at a time; "
+            "must be packed");
+  EXPECT_EQ(
+      refusal("", "a=int4@u4/16*fp32/64 b=mxint8 lanes=16 accumulator=fp32"),
+      "a = int4@u4/16*fp32/64: a machine moves outer scales of a row or the tensor, without a "
+      "mean; replay this one without a machine");
 }
 
 TEST(MachineCycles, CountsOneSmallTileByHand) {
@@ -149,6 +169,37 @@ TEST(MachineCycles, AreTheArraysWhereBandwidthIsUnlimited) {
     ++checked;
   }
   EXPECT_EQ(checked, 2000);
+}
+
+// By the trace event format: complete events ("X") with a name, a track, a begin and a duration; on
+// a track none may cut another.
+TEST(MachineTimeline, IsAValidTraceOfEveryTransferStepAndTile) {
+  const Schedule s = schedule_of("rows=2 cols=3 bandwidth=4 latency=5 a-sram=64 b-sram=64",
+                                 "a=e4m3 lanes=4 accumulator=fp32", 7, 8, 30);
+  const nlohmann::json timeline = nlohmann::json::parse(timeline_json(s, "a product"));
+  std::map<int, std::int64_t> end;  // by track
+  std::map<std::string, int> names;
+  std::int64_t bytes = 0, events = 0;
+  for (const nlohmann::json& event : timeline.at("traceEvents")) {
+    if (event.at("ph") == "M") {
+      ++names[event.at("name")];
+      continue;
+    }
+    ASSERT_EQ(event.at("ph"), "X");
+    const std::int64_t begin = event.at("ts"), duration = event.at("dur");
+    const int track = event.at("tid");
+    EXPECT_GE(duration, 1);
+    EXPECT_GE(begin, end[track]) << event;
+    end[track] = begin + duration;
+    bytes += event.at("args").value("bytes", std::int64_t{0});
+    ++events;
+  }
+  EXPECT_EQ(names["process_name"], 1);
+  EXPECT_EQ(names["thread_name"], 3);
+  EXPECT_EQ(events, static_cast<std::int64_t>(s.transfers.size()) + s.steps() + s.tiles());
+  EXPECT_EQ(bytes, s.traffic.dram());
+  // The last store leaves the channel and is in DRAM after the latency.
+  EXPECT_EQ(end[1] + 5, machine_cycles(s).cycles);
 }
 
 TEST(MachineCycles, ObeyTheLawsOfMemory) {

@@ -26,7 +26,8 @@ int element_bytes(OperandSource source) {
   BLOCKDOT_CHECK(false, "operand source");
 }
 
-/// Bits in DRAM of elements [k, k + count) of `rows` rows from `row` on, and of their scales alone.
+/// Bits in DRAM of elements [k, k + count) of `rows` rows from `row` on, and of their block scales
+/// alone. What a whole row or tensor shares is not counted, as in bits_per_element.
 struct Bits {
   std::int64_t all = 0, scales = 0;
 };
@@ -266,6 +267,7 @@ std::int64_t Schedule::c_cycles(std::int64_t cols) const {
 
 int word_bits(const BlockFormat& format, int lanes) {
   int bits = lanes * format.element.width() + format.scale.width();
+  if (format.outer.span == formats::Span::kRow) bits += format.outer.scale.width();
   if (format.micro.bits > 0) bits += lanes / format.micro.block * format.micro.bits;
   return bits;
 }
@@ -278,10 +280,16 @@ Schedule make_schedule(const Machine& machine, const rtl_gen::ArrayTiming& timin
                      timing.dataflow == machine.dataflow && m >= 1 && n >= 1 && k >= 1,
                  "{} x {}, product {} x {} x {}", timing.rows, timing.cols, m, n, k);
   for (const auto& [side, format] : {std::pair{'a', &spec.a}, std::pair{'b', &spec.b}}) {
-    if (format->has_outer())
+    if (format->has_outer() && (format->outer.span == formats::Span::kBlock || format->outer.mean))
       throw ConfigError(
-          "{} = {}: a machine moves one scale with each beat, and this format has two; replay it "
-          "without a machine",
+          "{} = {}: a machine moves outer scales of a row or the tensor, without a mean; replay "
+          "this one without a machine",
+          side, to_text(*format));
+    if (machine.operands != OperandSource::kPacked &&
+        (format->has_outer() || (format->has_scale() && format->block == 0)))
+      throw ConfigError(
+          "operands: {} = {}: a scale of a whole row or tensor is not known before all of it has "
+          "arrived, and the quantiser at the edge meets one step at a time; must be packed",
           side, to_text(*format));
     if (machine.operands != OperandSource::kPacked && format->tile_rows > 1)
       throw ConfigError(

@@ -77,7 +77,8 @@ struct Schedule {
   std::int64_t c_cycles(std::int64_t cols) const;
 };
 
-/// Bits of one unit's operands of one beat, as the array's ports have them.
+/// Bits of one unit's operands of one beat, as the array's ports have them; but a scale of the
+/// whole tensor is in a register of its own.
 int word_bits(const formats::BlockFormat& format, int lanes);
 
 /// `timing`: of the array that the machine has (array_timing); `sum_width`: bits of a partial sum

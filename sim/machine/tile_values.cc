@@ -43,6 +43,10 @@ QuantizedMatrix rows_of(const QuantizedMatrix& matrix, std::int64_t row, std::in
   take(matrix.codes, part.codes);
   take(matrix.scales, part.scales);
   take(matrix.micros, part.micros);
+  if (matrix.format.outer.span == formats::Span::kRow)
+    take(matrix.outer_scales, part.outer_scales);
+  else
+    part.outer_scales = matrix.outer_scales;
   return part;
 }
 

@@ -162,17 +162,23 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   if (!rtl && !systemc) return runs;
   std::optional<Model> model;
   std::optional<ArrayLockstep> lockstep;
+  std::optional<WaveFile> file;
+  if (work.options.wave) file.emplace(*work.options.wave);
+  const Wave* wave = file ? &file->temporary() : nullptr;
   if (rtl) {
     BLOCKDOT_CHECK(on.design.array.has_value());
-    model = Model::load(model_source(*on.design.array), work.options.cache);
-    lockstep.emplace(*model, *on.design.array, on.schedule, work.gemm.info.name);
+    model = Model::load(
+        model_source(*on.design.array, wave != nullptr ? wave->format : WaveFormat::kNone),
+        work.options.cache);
+    lockstep.emplace(*model, *on.design.array, on.schedule, work.gemm.info.name, wave);
   }
   const auto start = Clock::now();
   const double stalls = std::max(work.options.input_stalls, work.options.output_stalls);
   const MachineRun machine = run_machine(on.schedule, on.operands,
                                          {.stalls = stalls,
                                           .seed = work.options.stall_seed,
-                                          .watcher = lockstep ? &*lockstep : nullptr});
+                                          .watcher = lockstep ? &*lockstep : nullptr,
+                                          .wave = lockstep ? nullptr : wave});
   EngineRun run;
   run.engine = Engine::kSystemc;
   run.beats = machine.beats;
@@ -204,6 +210,8 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
           explain(lockstep->first(), *model, *on.design.array, on.schedule, work.a, work.b);
     runs.push_back(run);
   }
+  lockstep.reset();  // closes the wave
+  if (file) file->keep(machine.count.cycles);
   return runs;
 }
 
@@ -498,6 +506,19 @@ void run_workers(const std::vector<std::size_t>& order, int jobs, ReplayJob repl
   }
 }
 
+/// Of whom a wave is, and that it is one.
+void check_wave(const ReplayOptions& options, Engine engine, std::size_t products) {
+  if (!options.machine || products != 1)
+    throw ConfigError("wave: {} products{}; must be one, on a machine", products,
+                      options.machine ? "" : " without a machine");
+  if (engine == Engine::kFast)
+    throw ConfigError("wave: engine = fast moves nothing; must be systemc, rtl or all");
+  if (engine == Engine::kSystemc && options.wave->format == WaveFormat::kFst)
+    throw ConfigError(
+        "wave: engine = systemc writes VCD alone; take --vcd, or --engine rtl for an FST of the "
+        "RTL");
+}
+
 }  // namespace
 
 std::string_view to_text(Engine engine) {
@@ -605,14 +626,17 @@ SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chose
     return replay_one(trace.load(chosen[i]), spec, unit, engine, options, 1);
   };
 
+  if (options.wave) check_wave(options, engine, chosen.size());
   // Compiled here once, so that the workers find it.
   std::optional<Model> model;
   if (has_rtl(engine)) {
     if (options.machine && !options.machine->array)
       throw ConfigError("engine = {}: the machine was designed without its RTL", to_text(engine));
-    model =
-        Model::load(options.machine ? model_source(*options.machine->array) : model_source(unit),
-                    options.cache);
+    model = Model::load(options.machine
+                            ? model_source(*options.machine->array,
+                                           options.wave ? options.wave->format : WaveFormat::kNone)
+                            : model_source(unit),
+                        options.cache);
   }
   int jobs = std::min(options.jobs, static_cast<int>(chosen.size()));
   if (jobs <= 1) {

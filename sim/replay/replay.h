@@ -26,6 +26,7 @@
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
 #include "rtl_gen/generate.h"
+#include "sim/cosim/wave.h"
 #include "sim/machine/report.h"
 #include "sim/metrics/metrics.h"
 #include "sim/trace/gemm_trace.h"
@@ -62,6 +63,9 @@ struct ReplayOptions {
   /// those of every channel: the larger of the two. `seed` has no effect: after reset the units
   /// have the seeds of docs/arrays.md.
   std::optional<MachineDesign> machine = {};
+  /// On a machine, one product: of the array's RTL (rtl, all) or of the SystemC machine (systemc;
+  /// VCD only).
+  std::optional<Wave> wave = {};
   std::filesystem::path cache = {};  // of compiled units; empty: the default (sim/cosim/model.h)
   std::function<void(const Progress&)> progress = {};  // replay_trace: after each GEMM
 };

@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
+#include "formats/file_io.h"
 #include "formats/temporary_folder.h"
+#include "formats/text.h"
 #include "models/golden.h"
 #include "sim/cosim/faulty_unit.h"
 
@@ -131,6 +134,162 @@ TEST(Replay, RefusesWhatDoesNotFit) {
   auto other = formats::parse_dot_spec("a=e2m3@e8m0/8 lanes=4");
   EXPECT_THROW(replay(gemm, other, unit, Engine::kFast), ConfigError);
   EXPECT_THROW(parse_engine("verilog"), ConfigError);
+}
+
+// ---- Waves ----
+
+/// A value change dump by IEEE 1364 (18.2): values of the signals by `scope.name`.
+class Vcd {
+ public:
+  explicit Vcd(const std::string& text) {
+    std::vector<std::string> scopes;
+    std::map<std::string, std::vector<std::string>> names;  // by identifier code
+    std::int64_t time = -1;
+    for (const std::string& line : formats::split(text, '\n')) {
+      std::vector<std::string> words;
+      for (const std::string& word : formats::split(line, ' '))
+        if (!word.empty()) words.push_back(word);
+      if (words.empty()) continue;
+      const std::string& first = words[0];
+      if (first == "$scope") scopes.push_back(words.at(2));
+      if (first == "$upscope") scopes.pop_back();
+      if (first == "$var") names[words.at(3)].push_back(scopes.back() + "." + words.at(4));
+      if (first[0] == '#') {
+        time = std::stoll(first.substr(1));
+        times.push_back(time);
+      }
+      if (first[0] == '$') continue;
+      const bool vector = first[0] == 'b';
+      if (!vector && first[0] != '0' && first[0] != '1') continue;
+      for (const std::string& name : names[vector ? words.at(1) : first.substr(1)])
+        changes[name].emplace_back(std::max<std::int64_t>(time, 0),
+                                   vector ? first.substr(1) : first.substr(0, 1));
+    }
+  }
+  /// Binary digits of a signal at a time.
+  std::string at(const std::string& name, std::int64_t time) const {
+    std::string value = "?";
+    for (const auto& [when, bits] : changes.at(name))
+      if (when <= time) value = bits;
+    return value;
+  }
+  std::int64_t number(const std::string& name, std::int64_t time) const {
+    return static_cast<std::int64_t>(std::stoull(at(name, time), nullptr, 2));
+  }
+
+  std::vector<std::int64_t> times;
+  std::map<std::string, std::vector<std::pair<std::int64_t, std::string>>> changes;
+};
+
+/// A product on a machine of one row and two columns.
+class MachineWave : public ::testing::Test {
+ protected:
+  GemmReport run(Engine engine, WaveFormat format, std::int64_t from, std::int64_t to) {
+    ReplayOptions options{.cache = kCache};
+    options.machine = design_machine(parse_machine("rows=1 cols=2 bandwidth=8 latency=3 burst=1"),
+                                     spec_, {}, engine == Engine::kRtl);
+    options.wave = Wave{folder_.path() / "wave", format, from, to};
+    return replay(gemm_, spec_, unit_, engine, options);
+  }
+  std::string file() const { return read_file(folder_.path() / "wave"); }
+  int files() const {
+    int count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+      ++count;
+    return count;
+  }
+
+  TemporaryFolder folder_;
+  formats::DotSpec spec_ = formats::parse_dot_spec(kSmall);
+  rtl_gen::Unit unit_ = dot_unit(spec_);
+  GemmTrace gemm_ = make_gemm("layer", random_matrix(3, 20, 1), random_matrix(20, 5, 2));
+};
+
+TEST_F(MachineWave, OfTheRtlShowsEveryResultInItsCycle) {
+  GemmReport r = run(Engine::kRtl, WaveFormat::kVcd, 0, 100000);
+  ASSERT_TRUE(r.agree) << r.first_mismatch;
+  const Vcd vcd(file());
+  // The exact GEMM's results in the order in which one row of two units makes them.
+  const auto golden = models::gemm_golden(spec_, formats::quantize(spec_.a, gemm_.a_view()),
+                                          formats::quantize(spec_.b, gemm_.b_view()));
+  std::vector<std::uint32_t> want, got;
+  for (std::size_t row = 0; row < 3; ++row)
+    for (std::size_t col = 0; col < 5; ++col) want.push_back(golden.codes[row * 5 + col]);
+  for (std::int64_t ps = 250; ps < vcd.times.back(); ps += 1000) {
+    if (vcd.number("unit.out_valid_o", ps) == 0 || vcd.number("unit.out_ready_i", ps) == 0)
+      continue;
+    const std::string bits = vcd.at("unit.out_result_o", ps);
+    const std::string row = std::string(64 - bits.size(), '0') + bits;
+    got.push_back(static_cast<std::uint32_t>(std::stoull(row.substr(32), nullptr, 2)));
+    if (got.size() % 5 != 0)
+      got.push_back(static_cast<std::uint32_t>(std::stoull(row.substr(0, 32), nullptr, 2)));
+  }
+  EXPECT_EQ(got, want);
+  EXPECT_GT(vcd.changes.size(), 50u);  // what is inside the units, too
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(MachineWave, HoldsTheChosenCyclesOnly) {
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kVcd, 7, 12).agree);
+  const Vcd rtl(file());
+  EXPECT_EQ(rtl.times, (std::vector<std::int64_t>{7000, 7500, 8000, 8500, 9000, 9500, 10000, 10500,
+                                                  11000, 11500}));
+  ASSERT_TRUE(run(Engine::kSystemc, WaveFormat::kVcd, 7, 12).agree);
+  const Vcd systemc(file());
+  for (std::int64_t time : systemc.times) EXPECT_TRUE(time >= 7000 && time <= 12000) << time;
+  EXPECT_EQ(systemc.number("SystemC.clock", 11400), 1);
+}
+
+TEST_F(MachineWave, OfTheSystemcMachineCountsAsTheReportDoes) {
+  GemmReport r = run(Engine::kSystemc, WaveFormat::kVcd, 0, 100000);
+  ASSERT_TRUE(r.agree) << r.first_mismatch;
+  const Vcd vcd(file());
+  std::int64_t beats = 0, rows = 0, first = 0;
+  for (std::int64_t cycle = 1; cycle < r.cycles; ++cycle) {
+    const std::int64_t ps = 1000 * cycle + 250;
+    const bool taken = vcd.number("rows.valid", ps) && vcd.number("rows.ready", ps);
+    if (taken && beats++ == 0) first = cycle;
+    rows += vcd.number("results.valid", ps) && vcd.number("results.ready", ps);
+  }
+  EXPECT_EQ(beats, r.machine->count.compute);
+  EXPECT_EQ(rows, 3 * 3);  // three rows in each of three tiles
+  EXPECT_EQ(first, 1 + r.machine->count.fill + r.machine->count.load - 1);
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(MachineWave, AsFstHasItsMagicAndTheWindowsTimes) {
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kFst, 7, 12).agree);
+  const std::string bytes = file();
+  const auto big_endian = [&](std::size_t at) {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < 8; ++i)
+      value = value << 8 | static_cast<std::uint8_t>(bytes.at(at + i));
+    return value;
+  };
+  // The header block: type 0, its length, the first and the last time.
+  EXPECT_EQ(bytes.at(0), 0);
+  EXPECT_EQ(big_endian(1), 329u);
+  EXPECT_EQ(big_endian(9), 7000u);
+  EXPECT_EQ(big_endian(17), 11500u);
+  EXPECT_EQ(files(), 1);
+}
+
+TEST_F(MachineWave, OfNoCycleOrNoRtlIsRefusedAndLeavesNoFile) {
+  for (Engine engine : {Engine::kRtl, Engine::kSystemc}) try {
+      run(engine, WaveFormat::kVcd, 5000, 5001);
+      ADD_FAILURE() << to_text(engine);
+    } catch (const ConfigError& error) {
+      EXPECT_TRUE(std::string(error.what()).starts_with("wave-window = 5000:5001: the run has "))
+          << error.what();
+    }
+  EXPECT_EQ(files(), 0);
+  Wave wave;
+  for (const char* text :
+       {"", "7", "7:", "7:7", "-1:7", "x:7", "7:x", "7:9:11", "0:99999999999999"})
+    EXPECT_THROW(parse_wave_window(text, wave), ConfigError) << text;
+  parse_wave_window("7:9", wave);
+  EXPECT_EQ(wave.from, 7);
+  EXPECT_EQ(wave.to, 9);
 }
 
 /// A trace of five products of different sizes.

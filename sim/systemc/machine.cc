@@ -5,6 +5,8 @@
 // sender writes the one that the receiver does not read.
 #include "sim/systemc/machine.h"
 
+#include <sysc/tracing/sc_tracing_ids.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -33,6 +35,19 @@ int code_bytes(const formats::BlockFormat& format) {
 /// What a feeder does in a cycle.
 enum Doing : int { kOffers, kWaitsForLoad, kReads, kStalled, kDone };
 
+/// Names what goes into a wave: `group.name`.
+class Tracer {
+ public:
+  explicit Tracer(sc_core::sc_trace_file& file) : file_(file) {}
+  template <typename Traced>
+  void operator()(const char* group, const char* name, const Traced& what) const {
+    sc_core::sc_trace(&file_, what, std::string(group) + "." + name);
+  }
+
+ private:
+  sc_core::sc_trace_file& file_;
+};
+
 /// A stream of words into the array.
 struct Lane {
   explicit Lane(const char* name)
@@ -52,6 +67,13 @@ struct Lane {
     int64_t tile = 0, beat = 0, row = 0;
   };
   std::array<Register, 2> registers;
+
+  void trace(const Tracer& tracer, const char* name) const {
+    tracer(name, "valid", valid);
+    tracer(name, "ready", ready);
+    tracer(name, "ends", ends);
+    tracer(name, "doing", doing);
+  }
 
   bool taken() const { return valid.read() && ready.read(); }
   const Register& offer() const { return registers[at(slot.read())]; }
@@ -99,6 +121,22 @@ struct Bus {
   }
   Lane& b_lane() { return schedule.os() ? rows : weights; }
 
+  void trace(const Tracer& tracer) const {
+    tracer("start", "valid", start_valid);
+    tracer("start", "ready", start_ready);
+    tracer("start", "rows", start_rows);
+    tracer("start", "cols", start_cols);
+    rows.trace(tracer, "rows");
+    if (!schedule.os()) weights.trace(tracer, "weights");
+    tracer("results", "valid", out_valid);
+    tracer("results", "ready", out_ready);
+    tracer("results", "last", out_last);
+    tracer("results", "half_in_use", half_in_use);
+    tracer("dma", "a_loaded", a_loaded);
+    tracer("dma", "b_loaded", b_loaded);
+    tracer("dma", "stored", stored);
+  }
+
   const Schedule& schedule;
   sc_core::sc_clock clock{"clock", sc_core::sc_time(1, sc_core::SC_NS)};
   sc_signal<bool> start_valid{"start_valid"}, start_ready{"start_ready"};
@@ -117,6 +155,7 @@ struct Bus {
   std::array<std::vector<std::uint32_t>, 2> c;
   int64_t a_half = 0, b_half = 0;  // words
   int64_t stalled = 0;
+  bool done = false;  // all results are in DRAM
 };
 
 /// A module with one process on the clock.
@@ -167,6 +206,7 @@ class Dma final : public Clocked {
     if (bus_.b_lane().taken() && bus_.b_lane().ends.read()) ++b_used_;
     if (bus_.out_valid.read() && bus_.out_ready.read() && bus_.out_last.read()) ++complete_;
     if (stored_ == s_.tiles()) {
+      bus_.done = true;
       sc_core::sc_pause();
       return;
     }
@@ -293,6 +333,12 @@ class Feeder final : public Clocked {
   enum class Kind { kBoth, kRows, kWeights };
   Feeder(sc_core::sc_module_name name, Bus& bus, Lane& lane, Kind kind, Chance stall)
       : Clocked(name, bus), lane_(lane), kind_(kind), stall_(stall) {}
+
+  void trace(const Tracer& tracer, const char* name) const {
+    tracer(name, "step", step_);
+    tracer(name, "beat", beat_);
+    if (kind_ == Kind::kRows) tracer(name, "row", row_);
+  }
 
  private:
   void tick() override {
@@ -426,6 +472,15 @@ class Array : public Clocked {
     sensitive << bus.idle << bus.closes << bus.b_lane().valid;
   }
 
+  void trace(const Tracer& tracer) const {
+    for (const auto& [name, field] :
+         {std::pair{"compute", &count.compute}, std::pair{"fill", &count.fill},
+          std::pair{"load", &count.load}, std::pair{"bank", &count.bank},
+          std::pair{"store", &count.store}, std::pair{"back_pressure", &count.back_pressure},
+          std::pair{"drain", &count.drain}})
+      tracer("cycles", name, *field);
+  }
+
   CycleCount count;
   int64_t last_row = -1;  // the cycle in which the last row so far left
 
@@ -493,6 +548,8 @@ class Array : public Clocked {
     m.code_bytes = code_bytes(format);
     m.codes.resize(at(rows * m.padded_length * m.code_bytes));
     if (format.has_scale()) m.scales.resize(at(rows * m.blocks_per_row()));
+    if (format.has_outer())
+      m.outer_scales.resize(at(format.outer.span == formats::Span::kRow ? rows : 1));
     if (format.micro.bits > 0) m.micros.resize(at(rows * m.padded_length / format.micro.block));
     return m;
   }
@@ -845,7 +902,31 @@ MachineRun run_machine(const Schedule& schedule, const MachineOperands& operands
   Results results("results", bus, chance());
   std::unique_ptr<Watch> watch;
   if (options.watcher != nullptr) watch = std::make_unique<Watch>("watch", bus, *options.watcher);
-  sc_core::sc_start();
+  if (options.wave != nullptr) {
+    const auto run_for = [](int64_t cycles) {
+      if (cycles > 0)
+        sc_core::sc_start(sc_core::sc_time(static_cast<double>(cycles), sc_core::SC_NS));
+    };
+    run_for(options.wave->from);
+    if (!bus.done) {
+      sc_core::sc_report_handler::set_actions(sc_core::SC_ID_TRACING_TIMESCALE_UNIT_,
+                                              sc_core::SC_DO_NOTHING);
+      // SystemC puts the ending to the name itself.
+      std::filesystem::path name = options.wave->file;
+      sc_core::sc_trace_file* file =
+          sc_core::sc_create_vcd_trace_file(name.replace_extension().c_str());
+      file->set_time_unit(1, sc_core::SC_PS);
+      const Tracer tracer(*file);
+      sc_core::sc_trace(file, bus.clock, "clock");
+      bus.trace(tracer);
+      array->trace(tracer);
+      rows.trace(tracer, "rows");
+      if (weights) weights->trace(tracer, "weights");
+      run_for(options.wave->to - options.wave->from);
+      sc_core::sc_close_vcd_trace_file(file);
+    }
+  }
+  if (!bus.done) sc_core::sc_start();
   MachineRun run;
   run.codes = std::move(dma.codes);
   run.count = array->count;

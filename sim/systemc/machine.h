@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "formats/quantize.h"
+#include "sim/cosim/wave.h"
 #include "sim/machine/borders.h"
 #include "sim/machine/cycles.h"
 #include "sim/machine/schedule.h"
@@ -38,6 +39,9 @@ struct MachineOptions {
   double stalls = 0;
   std::uint64_t seed = 1;
   ArrayWatcher* watcher = nullptr;
+  /// Handshakes, counters and causes of the window's cycles as VCD, at 1 ns a cycle; no file where
+  /// the run ends before it.
+  const Wave* wave = nullptr;
 };
 
 struct MachineRun {

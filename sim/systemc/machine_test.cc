@@ -62,7 +62,9 @@ Case random_case(std::uint64_t seed) {
          {"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "a=e4m3 lanes=3 accumulator=fp32",
           "a=mxfp4_e2m1 lanes=8", "a=mx6 lanes=4 accumulator=bf16 output=bf16", "a=mxint8 lanes=16",
           "a=bm8 b=bm8 lanes=16 accumulator=fp32",
-          "a=e4m3@fp32/16 b=e2m1@e4m3/16 lanes=1 accumulator=fp32"})
+          "a=e4m3@fp32/16 b=e2m1@e4m3/16 lanes=1 accumulator=fp32", "a=mx9 b=mx4 lanes=8",
+          "a=nvfp4 lanes=8 accumulator=fp32",
+          "a=e2m1@e4m3/8*fp32/row b=int8:frac=0@fp32:amax/row lanes=4 accumulator=fp32"})
       all.push_back(formats::parse_dot_spec(text));
     return all;
   }();
@@ -82,8 +84,8 @@ Case random_case(std::uint64_t seed) {
   m.bandwidth = random.one_of<std::int64_t>({1, 3, 16, 64, 1000, Machine::kUnlimited});
   m.latency = random.one_of({0, 1, 7, 60});
   m.burst = random.one_of({1, 8, 64});
-  const bool tiles = c.spec.a.tile_rows > 1;
-  m.operands = tiles || random.in(0, 3) != 0
+  const bool whole = c.spec.a.tile_rows > 1 || c.spec.a.has_outer();
+  m.operands = whole || random.in(0, 3) != 0
                    ? OperandSource::kPacked
                    : random.one_of({OperandSource::kFp32, OperandSource::kBf16});
   m.quantizer_rate = random.in(1, 40);
@@ -164,7 +166,7 @@ TEST(SystemcMachine, EqualsTheClosedFormInEveryCycleAndCauseAndTheExactGemmInEve
     values += c.m * c.n;
   }
   EXPECT_EQ(checked, 3000);
-  for (int count : {ws, several_steps, stays, edge, unlimited}) EXPECT_GT(count, 70);
+  for (int count : {ws, several_steps, stays, edge, unlimited}) EXPECT_GT(count, 40);
   EXPECT_GT(values, 50000);
 }
 

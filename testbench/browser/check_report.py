@@ -59,7 +59,25 @@ def check_charts(page, table):
     check("histograms are drawn", count(page, "#histograms figure svg .bins > *") > 0, True)
     check("every chart has a name", count(page, "figure svg:not([aria-label])"), 0)
     check("every chart is a table too", count(page, "figure:not(:has(details table tbody tr))"), 0)
-    for chart, front in (("chart-area", "snr_area"), ("chart-bits", "snr_bits")):
+    on_machine = [r for r in results if "machine" in r]
+    if on_machine:
+        check("a mark each GEMM on a machine", count(page, "#chart-roofline svg .gemms > *"), len(on_machine))
+        machines = unique((r["point"], *(r["machine"]["roofline"][w] for w in ("peak_gmac_per_s", "bandwidth_gbyte_per_s"))) for r in on_machine)
+        check("walls", count(page, "#chart-roofline svg g.wall"), len(machines))
+        causes = {(r["point"], cause) for r in on_machine for cause, n in
+                  {"compute": r["machine"]["compute"], **r["machine"]["stalls"]}.items() if n}
+        check("parts of the cycles", count(page, "#chart-cycles svg .causes > *"), len(causes))
+        cycles = {}
+        for r in on_machine:
+            cycles[r["point"]] = cycles.get(r["point"], 0) + r["machine"]["cycles"]
+        check("cycles of every point", texts(page, "#chart-cycles tbody td:nth-child(2)"), [f"{n:,}" for n in cycles.values()])
+    else:
+        check("no machine, no chart of one", count(page, "#machine"), 0)
+    with_energy = any("energy" in p for p in points)
+    check("marks of accuracy against energy", count(page, "#chart-energy svg .points > *"), len(points) if with_energy else 0)
+    check("energy on three kinds of data", count(page, "#chart-data svg .data rect"), 3 * len(points) if with_energy else 0)
+    fronts = [("chart-area", "snr_area"), ("chart-bits", "snr_bits")]
+    for chart, front in fronts + ([("chart-energy", "snr_energy")] if with_energy else []):
         if front == "snr_area" and len({p["technology"] for p in points}) > 1:
             continue
         names = [points[i]["name"] for i in table["pareto"][front]]
