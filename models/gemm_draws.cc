@@ -5,7 +5,6 @@
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
 #include "models/parallel.h"
-#include "models/vector_kernels.h"
 
 namespace blockdot::models {
 
@@ -46,13 +45,27 @@ std::vector<std::uint64_t> random_states(const formats::DotSpec& spec, std::int6
 Draws::Draws(const LfsrSpec& lfsr, int bits)
     : bits_(bits),
       mask_(static_cast<std::uint32_t>((std::uint64_t{1} << bits) - 1)),
-      vectors_(lfsr.kind == formats::LfsrKind::kGalois && lfsr.width == 32),
-      jump_(static_cast<std::uint64_t>(bits), lfsr) {}
+      default_(lfsr.kind == formats::LfsrKind::kGalois && lfsr.width == 32),
+      jump_(static_cast<std::uint64_t>(bits), lfsr) {
+  matrices_.bits = bits;
+  matrices_.bytes = lfsr.width <= 32 ? 4 : 8;
+  for (int power = 0; power < DrawMatrices::kPowers; ++power) {
+    const formats::LfsrJump jump(static_cast<std::uint64_t>((power + 1) * bits), lfsr);
+    for (int from = 0; from < lfsr.width; ++from) {
+      const std::uint64_t image = jump(std::uint64_t{1} << from);
+      for (int to = 0; to < lfsr.width; ++to)
+        if ((image >> to & 1) != 0)
+          matrices_.power[power][to / 8][from / 8] |= std::uint64_t{1}
+                                                      << (8 * (7 - to % 8) + from % 8);
+    }
+  }
+}
 
 void Draws::operator()(std::uint64_t* states, int count, std::int64_t chunks,
                        std::uint32_t* draws) const {
-  BLOCKDOT_CHECK(count <= kMost, "{} streams", count);
-  if (vectors_) {
+  BLOCKDOT_CHECK(count <= kMost && count % 64 == 0, "{} streams", count);
+  if (has_bit_matrices()) return fill_draws(matrices_, states, count, chunks, draws);
+  if (default_) {
     std::uint32_t narrow[kMost];
     std::copy(states, states + count, narrow);
     fill_draws(narrow, count, chunks, bits_, draws);

@@ -7,6 +7,7 @@
 
 #include "formats/dot_spec.h"
 #include "formats/lfsr.h"
+#include "models/vector_kernels.h"
 
 namespace blockdot::models {
 
@@ -35,7 +36,7 @@ std::vector<std::uint64_t> random_states(const formats::DotSpec& spec, std::int6
 class Draws {
  public:
   Draws(const formats::LfsrSpec& lfsr, int bits);
-  /// draws[chunk][i] for `count` results (a multiple of 16, at most kMost) whose streams are in
+  /// draws[chunk][i] for `count` results (a multiple of 64, at most kMost) whose streams are in
   /// these states; the states move on.
   void operator()(std::uint64_t* states, int count, std::int64_t chunks,
                   std::uint32_t* draws) const;
@@ -44,7 +45,8 @@ class Draws {
  private:
   int bits_;
   std::uint32_t mask_;
-  bool vectors_;  // galois:32, the default: in vectors
+  bool default_;  // galois:32
+  DrawMatrices matrices_;
   ByteJump jump_;
 };
 

@@ -15,6 +15,8 @@
 
 #include "formats/error.h"
 #include "formats/lanes.h"
+#include "models/gemm_draws.h"
+#include "models/vector_kernels.h"
 #include "models/wide_int.h"
 
 namespace blockdot::models {
@@ -464,6 +466,101 @@ struct Edge {
   const char* way;
 };
 
+// Sums at the ends of a format and in its subnormals, and accumulators that have overflowed.
+TEST(Gemm, RoundsInBinary32AsTheGoldenModelDoes) {
+  std::int64_t checked = 0;
+  unsigned seed = 1300;
+  for (const char* operands : {"a=mxint8", "a=mxfp4_e2m1", "a=mxfp6_e3m2"})
+    for (const char* accumulator :
+         {"bf16", "bf16:rtz", "bf16:sr:16", "fp16", "fp16:rtz", "fp16:sr:13", "fp16:sr:1", "e5m2",
+          "e5m2:rtz", "e5m2:sr:8", "e4m3", "e4m3:sr:20", "e2m1", "e2m1:sr:5", "tf32", "e8m21",
+          "e6m22:rtz", "e6m13:sr:10", "e8m1:sr:22"})
+      for (const int middle : {127, 112, 90, 65, 150}) {
+        const DotSpec spec = parse_dot_spec(
+            fmt::format("{} lanes=4 accumulator={} output=fp32", operands, accumulator));
+        std::mt19937 random(++seed);
+        QuantizedMatrix a = operand(random, spec.a, 7, 96, Data::kNormal, 1);
+        QuantizedMatrix b = operand(random, spec.b, 5, 96, Data::kNormal, 1);
+        for (QuantizedMatrix* side : {&a, &b})
+          for (std::uint32_t& scale : side->scales)
+            scale = static_cast<std::uint32_t>(middle) + random() % 7 - 3;
+        const GemmResult fast = gemm(spec, a, b);
+        EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes) << to_text(spec) << " by " << fast.way;
+        if (fast.way == "integers:single") ++checked;
+      }
+  if (has_single_step(StepKind::kNearestEven, 7, -133, 0)) {
+    EXPECT_GT(checked, 150) << "vacuous comparison";
+  }
+}
+
+// acc = 2^m or 2^m + 1 units, and then half a unit, a little more and a little less: further below
+// than a rounding of the sum itself can tell.
+TEST(Gemm, RoundsBesideATieAsTheGoldenModelDoes) {
+  struct Held {
+    const char* accumulator;
+    int factors[2][2];  // of 2^m and 2^m + 1
+  };
+  std::set<std::string> ways;
+  for (const Held& held : {Held{"e5m3", {{8, 1}, {9, 1}}}, Held{"bf16", {{64, 2}, {43, 3}}},
+                           Held{"fp16", {{64, 16}, {41, 25}}}, Held{"tf32", {{64, 16}, {41, 25}}}})
+    for (const char* rounding : {"rne", "rna", "rtz", "sr:4", "src:4", "srf:4"})
+      for (const int below : {19, 49}) {  // the second in binary64 alone
+        const DotSpec spec = parse_dot_spec(
+            fmt::format("a=mxint8 accumulator={}:{} output=fp32", held.accumulator, rounding));
+        for (const auto& factors : held.factors)
+          for (const int last : {15, 16, 17})  // 2^18 - 1, 2^18 and 2^18 + 1
+            for (const int sign : {1, -1}) {
+              std::vector<float> zeros(96);
+              QuantizedMatrix a = quantize(spec.a, row_major(zeros.data(), 1, 96)), b = a;
+              const auto set = [&](size_t k, int x, int y) {
+                a.codes[k] = static_cast<std::uint8_t>(sign * x);
+                b.codes[k] = static_cast<std::uint8_t>(y);
+              };
+              set(0, factors[0], factors[1]);
+              for (size_t k = 32; k < 48; ++k) set(k, 127, 127);
+              set(48, 127, 32);
+              set(49, last, 1);
+              set(64, 1, 1);  // far below
+              a.scales = {127, 127 - 19, static_cast<std::uint32_t>(127 - below)};
+              b.scales = {127, 127, 127};
+              const GemmResult fast = gemm(spec, a, b);
+              EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes)
+                  << to_text(spec) << " " << factors[0] << " " << last << " " << sign;
+              ways.emplace(fast.way);
+            }
+      }
+  EXPECT_TRUE(ways.contains("integers:odd"));
+  EXPECT_EQ(ways.contains("integers:single"), has_single_step(StepKind::kNearestEven, 7, -133, 0));
+}
+
+TEST(Gemm, SumsOfTheLargestElementsStayWithinTheirIntegers) {
+  std::int64_t checked = 0;
+  for (const char* text :
+       {"a=e4m3@e8m0/256 lanes=166", "a=e4m3@e8m0/256 lanes=167",
+        "a=e4m3@e8m0/256 b=e2m1 lanes=200", "a=int8:full@e8m0/256 b=e4m3@e8m0/256 lanes=128",
+        "a=int8:full@e8m0/1024 lanes=1024", "a=e3m2@e8m0/1024 lanes=1024",
+        "a=e3m4@e8m0/1024 lanes=1024"})
+    for (const char* rest : {"accumulator=fp32", "accumulator=kulisch"}) {
+      const DotSpec spec = parse_dot_spec(fmt::format("{} {}", text, rest));
+      std::vector<float> zeros(7 * 1024);
+      for (const int sign : {1, -1}) {
+        QuantizedMatrix a = quantize(spec.a, row_major(zeros.data(), 7, 1024));
+        QuantizedMatrix b = quantize(spec.b, row_major(zeros.data(), 3, 1024));
+        for (QuantizedMatrix* side : {&a, &b})
+          for (std::uint8_t& code : side->codes)
+            code = static_cast<std::uint8_t>(
+                encode(side->format.element, side == &a ? sign * max_value(side->format.element)
+                                                        : max_value(side->format.element)));
+        // The most negative integer lies beyond.
+        if (spec.a.element.kind == formats::ElementKind::kInteger && sign < 0)
+          std::fill(a.codes.begin(), a.codes.end(), std::uint8_t{0x80});
+        EXPECT_EQ(gemm(spec, a, b).codes, gemm_golden(spec, a, b).codes) << text << " " << rest;
+        ++checked;
+      }
+    }
+  EXPECT_EQ(checked, 28);
+}
+
 TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
   const std::string mac = "a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16";
   const Edge edges[] = {
@@ -479,7 +576,49 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {127, 127},
        {1, 127},
        {1, 0x1F},
+       "digits:exact"},
+      // The same ends for a float that is rounded in binary32; sums of 2^100, and beyond.
+      {"a=mxint8 accumulator=bf16", {58, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=bf16", {58, 127}, {58, 127}, {1, 127}, {1, 127}, "integers:odd"},
+      {"a=mxint8 accumulator=bf16", {173, 127}, {172, 127}, {1, 127}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=bf16", {173, 127}, {173, 127}, {1, 127}, {1, 127}, "integers:odd"},
+      // Bits that it keeps below the last one.
+      {"a=mxint8 accumulator=e6m21", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=e6m22", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:exact"},
+      {"a=mxint8 accumulator=e6m22:rtz", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=fp32:rtz", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:exact"},
+      {"a=mxint8 accumulator=fp16:sr:13", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=fp16:sr:14", {127, 127}, {127, 127}, {1}, {1, 127}, "integers:exact"},
+      // A beat's sum of 2^24: 18 and 19 products of 960 * 960.
+      {"a=e3m3:finite@e8m0/32 lanes=18 accumulator=bf16",
+       {127, 127},
+       {127, 127},
+       {1},
+       {1, 127},
+       "integers:single"},
+      {"a=e3m3:finite@e8m0/32 lanes=19 accumulator=bf16",
+       {127, 127},
+       {127, 127},
+       {1},
+       {1, 127},
+       "integers:exact"},
+      // Digits: elements of 18 bits, of 19; and that a sum of beats stays below 2^31.
+      {"a=mxfp8_e4m3 accumulator=fp32", {127, 127}, {127, 127}, {0x7E}, {0x7E}, "digits:exact"},
+      {"a=e4m4@e8m0/32 accumulator=fp32", {127, 127}, {127, 127}, {0x7E}, {0x7E}, "doubles:exact"},
+      {"a=e4m3@e8m0/256 lanes=166 accumulator=fp32",
+       {127, 127},
+       {127, 127},
+       {0x7E},
+       {0x7E},
+       "digits:exact"},
+      {"a=e4m3@e8m0/256 lanes=167 accumulator=fp32",
+       {127, 127},
+       {127, 127},
+       {0x7E},
+       {0x7E},
        "doubles:exact"},
+      {"a=mxfp8_e4m3 lanes=8 accumulator=fp32", {127, 127}, {127, 127}, {1}, {1}, "digits:exact"},
+      {"a=mxfp8_e4m3 lanes=7 accumulator=fp32", {127, 127}, {127, 127}, {1}, {1}, "doubles:exact"},
       // Kulisch: 7 bits a side, six for 64 products, 33 for the scales: 53.
       {"a=mxint8", {127, 144}, {127, 143}, {1, 127}, {1, 127}, "integers:exact"},
       {"a=mxint8", {127, 144}, {127, 144}, {1, 127}, {1, 127}, "integers:odd"},
@@ -618,7 +757,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        "results"},
       // A float without mantissa.
-      {"a=mxint8 accumulator=e5m1", {127, 127}, {127, 127}, {1, 127}, {1, 127}, "integers:exact"},
+      {"a=mxint8 accumulator=e5m1", {127, 127}, {127, 127}, {1, 127}, {1, 127}, "integers:single"},
       {"a=mxint8 accumulator=e5m0", {127, 127}, {127, 127}, {1, 127}, {1, 127}, "results"},
       // An Inf in every result.
       {"a=mxfp8_e5m2 accumulator=fp32",
@@ -736,7 +875,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        "doubles:exact"},
       // 2^-110 for the product of two units.
       {mac.c_str(), {73, 127}, {73, 127}, {1, 7}, {1, 7}, "macs"},
-      {mac.c_str(), {73, 127}, {72, 127}, {1, 7}, {1, 7}, "integers:odd"},
+      {mac.c_str(), {73, 127}, {72, 127}, {1, 7}, {1, 7}, "integers:single"},
       // 2^110, with 12 bits of growth.
       {mac.c_str(), {173, 127}, {173, 127}, {1, 7}, {1, 7}, "macs"},
       {mac.c_str(), {174, 127}, {173, 127}, {1, 7}, {1, 7}, "integers:odd"},
@@ -758,10 +897,15 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
     b.scales = edge.b_scales;
     GemmResult fast = gemm(spec, a, b);
     EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes);
-    // On a processor that multiplies no bytes at once they are halves; the way is the same.
-    EXPECT_EQ(fast.way, edge.way) << fmt::format("scales {} {}, {} {}", edge.a_scales[0],
-                                                 edge.a_scales[1], edge.b_scales[0],
-                                                 edge.b_scales[1]);
+    // On a processor that multiplies no bytes at once they are halves, and the way is the same;
+    // digits are doubles.
+    std::string way = edge.way;
+    if (!has_fast_bytes() && way.starts_with("digits")) way.replace(0, 6, "doubles");
+    // Without a rounding by instruction it is a wider step.
+    if (!has_single_step(StepKind::kNearestEven, 7, -133, 0) && way.ends_with("single"))
+      way = fast.way;
+    EXPECT_EQ(fast.way, way) << fmt::format("scales {} {}, {} {}", edge.a_scales[0],
+                                            edge.a_scales[1], edge.b_scales[0], edge.b_scales[1]);
   }
 }
 
@@ -912,6 +1056,55 @@ TEST(Gemm, StochasticResultsHaveTheExactSumAsTheirMean) {
 }
 
 // ---- Its parts ----
+
+TEST(Draws, AreThoseOfTheRegisterStepByStepOnEveryTarget) {
+  std::int64_t checked = 0;
+  for (const std::string& target : formats::lanes_targets()) {
+    formats::lanes_use_target(target);
+    for (const formats::LfsrKind kind : {formats::LfsrKind::kGalois, formats::LfsrKind::kFibonacci})
+      for (int width = 4; width <= 64; ++width)
+        for (const int bits : {1, 5, 8, 13, 16, 23, 32}) {
+          if (bits > width) continue;
+          const formats::LfsrSpec lfsr{kind, width, 1};
+          const Draws draws(lfsr, bits);
+          constexpr int kCount = 128;
+          std::uint64_t states[kCount];
+          std::vector<formats::Lfsr> streams;
+          for (int i = 0; i < kCount; ++i) {
+            streams.emplace_back(0x9E3779B97F4A7C15 * static_cast<unsigned>(i + 1) >> 3, lfsr);
+            states[i] = streams.back().state();
+          }
+          for (const std::int64_t chunks : {1, 8, 11}) {
+            std::vector<std::uint32_t> drawn(static_cast<size_t>(chunks) * kCount);
+            draws(states, kCount, chunks, drawn.data());
+            for (std::int64_t c = 0; c < chunks; ++c)
+              for (int i = 0; i < kCount; ++i, ++checked)
+                ASSERT_EQ(drawn[static_cast<size_t>(c * kCount + i)],
+                          streams[static_cast<size_t>(i)].draw(bits))
+                    << target << " " << to_text(lfsr) << " " << bits << " " << c << " " << i;
+          }
+          for (int i = 0; i < kCount; ++i)
+            ASSERT_EQ(states[i], streams[static_cast<size_t>(i)].state());
+        }
+  }
+  formats::lanes_use_target("");
+  EXPECT_GT(checked, 100'000);
+}
+
+TEST(Draws, StartWhereTheResultsBeforeHaveLeftTheRegister) {
+  for (const char* text : {"a=mxint8 rounding=sr:7 output=bf16 lfsr=fibonacci:19",
+                           "a=mxint8 lanes=8 accumulator=fp32:sr:16 lfsr=galois:64"}) {
+    const DotSpec spec = parse_dot_spec(text);
+    const std::int64_t m = 5, n = 7, k = 100;
+    const int bits = formats::drawn_rounding(spec).random_bits;
+    const std::int64_t draws = formats::draws_each_beat(spec) ? formats::beats_for(spec, k) : 1;
+    formats::Lfsr stream(321, spec.lfsr);
+    for (const std::uint64_t state : random_states(spec, m, n, k, 321, 3)) {
+      EXPECT_EQ(state, stream.state()) << text;
+      for (std::int64_t draw = 0; draw < draws; ++draw) stream.draw(bits);
+    }
+  }
+}
 
 template <typename Wide>
 void expect_odd_sums_round_as_exact_ones(unsigned seed) {

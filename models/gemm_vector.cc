@@ -77,7 +77,9 @@ class VectorGemm {
   using Word = std::conditional_t<kSource == Source::kDoubles, double, std::int32_t>;
   using Element =
       std::conditional_t<kSource == Source::kBytes, std::int8_t,
-                         std::conditional_t<kSource == Source::kHalves, std::int16_t, double>>;
+                         std::conditional_t<kSource == Source::kDoubles, double, std::int16_t>>;
+  /// Words of a place: of the two digits, or one.
+  static constexpr int kParts = kSource == Source::kDigits ? 2 : 1;
 
   VectorGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
              const Units& x, const Units& y, StepKind step, const StepFormat& format,
@@ -93,7 +95,13 @@ class VectorGemm {
         rows_(a, x, kVectorRows, count(), words_, spec.specials),
         columns_(b, y, kCols, count(), words_, spec.specials),
         start_(rows_.panels * count() * kVectorRows),
+        row_low_(static_cast<size_t>(rows_.panels * count())),
         factors_(spec, a, b) {
+    if (kSource == Source::kDigits) {
+      row_digit_ = rows_.split(kRowDigit);
+      column_digit_ = columns_.split(kColumnDigit);
+      rows_.unit = std::ldexp(rows_.unit, row_digit_);
+    }
     if (draws_a_beat()) draws_.emplace(spec.lfsr, spec.accumulator.rounding.random_bits);
   }
 
@@ -145,7 +153,7 @@ class VectorGemm {
         : matrix(its_matrix),
           units(its_units),
           panels((its_matrix.rows + width - 1) / width),
-          words(panels * chunks * words_a_chunk * width),
+          words(panels * chunks * words_a_chunk * width * kParts),
           scales(panels * chunks * width),
           spans(panels * chunks * width),
           scales32(panels * chunks * width),
@@ -160,15 +168,29 @@ class VectorGemm {
           marks[code] = specials == formats::SpecialsPolicy::kNan ? kNanMark : kInfMark;
       }
     }
+    /// Sets the digits of codes, where they do not fit a half; bits of the low one.
+    int split(int low_bits) {
+      const int bits = units.most < 1 << 15 ? 0 : low_bits;
+      for (size_t code = 0; code < 256; ++code) {
+        // To the nearest: the low digit has a sign.
+        const std::int64_t half = bits > 0 ? std::int64_t{1} << (bits - 1) : 0;
+        const std::int64_t high = (units.value[code] + half) >> bits;
+        digits[0][code] = static_cast<std::int16_t>(high);
+        digits[1][code] = static_cast<std::int16_t>(units.value[code] - (high << bits));
+      }
+      return bits;
+    }
+
     const QuantizedMatrix& matrix;
     const Units& units;
     std::int64_t panels;
     Buffer<Word> words;
     Buffer<double> scales, spans;
     Buffer<float> scales32;
-    double unit = 1;           // what a unit is worth
-    double values[256];        // kDoubles: of codes, in units
-    std::uint64_t marks[256];  // and their magnitudes, with the marks below
+    double unit = 1;              // what a unit is worth
+    double values[256];           // kDoubles: of codes, in units
+    std::int16_t digits[2][256];  // kDigits: the same, high and low
+    std::uint64_t marks[256];     // and their magnitudes, with the marks below
     std::vector<RowRange> ranges, panel_ranges;
     std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
     std::vector<double> norms;   // of the rows
@@ -209,7 +231,7 @@ class VectorGemm {
     const auto lanes =
         static_cast<int>(std::min<std::int64_t>(kWidth, matrix.rows - panel * kWidth));
     std::vector<Element> elements;
-    if constexpr (kSource != Source::kDoubles) {
+    if constexpr (kSource == Source::kBytes || kSource == Source::kHalves) {
       elements.resize(static_cast<size_t>(lanes * stride));
       for (int lane = 0; lane < lanes; ++lane)
         integers_of_row(side, panel * kWidth + lane, elements.data() + lane * stride);
@@ -221,15 +243,17 @@ class VectorGemm {
       const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
       const std::int64_t at = (panel * count() + c) * kWidth;
       for (int lane = 0; lane < kWidth; ++lane) {
-        Word* to = side.words.data() + at * words_ + lane;
+        Word* to = side.words.data() + at * words_ * kParts + lane;
         if (lane >= lanes) {
-          for (int w = 0; w < words_; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+          for (int w = 0; w < words_ * kParts; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
           set_scale(side, at + lane, matrix.rows, chunk.k, {});
           if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = 0;
           continue;
         }
         const std::int64_t r = panel * kWidth + lane;
-        if constexpr (kSource == Source::kDoubles) {
+        if constexpr (kSource == Source::kDigits) {
+          digits_of_chunk<kWidth>(side, r, chunk, at + lane, to);
+        } else if constexpr (kSource == Source::kDoubles) {
           set_scale(side, at + lane, r, chunk.k, doubles_of_chunk(side, r, chunk, elements.data()));
           for (int w = 0; w < words_; ++w)
             to[w * kWidth] = w < chunk.count ? elements[static_cast<size_t>(w)] : 0;
@@ -286,6 +310,44 @@ class VectorGemm {
         out[j] = static_cast<Element>(out[j] * (1 << (units.tau_most - *taus)));
   }
 
+  /// Both digits of a chunk's elements: a row's high ones before its low ones, a column's word by
+  /// word.
+  template <int kWidth>
+  void digits_of_chunk(Side& side, std::int64_t r, const BeatRange& chunk, std::int64_t at,
+                       Word* to) {
+    constexpr bool kRow = kWidth == kVectorRows;
+    const QuantizedMatrix& matrix = side.matrix;
+    const std::uint8_t* codes = matrix.codes.data() + r * matrix.padded_length + chunk.k;
+    const auto mask = static_cast<std::uint8_t>((1u << matrix.format.element.width()) - 1);
+    const std::int64_t step = kRow ? kWidth : 2 * kWidth;
+    Word* low = to + (kRow ? words_ * kWidth : kWidth);
+    std::uint64_t joint = 0;
+    std::uint32_t low_joint = 0;
+    for (int w = 0; w < words_; ++w) {
+      std::uint32_t word[2] = {};
+      for (int half = 0; half < 2 && 2 * w + half < chunk.count; ++half) {
+        const std::uint8_t code = codes[2 * w + half] & mask;
+        joint |= side.marks[code];
+        for (int part = 0; part < 2; ++part)
+          word[part] |= std::uint32_t{static_cast<std::uint16_t>(side.digits[part][code])}
+                        << (16 * half);
+      }
+      to[w * step] = static_cast<Word>(word[0]);
+      low[w * step] = static_cast<Word>(word[1]);
+      low_joint |= word[1];
+    }
+    note_marks(side, r, joint);
+    if (kRow && low_joint != 0) row_low_[static_cast<size_t>(at / kWidth)] = 1;
+    set_scale(side, at, r, chunk.k, {joint & (kInfMark - 1)});
+  }
+
+  /// NaN and Inf among the marks of a row's codes.
+  static void note_marks(Side& side, std::int64_t r, std::uint64_t joint) {
+    RowRange& range = side.ranges[static_cast<size_t>(r)];
+    range.nan |= (joint & kNanMark) != 0;
+    range.inf |= (joint & kInfMark) != 0;
+  }
+
   /// What the magnitudes of a chunk's elements span: as the OR of units, or as exponents.
   struct ChunkBits {
     std::uint64_t units = 0;
@@ -306,8 +368,7 @@ class VectorGemm {
       joint |= side.marks[code];
       out[k] = side.values[code];
     }
-    range.nan |= (joint & kNanMark) != 0;
-    range.inf |= (joint & kInfMark) != 0;
+    note_marks(side, r, joint);
     joint &= kInfMark - 1;
     if (units.tau_most == 0 || joint == 0) return {joint};
     for (int k = 0; k < chunk.count; ++k)
@@ -401,9 +462,16 @@ class VectorGemm {
   bool choose_ways() {
     const int beat = ceil_log2(words_ * kInWord);
     const int all = ceil_log2(words_ * kInWord * count()) + growth();
-    const bool float_sums = kSource != Source::kDoubles && step_ == StepKind::kNearest32 &&
+    // T is a binary32 number, but for its range.
+    const bool float_sums = (kSource == Source::kBytes || kSource == Source::kHalves) &&
                             power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b) &&
                             fits_float();
+    const ElementFormat& held = spec_.accumulator.format;
+    const Rounding& rounding = spec_.accumulator.rounding;
+    const bool single_step =
+        float_sums && spec_.accumulator.kind == AccumulatorKind::kFloat &&
+        rounding.variant == formats::SrVariant::kSrff &&
+        has_single_step(step_, held.man_bits, lsb_exponent(held), rounding.random_bits);
     ways_.resize(static_cast<size_t>(rows_.panels * columns_.panels));
     const bool accumulator_odd = spec_.accumulator.kind != AccumulatorKind::kFloat ||
                                  odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
@@ -426,8 +494,14 @@ class VectorGemm {
         if (float_sums && x.scale_low + y.scale_low >= -149 && x.scale_low >= -149 &&
             y.scale_low >= -149 && x.scale_high <= 127 && y.scale_high <= 127 - 24 &&
             x.scale_high + y.scale_high <= 127 - 24) {
-          way.step = StepKind::kFma32;
-          continue;
+          if (step_ == StepKind::kNearest32) {
+            way.step = StepKind::kFma32;
+            continue;
+          }
+          if (single_step && high + all <= 100) {
+            way.certainty = Certainty::kSingle;
+            continue;
+          }
         }
         const bool term = x.span + y.span + beat <= kDoubleBits;
         const bool everything = term && high - low + all <= kDoubleBits;
@@ -449,18 +523,27 @@ class VectorGemm {
   }
 
   std::string_view widest_way() const {
-    constexpr std::string_view kInteger[] = {"integers:fma",     "integers:exact",
-                                             "integers:odd",     "integers:mixed",
-                                             "integers:checked", "integers:solved"};
-    constexpr std::string_view kDouble[] = {
-        "", "doubles:exact", "doubles:odd", "doubles:mixed", "doubles:checked", "doubles:solved"};
+    constexpr std::string_view kInteger[] = {
+        "integers:fma",   "integers:single",  "integers:exact", "integers:odd",
+        "integers:mixed", "integers:checked", "integers:solved"};
+    constexpr std::string_view kDigit[] = {
+        "", "", "digits:exact", "digits:odd", "digits:mixed", "digits:checked", "digits:solved"};
+    constexpr std::string_view kDouble[] = {"",
+                                            "",
+                                            "doubles:exact",
+                                            "doubles:odd",
+                                            "doubles:mixed",
+                                            "doubles:checked",
+                                            "doubles:solved"};
     size_t widest = 0;
     for (const Way& way : ways_)
-      widest = std::max<size_t>(widest, way.solved ? 5
+      widest = std::max<size_t>(widest, way.solved ? 6
                                         : way.step == StepKind::kFma32
                                             ? 0
                                             : 1 + static_cast<size_t>(way.certainty));
-    return kSource == Source::kDoubles ? kDouble[widest] : kInteger[widest];
+    return kSource == Source::kDoubles  ? kDouble[widest]
+           : kSource == Source::kDigits ? kDigit[widest]
+                                        : kInteger[widest];
   }
 
   /// A beat's sum stays within binary32.
@@ -484,7 +567,9 @@ class VectorGemm {
   void note_errors(Side& side) {
     side.errors.assign(static_cast<size_t>(side.panels * count() * kWidth), 0);
     side.norms.assign(static_cast<size_t>(side.panels * kWidth), 0);
-    const double most = static_cast<double>(side.units.most);
+    // Digits: in what S is made of.
+    const double most =
+        std::ldexp(static_cast<double>(side.units.most), kWidth == kVectorRows ? -row_digit_ : 0);
     const double length = words_ * kInWord;
     // n products and additions, each rounded, err by 2 n 2^-53 of the sum of the magnitudes; the
     // scales by a little more. The bound is a product: one side takes the factor.
@@ -547,8 +632,10 @@ class VectorGemm {
     if (way.solved) return;
     VectorTile t;
     const std::int64_t row = (p * count() + c), column = (q * count() + c);
-    t.rows = rows_.words.data() + row * words_ * kVectorRows;
-    t.columns = columns_.words.data() + column * words_ * kCols;
+    t.rows = rows_.words.data() + row * words_ * kVectorRows * kParts;
+    t.columns = columns_.words.data() + column * words_ * kCols * kParts;
+    t.row_low = row_low_.data() + row;
+    t.column_low = column_digit_ > 0;
     t.start = start_.data() + row * kVectorRows;
     t.row_scale = rows_.scales.data() + row * kVectorRows;
     t.column_scale = columns_.scales.data() + column * kCols;
@@ -743,6 +830,8 @@ class VectorGemm {
   Encoder encoder_;
   Side rows_, columns_;
   Buffer<std::int32_t> start_;
+  std::vector<std::uint8_t> row_low_;     // kDigits: [panel][chunk]
+  int row_digit_ = 0, column_digit_ = 0;  // kDigits: bits of the low one
   ResultFactors factors_;
   std::vector<Way> ways_;
   bool needs_errors_ = false;
@@ -784,6 +873,21 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
     if (has_fast_bytes() && x.most <= 128 && y.most <= 128)
       return run.template operator()<Source::kBytes>(x, y, lanes);
     return run.template operator()<Source::kHalves>(x, y, lanes);
+  }
+  // Digits: elements within 2^18, sums below 2^31. On other processors, and of a few lanes, doubles
+  // are as fast.
+  const Units u = units_of(spec.a, 18), v = units_of(spec.b, 18);
+  if (has_fast_bytes() && u.known && v.known && u.most > 0 && v.most > 0 && u.tau_most == 0 &&
+      v.tau_most == 0 && power_of_two_scale(spec.a) && power_of_two_scale(spec.b)) {
+    const auto digit = [](std::int64_t most, int low_bits) {
+      return most < 1 << 15 ? most
+                            : std::max((most >> low_bits) + 1, std::int64_t{1} << (low_bits - 1));
+    };
+    const double most = std::floor(
+        (0x1p31 - 1) / static_cast<double>(digit(u.most, kRowDigit) * digit(v.most, kColumnDigit)));
+    // The high digit of a row is a half: (2^18 - 5 + 4) >> 3 < 2^15.
+    if (most >= spec.lanes && u.most + 4 < 1 << 18 && (*step == StepKind::kAdd || spec.lanes >= 8))
+      return run.template operator()<Source::kDigits>(u, v, std::min(most, 64.0));
   }
   return run.template operator()<Source::kDoubles>(units_of(spec.a, 52), units_of(spec.b, 52), 64);
 }

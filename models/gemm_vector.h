@@ -17,9 +17,13 @@ namespace blockdot::models {
 ///
 ///   sums       S of a beat: int32 from bytes (elements within +-128, on a processor that
 ///              multiplies bytes) or halves (within 2^15), where the beat's sum stays below 2^31;
-///              else binary64
+///              on such a processor also from two digits of halves (elements within 2^18, scales
+///              2^e, eight lanes or more), put together in binary64; else binary64
 ///   float      FP32 RNE by bytes or halves, scales 2^e, |S| <= 2^24, products of scales within
 ///              [2^-149, 2^103]: one binary32 fma a beat
+///   single     by the same bounds, sums below 2^100, on a processor that rounds by instruction: a
+///              float of at most 21 bits of mantissa in binary32 (vector_kernels.h,
+///              has_single_step)
 ///   accumulators  Kulisch; floats but those without mantissa under RNE, windows of up to 50 bits,
 ///              sticky ones too, each with every rounding. In binary64 by these bounds of a tile's
 ///              data, bits counted from the lowest that is set to the highest that can be reached:

@@ -8,6 +8,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <type_traits>
+
 HWY_BEFORE_NAMESPACE();
 namespace blockdot::models {
 namespace HWY_NAMESPACE {
@@ -85,9 +87,99 @@ struct Doubles {
   static HWY_INLINE VD add(VD acc, VD column, VD row) { return hn::MulAdd(row, column, acc); }
 };
 
-// take(c, r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
+// part(at, vector of doubles) for the doubles in a vector of sums.
+template <typename Part>
+HWY_INLINE void in_doubles(VD sum, Part part) {
+  part(0, sum);
+}
+template <typename Part>
+HWY_INLINE void in_doubles(VI sum, Part part) {
+  const D d;
+#if HWY_TARGET == HWY_SCALAR
+  part(0, hn::PromoteTo(d, sum));
+#else
+  const HalfI half;
+  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
+  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
+#endif
+}
+
+// High and low digits: sums of halves in int32, put together in binary64.
+struct Digits {
+  using Tag = D;
+  using Word = std::int32_t;
+  static constexpr Source kSource = Source::kDigits;
+};
+
+// take(r, at, sum) for each vector of doubles: one digit of the rows times both of the columns.
+template <bool kColumnLow, typename Take>
+HWY_INLINE void digit_sums(const VectorTile& t, std::int64_t c, int row_digit, Take take) {
+  const I i;
+  constexpr int kCols = vector_cols(Source::kDigits);
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(I()));
+  constexpr int kVectors = 2;
+  for (int first = 0; first < kCols; first += kVectors * kLanes) {
+    const std::int32_t* row =
+        static_cast<const std::int32_t*>(t.rows) + (2 * c + row_digit) * t.words * kVectorRows;
+    const std::int32_t* column =
+        static_cast<const std::int32_t*>(t.columns) + 2 * c * t.words * kCols + first;
+    VI high[kVectorRows][kVectors], low[kVectorRows][kVectors];
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) high[r][v] = low[r][v] = hn::Zero(i);
+    for (int w = 0; w < t.words; ++w) {
+      VI y[2][kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        y[0][v] = hn::LoadU(i, column + v * kLanes);
+        if constexpr (kColumnLow) y[1][v] = hn::LoadU(i, column + kCols + v * kLanes);
+      }
+#pragma GCC unroll 6
+      for (int r = 0; r < kVectorRows; ++r) {
+        const VI x = hn::Set(i, row[r]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          high[r][v] = Halves::add(high[r][v], y[0][v], x);
+          if constexpr (kColumnLow) low[r][v] = Halves::add(low[r][v], y[1][v], x);
+        }
+      }
+      row += kVectorRows;
+      column += 2 * kCols;
+    }
+    const VD base = hn::Set(D(), 1 << kColumnDigit);
+#pragma GCC unroll 6
+    for (int r = 0; r < kVectorRows; ++r)
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v)
+        in_doubles(high[r][v], [&](int more, VD upper) HWY_ATTR {
+          const int at = first + v * kLanes + more;
+          if constexpr (kColumnLow)
+            in_doubles(low[r][v], [&](int other, VD lower) HWY_ATTR {
+              if (other == more) take(r, at, hn::MulAdd(upper, base, lower));
+            });
+          else
+            take(r, at, upper);
+        });
+  }
+}
+
+template <bool kColumnLow, typename Take>
+HWY_INLINE void digits_of_chunk(const VectorTile& t, std::int64_t c, Take take) {
+  if (HWY_LIKELY(t.row_low[c] == 0)) return digit_sums<kColumnLow>(t, c, 0, take);
+  const D d;
+  constexpr int kCols = vector_cols(Source::kDigits);
+  alignas(64) double rest[kVectorRows * kCols];
+  digit_sums<kColumnLow>(t, c, 1, [&](int r, int at, VD sum) HWY_ATTR {
+    hn::StoreU(hn::Mul(sum, hn::Set(d, 1.0 / (1 << kRowDigit))), d, rest + r * kCols + at);
+  });
+  digit_sums<kColumnLow>(t, c, 0, [&](int r, int at, VD sum) HWY_ATTR {
+    take(r, at, hn::Add(sum, hn::LoadU(d, rest + r * kCols + at)));
+  });
+}
+
 template <typename Sums, typename Take>
-HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
+HWY_INLINE void whole_sums(const VectorTile& t, std::int64_t c, Take take) {
   using Word = typename Sums::Word;
   using V = hn::Vec<typename Sums::Tag>;
   const typename Sums::Tag tag;
@@ -122,6 +214,16 @@ HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
   }
 }
 
+// take(r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
+template <typename Sums, typename Take>
+HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
+  if constexpr (Sums::kSource == Source::kDigits) {
+    t.column_low ? digits_of_chunk<true>(t, c, take) : digits_of_chunk<false>(t, c, take);
+  } else {
+    whole_sums<Sums>(t, c, take);
+  }
+}
+
 // ---- Steps in registers ----
 
 template <typename Sums>
@@ -136,23 +238,6 @@ void tile_fma32(const VectorTile& t) {
       const auto scale = hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r]));
       hn::StoreU(hn::MulAdd(scaled, scale, hn::LoadU(f, acc)), f, acc);
     });
-}
-
-// part(at, vector of doubles) for the doubles in a vector of sums.
-template <typename Part>
-HWY_INLINE void in_doubles(VD sum, Part part) {
-  part(0, sum);
-}
-template <typename Part>
-HWY_INLINE void in_doubles(VI sum, Part part) {
-  const D d;
-#if HWY_TARGET == HWY_SCALAR
-  part(0, hn::PromoteTo(d, sum));
-#else
-  const HalfI half;
-  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
-  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
-#endif
 }
 
 // x + y as a rounded sum and the exact rest (Knuth).
@@ -316,6 +401,15 @@ HWY_INLINE VD rounded(const StepFormat& q, VD x, VD draw) {
   const D d;
   if constexpr (kStep == StepKind::kNearest32) {
     return hn::PromoteTo(d, to_float(x));
+  } else if constexpr (kStep == StepKind::kNearestEven) {
+    // 1.5 * 2^52 units leave no room for less than one: to add them is to round. Their exponent is
+    // that of the unit (an Inf's or a NaN's is cut, and they stay what they are).
+    const VD power =
+        hn::Min(hn::Max(power_of_two_in(x), hn::Set(d, q.least_normal)), hn::Set(d, 0x1p900));
+    const VD many = hn::Mul(power, hn::Set(d, 0x1.8p52 * q.from_units));
+    const VD result = hn::CopySign(hn::Sub(hn::Add(x, many), many), x);
+    const VD beyond = hn::CopySign(hn::Set(d, q.overflow), x);
+    return hn::IfThenElse(hn::Gt(hn::Abs(result), hn::Set(d, q.most)), beyond, result);
   } else {
     const VD magnitude = hn::Abs(x);
     const Rounded units = rounded_units<kStep>(q, magnitude, draw);
@@ -451,6 +545,85 @@ HWY_NOINLINE void step_chunk(const VectorTile& t, std::int64_t c, const Sum* sum
   }
 }
 
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+bool single_steps() { return true; }
+
+// acc + s * scale, rounded as kMode says.
+template <int kMode>
+HWY_INLINE hn::Vec<F> sum_by(hn::Vec<F> s, hn::Vec<F> scale, hn::Vec<F> acc) {
+  return hn::Vec<F>{_mm512_fmadd_round_ps(s.raw, scale.raw, acc.raw, kMode | _MM_FROUND_NO_EXC)};
+}
+
+// x + y towards zero.
+HWY_INLINE hn::Vec<F> truncated_sum(hn::Vec<F> x, hn::Vec<F> y) {
+  return hn::Vec<F>{_mm512_add_round_ps(x.raw, y.raw, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)};
+}
+
+// A float accumulator in binary32. As in `rounded`, many units leave no room for less than one.
+template <typename Sums, StepKind kStep>
+void tile_single(const VectorTile& t) {
+  const F f;
+  const I i;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(F()));
+  const StepFormat& q = t.format;
+  const auto least = hn::Set(f, static_cast<float>(q.least_normal));
+  const auto most = hn::Set(f, static_cast<float>(q.most));
+  const auto overflow = hn::Set(f, static_cast<float>(q.overflow));
+  const auto unit = static_cast<float>(q.from_units);
+  // Of 2^23 units the sum is still in the same binade.
+  const auto many = hn::Set(f, kStep == StepKind::kNearestEven ? 0x1.8p23f * unit : 0x1p23f * unit);
+  const auto draw_unit = hn::Set(f, unit / static_cast<float>(q.random_range));
+  alignas(64) float held[kVectorRows * kCols];
+  for (int at = 0; at < kVectorRows * kCols; ++at) held[at] = static_cast<float>(t.acc[at]);
+  for (std::int64_t c = 0; c < t.chunks; ++c)
+    chunk_sums<Sums>(t, c, [&](int r, int first, VI sum) HWY_ATTR {
+      static_assert(kCols % kLanes == 0);
+      float* acc = held + r * kCols + first;
+      const auto scale = hn::Mul(hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r])),
+                                 hn::LoadU(f, t.column_scale32 + c * kCols + first));
+      const auto s = hn::ConvertTo(f, sum), old = hn::LoadU(f, acc);
+      hn::Vec<F> x;
+      if constexpr (kStep == StepKind::kNearestEven) {
+        // Rounded to odd: of the two neighbours, where the sum is between them.
+        const auto low = sum_by<_MM_FROUND_TO_NEG_INF>(s, scale, old);
+        const auto high = sum_by<_MM_FROUND_TO_POS_INF>(s, scale, old);
+        const auto odd = hn::TestBit(hn::BitCast(i, low), hn::Set(i, 1));
+        x = hn::IfThenElse(hn::RebindMask(f, odd), low, high);
+      } else {
+        x = sum_by<_MM_FROUND_TO_ZERO>(s, scale, old);
+      }
+      const auto exponent = hn::And(hn::BitCast(i, x), hn::Set(i, 0x7F800000));
+      const auto power = hn::Min(hn::Max(hn::BitCast(f, exponent), least), hn::Set(f, 0x1p100f));
+      const auto base = hn::Mul(power, many);
+      hn::Vec<F> result;
+      if constexpr (kStep == StepKind::kNearestEven) {
+        result = hn::Abs(hn::Sub(hn::Add(x, base), base));
+      } else {
+        result = hn::Abs(x);
+        if constexpr (kStep == StepKind::kStochastic) {
+          const std::uint32_t* bits = t.draws + (c * kVectorRows + r) * kCols + first;
+          const auto draw =
+              hn::ConvertTo(f, hn::LoadU(i, reinterpret_cast<const std::int32_t*>(bits)));
+          result = truncated_sum(result, hn::Mul(draw, hn::Mul(power, draw_unit)));
+        }
+        result = hn::Sub(truncated_sum(result, base), base);
+      }
+      result = hn::IfThenElse(hn::Gt(result, most), overflow, result);
+      hn::StoreU(hn::CopySign(result, x), f, acc);
+    });
+  for (int at = 0; at < kVectorRows * kCols; ++at) t.acc[at] = held[at];
+}
+
+#else
+
+bool single_steps() { return false; }
+template <typename Sums, StepKind kStep>
+void tile_single(const VectorTile&) {}
+
+#endif
+
 template <typename Sums>
 using SumOf = hn::TFromD<typename Sums::Tag>;
 
@@ -475,6 +648,12 @@ void tile_from_memory(const VectorTile& t) {
 template <typename Sums, StepKind kStep>
 void tile_by_certainty(Certainty certainty, const VectorTile& t) {
   switch (certainty) {
+    case Certainty::kSingle:
+      if constexpr (std::is_same_v<typename Sums::Tag, I> &&
+                    (kStep == StepKind::kNearestEven || kStep == StepKind::kTowardsZero ||
+                     kStep == StepKind::kStochastic))
+        tile_single<Sums, kStep>(t);
+      return;
     case Certainty::kExact:
       return tile_from_memory<Sums, kStep, Certainty::kExact>(t);
     case Certainty::kOdd:
@@ -496,7 +675,7 @@ void tile_of(StepKind step, Certainty certainty, const VectorTile& t) {
       if (certainty == Certainty::kMixed) return tile_add<Sums, Certainty::kMixed>(t);
       return tile_add<Sums, Certainty::kExact>(t);
     case StepKind::kFma32:
-      if constexpr (Sums::kSource != Source::kDoubles) tile_fma32<Sums>(t);
+      if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_fma32<Sums>(t);
       return;
     case StepKind::kNearest32:
       if (certainty == Certainty::kExact) return tile_nearest32<Sums>(t);
@@ -525,6 +704,8 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
       return tile_of<Bytes>(step, certainty, t);
     case Source::kHalves:
       return tile_of<Halves>(step, certainty, t);
+    case Source::kDigits:
+      return tile_of<Digits>(step, certainty, t);
     case Source::kDoubles:
       return tile_of<Doubles>(step, certainty, t);
   }
@@ -880,6 +1061,103 @@ void draws_of(std::uint32_t* states, int count, std::int64_t chunks, int r, std:
   }
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+bool bit_matrices() { return __builtin_cpu_supports("gfni") != 0; }
+
+// Each byte of x times the matrix. As text: the target does not name the extension.
+HWY_INLINE __m512i times_matrix(__m512i x, const std::uint64_t& matrix) {
+  __m512i y;
+  __asm__("vgf2p8affineqb $0, %2%{1to8%}, %1, %0" : "=v"(y) : "v"(x), "m"(matrix));
+  return y;
+}
+
+// Byte `to` of all states, a power on.
+template <int kBytes>
+HWY_INLINE __m512i byte_on(const __m512i* state, const std::uint64_t* matrices) {
+  __m512i sum = times_matrix(state[0], matrices[0]);
+#pragma GCC unroll 8
+  for (int from = 1; from < kBytes; ++from)
+    sum = _mm512_xor_si512(sum, times_matrix(state[from], matrices[from]));
+  return sum;
+}
+
+// 64 streams at once, as bytes: byte b of all of them in state[b]. In an order that unpacking turns
+// into that of the results: 16 lane + 4 k + e holds result 16 k + 4 lane + e.
+template <int kBytes, int kDrawn>
+void draws_by_matrices(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                       std::uint32_t* draws) {
+  const auto result_at = [](int at) { return 16 * (at / 4 % 4) + 4 * (at / 16) + at % 4; };
+  const __m512i mask = _mm512_set1_epi32(static_cast<int>((std::uint64_t{1} << m.bits) - 1));
+  const __m512i zero = _mm512_setzero_si512();
+  alignas(64) std::uint8_t bytes[kBytes][64];
+  for (int first = 0; first < count; first += 64) {
+    for (int at = 0; at < 64; ++at)
+      for (int b = 0; b < kBytes; ++b)
+        bytes[b][at] = static_cast<std::uint8_t>(states[first + result_at(at)] >> (8 * b));
+    __m512i state[kBytes];
+    for (int b = 0; b < kBytes; ++b) state[b] = _mm512_load_si512(bytes[b]);
+    const auto advance = [&](std::int64_t draws_on) HWY_ATTR {
+      __m512i next[kBytes];
+      for (int b = 0; b < kBytes; ++b) next[b] = byte_on<kBytes>(state, m.power[draws_on - 1][b]);
+      for (int b = 0; b < kBytes; ++b) state[b] = next[b];
+    };
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::int64_t power = chunk % DrawMatrices::kPowers;
+      if (power == 0 && chunk > 0) advance(DrawMatrices::kPowers);
+      __m512i drawn[4] = {zero, zero, zero, zero};
+      for (int b = 0; b < kDrawn; ++b)
+        drawn[b] = power == 0 ? state[b] : byte_on<kBytes>(state, m.power[power - 1][b]);
+      const __m512i low[2] = {_mm512_unpacklo_epi8(drawn[0], drawn[1]),
+                              _mm512_unpackhi_epi8(drawn[0], drawn[1])};
+      const __m512i high[2] = {kDrawn > 2 ? _mm512_unpacklo_epi8(drawn[2], drawn[3]) : zero,
+                               kDrawn > 2 ? _mm512_unpackhi_epi8(drawn[2], drawn[3]) : zero};
+      std::uint32_t* to = draws + chunk * count + first;
+      for (int half = 0; half < 2; ++half) {
+        _mm512_storeu_si512(to + 32 * half,
+                            _mm512_and_si512(mask, _mm512_unpacklo_epi16(low[half], high[half])));
+        _mm512_storeu_si512(to + 32 * half + 16,
+                            _mm512_and_si512(mask, _mm512_unpackhi_epi16(low[half], high[half])));
+      }
+    }
+    if (chunks > 0) advance((chunks - 1) % DrawMatrices::kPowers + 1);
+    for (int b = 0; b < kBytes; ++b) _mm512_store_si512(bytes[b], state[b]);
+    for (int at = 0; at < 64; ++at) {
+      std::uint64_t s = 0;
+      for (int b = 0; b < kBytes; ++b) s |= std::uint64_t{bytes[b][at]} << (8 * b);
+      states[first + result_at(at)] = s;
+    }
+  }
+}
+
+template <int kBytes>
+void draws_of_bytes(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                    std::uint32_t* draws) {
+  switch ((m.bits + 7) / 8) {
+    case 1:
+      return draws_by_matrices<kBytes, 1>(m, states, count, chunks, draws);
+    case 2:
+      return draws_by_matrices<kBytes, 2>(m, states, count, chunks, draws);
+    case 3:
+      return draws_by_matrices<kBytes, 3>(m, states, count, chunks, draws);
+    default:
+      return draws_by_matrices<kBytes, 4>(m, states, count, chunks, draws);
+  }
+}
+
+void matrix_draws(const DrawMatrices& m, std::uint64_t* states, int count, std::int64_t chunks,
+                  std::uint32_t* draws) {
+  m.bytes == 4 ? draws_of_bytes<4>(m, states, count, chunks, draws)
+               : draws_of_bytes<8>(m, states, count, chunks, draws);
+}
+
+#else
+
+bool bit_matrices() { return false; }
+void matrix_draws(const DrawMatrices&, std::uint64_t*, int, std::int64_t, std::uint32_t*) {}
+
+#endif
+
 }  // namespace HWY_NAMESPACE
 }  // namespace blockdot::models
 HWY_AFTER_NAMESPACE();
@@ -889,6 +1167,9 @@ namespace blockdot::models {
 
 HWY_EXPORT(tile_of_source);
 HWY_EXPORT(fast_bytes);
+HWY_EXPORT(single_steps);
+HWY_EXPORT(bit_matrices);
+HWY_EXPORT(matrix_draws);
 HWY_EXPORT(draws_of);
 HWY_EXPORT(encode_all);
 HWY_EXPORT(aligned_all);
@@ -900,6 +1181,15 @@ void vector_tile(Source source, StepKind step, Certainty certainty, const Vector
 }
 void aligned_tile(bool narrow, StepKind step, const AlignedTile& tile) {
   HWY_DYNAMIC_DISPATCH(aligned_all)(narrow, step, tile);
+}
+bool has_single_step(StepKind step, int man_bits, int lowest, int random_bits) {
+  // Nearest: two bits below the last one, rounded to odd. Stochastic: what a draw is added to.
+  const bool fits = step == StepKind::kNearestEven   ? man_bits <= 21
+                    : step == StepKind::kTowardsZero ? man_bits <= 22
+                    : step == StepKind::kStochastic ? man_bits + random_bits <= 23 && man_bits <= 22
+                                                    : false;
+  return fits && lowest >= -149 && lowest + man_bits >= -126 &&
+         HWY_DYNAMIC_DISPATCH(single_steps)();
 }
 bool has_fast_bytes() { return HWY_DYNAMIC_DISPATCH(fast_bytes)(); }
 void encode_values(const OutputFormat& format, const double* x, const std::uint32_t* draws,
@@ -913,6 +1203,11 @@ void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
 void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
              const std::int16_t* table, std::int16_t* out) {
   HWY_DYNAMIC_DISPATCH(look_up_halves)(codes, count, mask, table, out);
+}
+bool has_bit_matrices() { return HWY_DYNAMIC_DISPATCH(bit_matrices)(); }
+void fill_draws(const DrawMatrices& matrices, std::uint64_t* states, int count, std::int64_t chunks,
+                std::uint32_t* draws) {
+  HWY_DYNAMIC_DISPATCH(matrix_draws)(matrices, states, count, chunks, draws);
 }
 void fill_draws(std::uint32_t* states, int count, std::int64_t chunks, int r,
                 std::uint32_t* draws) {

@@ -8,21 +8,32 @@
 namespace blockdot::models {
 
 /// What the products are made of. A word of the packed operands is four bytes, two halves or one
-/// double of consecutive k.
-enum class Source { kBytes, kHalves, kDoubles };
+/// double of consecutive k; of digits two halves of the high digits and, apart, two of the low
+/// ones.
+enum class Source { kBytes, kHalves, kDigits, kDoubles };
 
 inline constexpr int kVectorRows = 6;
-constexpr int vector_cols(Source source) { return source == Source::kDoubles ? 32 : 64; }
-constexpr int products_in_word(Source source) {
-  return source == Source::kBytes ? 4 : source == Source::kHalves ? 2 : 1;
+constexpr int vector_cols(Source source) {
+  return source == Source::kDoubles || source == Source::kDigits ? 32 : 64;
 }
-constexpr int word_bytes(Source source) { return source == Source::kDoubles ? 8 : 4; }
+constexpr int products_in_word(Source source) {
+  return source == Source::kBytes ? 4 : source == Source::kDoubles ? 1 : 2;
+}
+/// Of a word of the columns.
+constexpr int word_bytes(Source source) {
+  return source == Source::kDoubles || source == Source::kDigits ? 8 : 4;
+}
+
+/// kDigits: an element x of a row is 2^kRowDigit * high + low, one of a column
+/// 2^kColumnDigit * high + low; where all fit a half, high is x.
+inline constexpr int kRowDigit = 3;
+inline constexpr int kColumnDigit = 9;
 inline constexpr int kMostVectorCols = 64;
 
 /// How a beat value T = S * row_scale * column_scale joins the accumulator.
 enum class StepKind {
   kAdd,          // acc + T, in binary64
-  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; kBytes and kHalves
+  kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; of kBytes and kHalves
   kNearest32,    // the same by binary64
   kNearestEven,  // a float accumulator of any format, by its rounding
   kNearestAway,
@@ -35,6 +46,8 @@ enum class StepKind {
 
 /// What is known of T and of acc + T.
 enum class Certainty {
+  kSingle,   // binary32 holds T, and 24 bits what the rounding needs of the sum; below 2^100. For
+             // the steps and formats of has_single_step
   kExact,    // binary64 holds both
   kOdd,      // it holds T. The sum is rounded to odd, which a later rounding does not see; kAdd has
              // a second accumulator for the rests
@@ -66,6 +79,8 @@ struct StepFormat {
 ///
 ///   rows      [chunk][word][kVectorRows]   signed
 ///   columns   [chunk][word][cols]          bytes: unsigned, biased by 128; else signed
+///             digits: [chunk][high, low][word][kVectorRows] and [chunk][word][high, low][cols];
+///             S is the sum of row * column / 2^kRowDigit where rows are split
 ///   start     [chunk][kVectorRows]         bytes: what a sum starts from; takes the bias back
 ///   row_scale [chunk][kVectorRows], column_scale [chunk][cols]; spans and errors alike
 ///   draws     [chunk][kVectorRows][cols]   stochastic steps: random bits
@@ -74,6 +89,8 @@ struct VectorTile {
   const void* rows;
   const void* columns;
   const std::int32_t* start;
+  const std::uint8_t* row_low = nullptr;  // digits: [chunk]: some low digit of the rows is not zero
+  bool column_low = false;                // digits: columns are split
   const double* row_scale;
   const double* column_scale;
   const float* column_scale32;
@@ -91,6 +108,10 @@ struct VectorTile {
   double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
   double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
 };
+
+/// The processor chooses the rounding of an instruction, and the step to a format of `man_bits`,
+/// whose least number is 2^lowest, has a kSingle; `random_bits` of a draw.
+bool has_single_step(StepKind step, int man_bits, int lowest, int random_bits);
 
 /// kFma32 takes no certainty.
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile);
@@ -146,6 +167,24 @@ void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
              const std::int8_t* table, std::int8_t* out);
 void look_up(const std::uint8_t* codes, std::int64_t count, std::uint8_t mask,
              const std::int16_t* table, std::int16_t* out);
+
+/// Powers of a register's step over `bits` bits, as bit matrices of bytes: power[p] is p + 1 draws
+/// on; [p][to][from] takes byte `from` of a state to its part of byte `to`, bit i of which is the
+/// parity of the byte with bits 8 (7 - i) .. of the word.
+struct DrawMatrices {
+  static constexpr int kPowers = 8;
+  int bits = 0;   // of a draw
+  int bytes = 0;  // of a state: 4 or 8
+  std::uint64_t power[kPowers][8][8] = {};
+};
+
+/// The processor multiplies bytes by bit matrices.
+bool has_bit_matrices();
+
+/// draws[chunk][i] for `count` results (a multiple of 64) whose streams are in these states; the
+/// states move on.
+void fill_draws(const DrawMatrices& matrices, std::uint64_t* states, int count, std::int64_t chunks,
+                std::uint32_t* draws);
 
 /// draws[chunk][i] for `count` results (a multiple of 16) whose streams are in these states: r bits
 /// each; the states move on. For the 32-bit LFSR of formats/lfsr.h.

@@ -24,7 +24,7 @@ build="g++ cmake ninja-build ccache pkg-config git
   libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libspdlog-dev libssl-dev
   libboost-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev libopenblas-dev libsystemc-dev"
 style="clang-format clang-tidy"
-simulate="verilator iverilog"
+simulate="verilator iverilog zlib1g-dev"  # zlib: waves as FST
 synthesise="yosys berkeley-abc opensta qflow-tech-osu018"
 package="tcl python3-yaml"  # read what ships with a unit, in the tests
 recorder="python3-torch python3-numpy python3-pytest dataset-fashion-mnist bible-kjv bible-kjv-text"

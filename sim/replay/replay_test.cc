@@ -2,6 +2,7 @@
 // closed form by hand for cycles.
 #include "sim/replay/replay.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,6 +15,7 @@
 #include "formats/text.h"
 #include "models/golden.h"
 #include "sim/cosim/faulty_unit.h"
+#include "sim/cosim/tool.h"
 
 namespace blockdot::sim {
 namespace {
@@ -138,7 +140,7 @@ TEST(Replay, RefusesWhatDoesNotFit) {
 
 // ---- Waves ----
 
-/// A value change dump by IEEE 1364 (18.2): values of the signals by `scope.name`.
+/// A value change dump by IEEE 1364 (18.2): values of the signals by their place, `a.b.name`.
 class Vcd {
  public:
   explicit Vcd(const std::string& text) {
@@ -153,7 +155,8 @@ class Vcd {
       const std::string& first = words[0];
       if (first == "$scope") scopes.push_back(words.at(2));
       if (first == "$upscope") scopes.pop_back();
-      if (first == "$var") names[words.at(3)].push_back(scopes.back() + "." + words.at(4));
+      if (first == "$var")
+        names[words.at(3)].push_back(fmt::format("{}.{}", fmt::join(scopes, "."), words.at(4)));
       if (first[0] == '#') {
         time = std::stoll(first.substr(1));
         times.push_back(time);
@@ -247,9 +250,9 @@ TEST_F(MachineWave, OfTheSystemcMachineCountsAsTheReportDoes) {
   std::int64_t beats = 0, rows = 0, first = 0;
   for (std::int64_t cycle = 1; cycle < r.cycles; ++cycle) {
     const std::int64_t ps = 1000 * cycle + 250;
-    const bool taken = vcd.number("rows.valid", ps) && vcd.number("rows.ready", ps);
+    const bool taken = vcd.number("SystemC.rows.valid", ps) && vcd.number("SystemC.rows.ready", ps);
     if (taken && beats++ == 0) first = cycle;
-    rows += vcd.number("results.valid", ps) && vcd.number("results.ready", ps);
+    rows += vcd.number("SystemC.results.valid", ps) && vcd.number("SystemC.results.ready", ps);
   }
   EXPECT_EQ(beats, r.machine->count.compute);
   EXPECT_EQ(rows, 3 * 3);  // three rows in each of three tiles
@@ -257,21 +260,44 @@ TEST_F(MachineWave, OfTheSystemcMachineCountsAsTheReportDoes) {
   EXPECT_EQ(files(), 1);
 }
 
-TEST_F(MachineWave, AsFstHasItsMagicAndTheWindowsTimes) {
-  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kFst, 7, 12).agree);
-  const std::string bytes = file();
-  const auto big_endian = [&](std::size_t at) {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < 8; ++i)
-      value = value << 8 | static_cast<std::uint8_t>(bytes.at(at + i));
-    return value;
-  };
-  // The header block: type 0, its length, the first and the last time.
-  EXPECT_EQ(bytes.at(0), 0);
-  EXPECT_EQ(big_endian(1), 329u);
-  EXPECT_EQ(big_endian(9), 7000u);
-  EXPECT_EQ(big_endian(17), 11500u);
+// Oracle: the reader of GTKWave's own library, whose source Verilator brings.
+TEST_F(MachineWave, AsFstReadsBackAsTheVcdOfTheSameCycles) {
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kVcd, 7, 40).agree);
+  const Vcd vcd(file());
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kFst, 7, 40).agree);
   EXPECT_EQ(files(), 1);
+  TemporaryFolder reader;
+  write_file_atomic(reader.path() / "reader.c", R"(#include <stdio.h>
+#include "fstapi.h"
+int main(int count, char** arguments) {
+  void* wave = count == 2 ? fstReaderOpen(arguments[1]) : NULL;
+  if (!wave || !fstReaderProcessHier(wave, stdout)) return 1;
+  fstReaderSetFacProcessMaskAll(wave);
+  return !fstReaderIterBlocks(wave, NULL, NULL, stdout);
+}
+)");
+  std::string root = require_tool({"verilator", "--getenv", "VERILATOR_ROOT"}, "/");
+  const std::string library = root.substr(0, root.find('\n')) + "/include/gtkwave";
+  require_tool(
+      {"g++", "-x", "c", "-w", "-DFST_CONFIG_INCLUDE=\"fst_config.h\"", "-I" + library, "reader.c",
+       library + "/fstapi.c", library + "/fastlz.c", library + "/lz4.c", "-o", "reader", "-lz"},
+      reader.path());
+  const Vcd fst(require_tool(
+      {(reader.path() / "reader").string(), (folder_.path() / "wave").string()}, reader.path()));
+  EXPECT_EQ(fst.times.front(), 7000);
+  EXPECT_EQ(fst.times.back(), 39500);
+  const auto plain = [](const std::string& bits) {
+    return bits.substr(std::min(bits.find('1'), bits.size() - 1));  // without leading zeros
+  };
+  std::int64_t checked = 0;
+  for (const auto& [name, changes] : vcd.changes) {
+    ASSERT_TRUE(fst.changes.contains(name)) << name;
+    for (std::int64_t time : vcd.times) {
+      ASSERT_EQ(plain(fst.at(name, time)), plain(vcd.at(name, time))) << name << " at " << time;
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 50 * 66);
 }
 
 TEST_F(MachineWave, OfNoCycleOrNoRtlIsRefusedAndLeavesNoFile) {
