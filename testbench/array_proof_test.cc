@@ -291,6 +291,7 @@ class ArrayRun {
   void clear_side(const std::string& side, Pins& pins, std::uint64_t garbage) const {
     for (const char* part : {"_i", "_scale_i", "_micro_i", "_outer_i", "_mean_i"}) {
       if (!pins.has(side + part)) continue;
+      if (side == "a" && pins.has("count_i")) pins.clear("count_i");
       pins.clear(side + part);
       if (garbage) {
         const int width = width_of(side + part);

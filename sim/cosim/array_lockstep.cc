@@ -90,6 +90,8 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
 
 void ArrayLockstep::put_counts(std::int64_t beat) {
   const ModelField& field = *a_.count;
+  std::fill_n(in_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes,
+              std::uint8_t{0});
   const int width = field.width / schedule_.machine.rows;
   for (int w = 0; w < schedule_.machine.rows; ++w) {
     const std::int64_t at = std::min(os_ ? beat : beat + w, schedule_.beats() - 1);
