@@ -120,8 +120,8 @@ TEST(Lint, EveryFormatOfTheCatalogueInEveryKindOfUnitIsClean) {
   }
   int refused = 0;
   std::map<std::string, int> clean = lint_all(all, refused);
-  // What is refused: lanes that micro blocks do not divide, blocks of a quantiser that `formats` takes
-  // alone.
+  // What is refused: lanes that micro blocks do not divide, blocks of a quantiser that `formats`
+  // takes alone.
   EXPECT_GE(formats, 20u);
   for (const auto& [kind, least] : {std::pair{"dot", 2.0 / 3 * 2},
                                     {"block-dot", 1.0 / 2 * 3},

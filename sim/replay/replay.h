@@ -53,8 +53,8 @@ struct ReplayOptions {
   /// Of the unit's random stream; each GEMM starts with it, or with that of the lfsr where the unit
   /// has no seed port.
   std::uint64_t seed = 1;
-  double clock_ns = 0;     // for time and throughput; 0: the unit's estimated path
-  int jobs = 1;            // replay_trace: GEMMs side by side, as processes
+  double clock_ns = 0;  // for time and throughput; 0: the unit's estimated path
+  int jobs = 1;         // replay_trace: GEMMs side by side, as processes
   /// Disturbances: shares in [0, 1) of cycles in which the source offers no beat and the sink takes
   /// no result (systemc), or valid_i stays low (rtl; `input` only). Values may not change.
   double input_stalls = 0, output_stalls = 0;
