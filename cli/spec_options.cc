@@ -12,10 +12,10 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
   command.add_option("--lanes", text.lanes, "Products a beat (default: 32 or the shorter block)")
       ->type_name("N");
   command
-      .add_option(
-          "--accumulator", text.accumulator,
-          "kulisch (exact, default), kulisch[MSB:LSB][:wrap|:exact][:sticky], a float: fp32, "
-          "bf16:rtz, or terms cut W bits below the largest: aligned[W]:fp32")
+      .add_option("--accumulator", text.accumulator,
+                  "kulisch (exact, default), kulisch[MSB:LSB][:saturate|:wrap|:exact][:sticky], a "
+                  "float: fp32, "
+                  "bf16:rtz, or terms cut W bits below the largest: aligned[W]:fp32")
       ->type_name("ACC");
   command.add_option("--output", text.output, "Format of the result (default fp32)")
       ->type_name("FLOAT");
@@ -32,8 +32,8 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments) {
   command
       .add_option(
           "--lfsr", text.lfsr,
-          "Register of stochastic rounding: galois:N or fibonacci:N, N in [4, 64], and :SEED "
-          "(default galois:32)")
+          "Register of stochastic rounding: galois:N or fibonacci:N, N in [4, 64], then :SEED and "
+          ":no-port for a unit without seed port (default galois:32)")
       ->type_name("LFSR");
 }
 

@@ -629,7 +629,7 @@ class Prover {
       std::vector<float> x = matrix(m), y = matrix(n);
       auto a = formats::quantize(spec.a, formats::row_major(x.data(), m, k));
       auto b = formats::quantize(spec.b, formats::row_major(y.data(), n, k));
-      const std::uint64_t seed = random() | 1;
+      const std::uint64_t seed = start_state(spec.lfsr, random() | 1);
       models::GemmResult golden = models::gemm(spec, a, b, {.seed = seed});
       sim::LockstepOptions lockstep;
       lockstep.seed = seed;

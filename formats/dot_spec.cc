@@ -86,7 +86,7 @@ std::string to_text(const Accumulator& accumulator) {
       return "kulisch";
     case AccumulatorKind::kKulischWindow:
       return fmt::format("kulisch[{}:{}]{}{}", accumulator.window.msb, accumulator.window.lsb,
-                         accumulator.window.saturate ? ""
+                         accumulator.window.saturate ? ":saturate"
                          : accumulator.window.exact  ? ":exact"
                                                      : ":wrap",
                          accumulator.window.sticky ? ":sticky" : "");
@@ -270,18 +270,45 @@ OddFactor amax_divisor(const BlockFormat& format) {
 
 namespace {
 
-/// ConfigError where a beat has scales that the aligned accumulator's exponents and exact_window do
-/// not speak of, or wider elements.
+/// The aligned accumulator's exponents and exact_window speak of the scales of a beat of this side,
+/// and of its elements.
+bool has_simple_scales(const BlockFormat& f, int most_bits) {
+  const ScaleFormat scale = beat_scale(f);
+  const bool other = scale.kind == ScaleKind::kInteger || scale.kind == ScaleKind::kCodeBook;
+  return !outer_in_beat(f) && !other && f.element.width() <= most_bits;
+}
+
 void check_simple_scales(const DotSpec& spec, int most_bits) {
-  for (const BlockFormat* f : {&spec.a, &spec.b}) {
-    const ScaleFormat scale = beat_scale(*f);
-    const bool other = scale.kind == ScaleKind::kInteger || scale.kind == ScaleKind::kCodeBook;
-    if (outer_in_beat(*f) || other || f->element.width() > most_bits)
+  for (const BlockFormat* f : {&spec.a, &spec.b})
+    if (!has_simple_scales(*f, most_bits))
       throw ConfigError(
           "accumulator = {}: takes elements of at most {} bits with one scale a beat, e8m0 or a "
           "minifloat: {} is none of these; try kulisch or a float",
           to_text(spec.accumulator), most_bits, to_text(*f));
-  }
+}
+
+/// The block lengths nearest to `block` that divide it or that it divides: "16, 64".
+std::string block_lengths_beside(int block) {
+  int below = block - 1;
+  while (below > 1 && block % below != 0) --below;
+  return below > 1 ? fmt::format("{} or {}", below, 2 * block) : std::to_string(2 * block);
+}
+
+constexpr int kExactWindowBits = 16;  // widest element of exact_window
+
+/// A window that says what becomes of sums beyond it may be of any width; one that does not must
+/// hold the `max-k` products that its user states.
+void check_stated_products(const DotSpec& spec) {
+  for (const BlockFormat* f : {&spec.a, &spec.b})
+    if (!has_simple_scales(*f, kExactWindowBits)) return;
+  const FixedFormat& window = spec.accumulator.window;
+  const FixedFormat needs = exact_window(spec);
+  if (window.msb < needs.msb)
+    throw ConfigError(
+        "accumulator = kulisch[{0}:{1}]: the sums of max-k = {2} products at any scales take bits "
+        "up "
+        "to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
+        window.msb, window.lsb, spec.max_k, needs.msb);
 }
 
 }  // namespace
@@ -301,8 +328,8 @@ void validate(const DotSpec& spec) {
       std::max(spec.a.block, spec.b.block) % std::min(spec.a.block, spec.b.block) != 0)
     throw ConfigError(
         "b = {}: its block of {} and a's of {} do not divide each other, so beats would straddle a "
-        "scale; give both the same block length",
-        to_text(spec.b), spec.b.block, spec.a.block);
+        "scale; give both the same block length, or b one of {}",
+        to_text(spec.b), spec.b.block, spec.a.block, block_lengths_beside(spec.a.block));
   int segment = segment_length(spec);
   for (const BlockFormat* operand : {&spec.a, &spec.b}) {
     if (operand->micro.bits > 0 && segment % operand->micro.block != 0)
@@ -348,7 +375,7 @@ void validate(const DotSpec& spec) {
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
       if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
-        check_simple_scales(spec, 16);
+        check_simple_scales(spec, kExactWindowBits);
         const FixedFormat needs = exact_window(spec);
         if (window.msb < needs.msb || window.lsb > needs.lsb)
           throw ConfigError(
@@ -429,6 +456,11 @@ DotSpec resolve(const DotSpecText& text) {
   if (!text.max_k.empty()) spec.max_k = parse_int("max-k", text.max_k, 1, std::int64_t{1} << 32);
   if (!text.lfsr.empty()) spec.lfsr = parse_lfsr(text.lfsr);
   validate(spec);
+  if (spec.accumulator.kind == AccumulatorKind::kKulischWindow && !text.max_k.empty()) {
+    const std::string window = to_lower(text.accumulator);
+    if (window.find(":saturate") == std::string::npos && window.find(":wrap") == std::string::npos)
+      check_stated_products(spec);
+  }
   return spec;
 }
 

@@ -117,7 +117,9 @@ enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat, kAligned };
 /// The most fraction bits of an aligned accumulator.
 inline constexpr int kMaxAlignedBits = 128;
 
-/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:wrap` or `:exact` and `:sticky`, a minifloat
+/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:saturate` (the default), `:wrap` or `:exact`
+/// and
+/// `:sticky`, a minifloat
 /// with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`, and `aligned[W]:` before such a
 /// minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
 struct Accumulator {
@@ -186,7 +188,9 @@ std::string to_text(const DotSpec& spec);
 /// The same form; all but `a` may be left out (b = a, lanes = 32 or the shorter block, accumulator
 /// kulisch, output fp32, rounding rne). Where the accumulator's rounding is the last one
 /// (output_rounds), there is one rounding: an accumulator that names none takes the output's, and
-/// the output's default is the accumulator's. Validated. Unknown keys are errors with suggestions.
+/// the output's default is the accumulator's. Validated. Unknown keys are errors with suggestions,
+/// and so is a window that max-k products, where max-k is given, would overflow and that names
+/// neither :saturate nor :wrap.
 DotSpec parse_dot_spec(std::string_view text);
 
 /// Applies the defaults that depend on other fields, as parse_dot_spec does, to parts given as text
@@ -209,6 +213,8 @@ FixedFormat exact_window(const DotSpec& spec);
 Rounding drawn_rounding(const DotSpec& spec);
 /// Where it draws: every beat, else every result.
 bool draws_each_beat(const DotSpec& spec);
+/// Results depend on random bits.
+inline bool draws(const DotSpec& spec) { return drawn_rounding(spec).stochastic(); }
 
 /// Length of the segments that a beat may not straddle: the shorter of the blocks; 0: no border.
 int segment_length(const DotSpec& spec);

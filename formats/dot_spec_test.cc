@@ -76,6 +76,21 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
   EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[12:-10]:exact max-k=4096")
                 .find("4096 products at any scales take bits 14 to -12; try kulisch[14:-12]:exact"),
             std::string::npos);
+  // The products of a stated max-k must fit, unless it is said what becomes of what does not.
+  EXPECT_NE(
+      message("a=int8 lanes=32 accumulator=kulisch[12:-10] max-k=4096")
+          .find("max-k = 4096 products at any scales take bits up to 14; try kulisch[14:-10]"),
+      std::string::npos);
+  EXPECT_NE(message("a=mxint8 accumulator=kulisch[30:-40] max-k=64")
+                .find("kulisch[30:-40]:saturate or :wrap"),
+            std::string::npos);
+  for (const char* fits : {"a=int8 lanes=32 accumulator=kulisch[14:-10] max-k=4096",
+                           "a=int8 lanes=32 accumulator=kulisch[12:-10]:saturate max-k=4096",
+                           "a=int8 lanes=32 accumulator=kulisch[12:-10]:sticky:wrap max-k=4096",
+                           "a=int8 lanes=32 accumulator=kulisch[12:-10]",
+                           "a=nf4_dq accumulator=kulisch[12:-10] max-k=64"})
+    EXPECT_EQ(message(fits), "accepted");
+  EXPECT_NE(message("a=mxint8 b=bm8").find("b one of 16 or 64"), std::string::npos);
   EXPECT_NE(message("a=mxint8 lane=4").find("did you mean lanes"), std::string::npos);
   EXPECT_NE(message("a=mxint8 a=mxint8").find("given twice"), std::string::npos);
   EXPECT_NE(message("b=mxint8").find("a format is needed"), std::string::npos);

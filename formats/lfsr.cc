@@ -77,13 +77,18 @@ void validate(const LfsrSpec& spec) {
 }
 
 LfsrSpec parse_lfsr(std::string_view text) {
-  const std::vector<std::string> parts = split(to_lower(text), ':');
+  std::vector<std::string> parts = split(to_lower(text), ':');
   LfsrSpec spec;
+  if (parts.size() > 1 && parts.back() == "no-port") {
+    spec.port = false;
+    parts.pop_back();
+  }
   if (parts[0] == "fibonacci")
     spec.kind = LfsrKind::kFibonacci;
   else if (parts[0] != "galois" || parts.size() > 3)
-    throw ConfigError("lfsr = {}: must be galois:N or fibonacci:N with N in [4, 64], and :SEED{}",
-                      shown(text), did_you_mean(parts[0], {"galois", "fibonacci"}));
+    throw ConfigError(
+        "lfsr = {}: must be galois:N or fibonacci:N with N in [4, 64], then :SEED and :no-port{}",
+        shown(text), did_you_mean(parts[0], {"galois", "fibonacci"}));
   if (parts.size() > 1)
     spec.width = static_cast<int>(parse_int("lfsr width", parts[1], kLeastWidth, kMostWidth));
   if (parts.size() > 2) {
@@ -104,6 +109,7 @@ std::string to_text(const LfsrSpec& spec) {
   std::string text =
       fmt::format("{}:{}", spec.kind == LfsrKind::kGalois ? "galois" : "fibonacci", spec.width);
   if (spec.seed != LfsrSpec{}.seed) text += fmt::format(":{}", spec.seed);
+  if (!spec.port) text += ":no-port";
   return text;
 }
 

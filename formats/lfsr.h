@@ -23,12 +23,13 @@ enum class LfsrKind {
   kFibonacci,  // the taps' sum enters at the top: every bit of the state is shifted out unchanged
 };
 
-/// Which register, and where it starts. Text form `galois:32`, `fibonacci:16`, or with a seed
-/// `galois:32:77`.
+/// Which register, and where it starts. Text form `galois:32`, `fibonacci:16`, with a seed
+/// `galois:32:77`, and `:no-port` after any of them.
 struct LfsrSpec {
   LfsrKind kind = LfsrKind::kGalois;
   int width = 32;          // n, 4..64
   std::uint64_t seed = 1;  // state after reset, 1..2^n - 1
+  bool port = true;        // a state can be loaded: seed_load_i and seed_i
 
   std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - width); }  // also its period
   bool operator==(const LfsrSpec&) const = default;
@@ -43,13 +44,17 @@ void validate(const LfsrSpec& spec);
 /// Exponents of the feedback polynomial, the width first, without 0. ConfigError for a width
 /// outside 4..64.
 const std::vector<int>& lfsr_exponents(int width);
+/// The state from which a unit draws whose user wants this one: without a port it is the spec's.
+inline std::uint64_t start_state(const LfsrSpec& spec, std::uint64_t wanted) {
+  return spec.port ? wanted : spec.seed;
+}
 /// The mask `taps` above.
 std::uint64_t lfsr_taps(const LfsrSpec& spec);
 
 /// A stream of draws. One draw of r bits is the low r bits of the state; then the state advances r
 /// steps, so that draws share no bit. A rounding takes one draw when it is issued, and only then:
 /// the result does not depend on stalls. A seed is taken modulo 2^n; zero would lock up and is read
-/// as 1.
+/// as 1. A register that something else leaves at zero (an upset) is 1 a cycle later.
 class Lfsr {
  public:
   explicit Lfsr(std::uint64_t seed = 1, const LfsrSpec& spec = {})

@@ -158,6 +158,10 @@ TEST(Lfsr, TextFormsAreReadBackAndMistakesAreNamed) {
   for (const char* text :
        {"galois:32", "fibonacci:16", "galois:64:18446744073709551615", "galois:4:15"})
     EXPECT_EQ(to_text(parse_lfsr(text)), text);
+  EXPECT_EQ(to_text(parse_lfsr("galois:32:77:no-port")), "galois:32:77:no-port");
+  EXPECT_FALSE(parse_lfsr("galois:32:no-port").port);
+  EXPECT_EQ(start_state(parse_lfsr("galois:32:77:no-port"), 5), 77u);
+  EXPECT_EQ(start_state(parse_lfsr("galois:32:77"), 5), 5u);
   EXPECT_EQ(parse_lfsr("Fibonacci"), (LfsrSpec{LfsrKind::kFibonacci, 32, 1}));
   EXPECT_EQ(parse_lfsr("galois:16:0xACE1").seed, 0xACE1u);
   for (const char* text : {"", "galios:32", "galois:3", "galois:65", "galois:x", "galois:16:0",

@@ -240,7 +240,7 @@ void GoldenDot::clear() {
   lost_ = nan_ = plus_inf_ = minus_inf_ = false;
 }
 
-std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
+std::optional<std::uint32_t> GoldenDot::step(const Beat& beat, formats::Lfsr& random) {
   check_beat(spec_, beat);
   if (beat.first) clear();
 
@@ -263,12 +263,13 @@ std::optional<std::uint32_t> GoldenDot::step(const Beat& beat) {
       products.push_back({a.value * b.value, a.exponent + b.exponent});
     }
   }
-  accumulate(products, {xa.value * xb.value, xa.exponent + xb.exponent});
+  accumulate(products, {xa.value * xb.value, xa.exponent + xb.exponent}, random);
   if (!beat.last) return std::nullopt;
-  return result(beat);
+  return result(beat, random);
 }
 
-void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale) {
+void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale,
+                           formats::Lfsr& random) {
   Exact sum;
   for (const Term& product : products) sum += product.value;
   const Exact beat_value = sum * scale.value;
@@ -284,9 +285,9 @@ void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale)
       return;
     }
     case AccumulatorKind::kFloat:
-      return round_into_accumulator(accumulator_ + beat_value);
+      return round_into_accumulator(accumulator_ + beat_value, random);
     case AccumulatorKind::kAligned:
-      return round_into_accumulator(aligned_sum(products, scale));
+      return round_into_accumulator(aligned_sum(products, scale), random);
   }
 }
 
@@ -310,9 +311,9 @@ Exact GoldenDot::aligned_sum(const std::vector<Term>& products, const Term& scal
   return sum;
 }
 
-void GoldenDot::round_into_accumulator(const Exact& sum) {
+void GoldenDot::round_into_accumulator(const Exact& sum, formats::Lfsr& stream) {
   const Rounding& rounding = spec_.accumulator.rounding;
-  std::uint32_t random = rounding.stochastic() ? random_.draw(rounding.random_bits) : 0;
+  std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
   if (held_ != Held::kFinite) return;
   const ElementFormat& format = spec_.accumulator.format;
   accumulator_code_ = golden_round(format, sum, rounding, random, Overflow::kToSpecial);
@@ -326,11 +327,11 @@ void GoldenDot::round_into_accumulator(const Exact& sum) {
   }
 }
 
-std::uint32_t GoldenDot::result(const Beat& last) {
+std::uint32_t GoldenDot::result(const Beat& last, formats::Lfsr& stream) {
   const ElementFormat& output = spec_.output;
   std::uint32_t random = 0;
   if (output_rounds(spec_) && spec_.rounding.stochastic())
-    random = random_.draw(spec_.rounding.random_bits);
+    random = stream.draw(spec_.rounding.random_bits);
 
   Factor factor = product(result_factor(spec_.a, last.a_scale, last.a_outer),
                           result_factor(spec_.b, last.b_scale, last.b_outer));

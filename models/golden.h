@@ -32,7 +32,9 @@ class GoldenDot {
   explicit GoldenDot(const formats::DotSpec& spec, std::optional<std::uint64_t> seed = {});
 
   /// Takes one beat; gives the result's code in `spec.output` on a `last` beat.
-  std::optional<std::uint32_t> step(const Beat& beat);
+  std::optional<std::uint32_t> step(const Beat& beat) { return step(beat, random_); }
+  /// The same, but what is rounded draws from this stream.
+  std::optional<std::uint32_t> step(const Beat& beat, formats::Lfsr& random);
 
   /// As new, with this seed, else the spec's.
   void reset(std::optional<std::uint64_t> seed = {});
@@ -53,10 +55,10 @@ class GoldenDot {
 
   void clear();
   /// The products of a beat without its scales, and the product of these.
-  void accumulate(const std::vector<Term>& products, const Term& scale);
+  void accumulate(const std::vector<Term>& products, const Term& scale, formats::Lfsr& random);
   Exact aligned_sum(const std::vector<Term>& products, const Term& scale) const;
-  void round_into_accumulator(const Exact& sum);
-  std::uint32_t result(const Beat& beat);
+  void round_into_accumulator(const Exact& sum, formats::Lfsr& stream);
+  std::uint32_t result(const Beat& last, formats::Lfsr& stream);
 
   formats::DotSpec spec_;
   formats::Lfsr random_;

@@ -104,6 +104,8 @@ HWY_INLINE void in_doubles(VI sum, Part part) {
 #endif
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
 // High and low digits: sums of halves in int32, put together in binary64.
 struct Digits {
   using Tag = D;
@@ -164,19 +166,28 @@ HWY_INLINE void digit_sums(const VectorTile& t, std::int64_t c, int row_digit, T
   }
 }
 
-template <bool kColumnLow, typename Take>
-HWY_INLINE void digits_of_chunk(const VectorTile& t, std::int64_t c, Take take) {
-  if (HWY_LIKELY(t.row_low[c] == 0)) return digit_sums<kColumnLow>(t, c, 0, take);
-  const D d;
-  constexpr int kCols = vector_cols(Source::kDigits);
-  alignas(64) double rest[kVectorRows * kCols];
+// What the low digits of the rows add.
+template <bool kColumnLow>
+HWY_NOINLINE void low_digit_sums(const VectorTile& t, std::int64_t c, double* rest) {
   digit_sums<kColumnLow>(t, c, 1, [&](int r, int at, VD sum) HWY_ATTR {
-    hn::StoreU(hn::Mul(sum, hn::Set(d, 1.0 / (1 << kRowDigit))), d, rest + r * kCols + at);
-  });
-  digit_sums<kColumnLow>(t, c, 0, [&](int r, int at, VD sum) HWY_ATTR {
-    take(r, at, hn::Add(sum, hn::LoadU(d, rest + r * kCols + at)));
+    const VD part = hn::Mul(sum, hn::Set(D(), 1.0 / (1 << kRowDigit)));
+    hn::StoreU(part, D(), rest + r * vector_cols(Source::kDigits) + at);
   });
 }
+
+template <bool kColumnLow, typename Take>
+HWY_INLINE void digits_of_chunk(const VectorTile& t, std::int64_t c, Take take) {
+  constexpr int kCols = vector_cols(Source::kDigits);
+  alignas(64) double rest[kVectorRows * kCols];
+  const bool some = t.row_low[c] != 0;
+  if (HWY_UNLIKELY(some)) low_digit_sums<kColumnLow>(t, c, rest);
+  digit_sums<kColumnLow>(t, c, 0, [&](int r, int at, VD sum) HWY_ATTR {
+    if (HWY_UNLIKELY(some)) sum = hn::Add(sum, hn::LoadU(D(), rest + r * kCols + at));
+    take(r, at, sum);
+  });
+}
+
+#endif
 
 template <typename Sums, typename Take>
 HWY_INLINE void whole_sums(const VectorTile& t, std::int64_t c, Take take) {
@@ -217,11 +228,11 @@ HWY_INLINE void whole_sums(const VectorTile& t, std::int64_t c, Take take) {
 // take(r, at, sum) for each vector of sums of chunk c: row r, columns from `at` on.
 template <typename Sums, typename Take>
 HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
-  if constexpr (Sums::kSource == Source::kDigits) {
-    t.column_low ? digits_of_chunk<true>(t, c, take) : digits_of_chunk<false>(t, c, take);
-  } else {
-    whole_sums<Sums>(t, c, take);
-  }
+#if HWY_TARGET == HWY_AVX3_DL
+  if constexpr (Sums::kSource == Source::kDigits)
+    return t.column_low ? digits_of_chunk<true>(t, c, take) : digits_of_chunk<false>(t, c, take);
+#endif
+  if constexpr (Sums::kSource != Source::kDigits) whole_sums<Sums>(t, c, take);
 }
 
 // ---- Steps in registers ----
@@ -705,7 +716,10 @@ void tile_of_source(Source source, StepKind step, Certainty certainty, const Vec
     case Source::kHalves:
       return tile_of<Halves>(step, certainty, t);
     case Source::kDigits:
-      return tile_of<Digits>(step, certainty, t);
+#if HWY_TARGET == HWY_AVX3_DL
+      tile_of<Digits>(step, certainty, t);
+#endif
+      return;  // where has_fast_bytes
     case Source::kDoubles:
       return tile_of<Doubles>(step, certainty, t);
   }

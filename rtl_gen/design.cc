@@ -84,8 +84,7 @@ UnitReport array_report(const Array& array) {
   double bits = static_cast<double>(array.shell_register_bits);
   for (std::size_t i = 0; i < array.units.size(); ++i) {
     const UnitReport& unit = array.units[i].report;
-    const bool once_a_column = t.dataflow == Dataflow::kWeightStationary && i == 2;
-    bits += unit.register_bits.value * t.cols * (once_a_column ? 1 : t.rows);
+    bits += unit.register_bits.value * static_cast<double>(array.counts[i]);
     report.clock_ns = std::max(report.clock_ns, unit.clock_ns);
     report.critical_path_ns.value =
         std::max(report.critical_path_ns.value, unit.critical_path_ns.value);

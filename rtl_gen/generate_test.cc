@@ -432,10 +432,11 @@ TEST(Verilog, NamesTheCommandThatMakesItAgain) {
     return unit.verilog.find("\n//   " + line + "\n") != std::string::npos;
   };
   const formats::DotSpec window = parse_dot_spec("a=mxint8 lanes=4 accumulator=kulisch[30:-40]");
-  EXPECT_TRUE(has(generate(UnitKind::kDot, window, {.clock_ns = 5}, "my_dot"),
-                  "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --accumulator "
-                  "'kulisch[30:-40]' --output fp32 --rounding rne --max-k 65536 --clock-ns 5 "
-                  "--tech generic --top my_dot"));
+  EXPECT_TRUE(
+      has(generate(UnitKind::kDot, window, {.clock_ns = 5}, "my_dot"),
+          "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --accumulator "
+          "'kulisch[30:-40]:saturate' --output fp32 --rounding rne --max-k 65536 --clock-ns 5 "
+          "--tech generic --top my_dot"));
   EXPECT_TRUE(has(make(UnitKind::kBlockDot, "a=mxint8 lanes=4", {.combinational = true}),
                   "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --unit block-dot "
                   "--combinational --tech generic"));

@@ -291,6 +291,7 @@ class ArrayRun {
   void clear_side(const std::string& side, Pins& pins, std::uint64_t garbage) const {
     for (const char* part : {"_i", "_scale_i", "_micro_i", "_outer_i", "_mean_i"}) {
       if (!pins.has(side + part)) continue;
+      if (side == "a" && pins.has("count_i")) pins.clear("count_i");
       pins.clear(side + part);
       if (garbage) {
         const int width = width_of(side + part);
@@ -371,6 +372,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a=mx6 lanes=4 accumulator=bf16 output=bf16", "ws", 4, 1, 7, 2, 33, 2, 8},
         Case{"a=mxfp8_e5m2 lanes=4 accumulator=bf16 output=fp32", "ws", 2, 2, 5, 3, 40, 2, 1},
         Case{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "ws", 1, 1, 4, 3, 8, 2, 2},
+        Case{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 21},
+        Case{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "ws", 2, 3, 5, 7, 27, 2, 3},
         Case{"a=int8_row b=nf4_dq lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 40},
         Case{"a=int8_row b=nvfp4 lanes=4 accumulator=kulisch max-k=256", "ws", 2, 3, 5, 7, 40, 2,
              3}),
@@ -467,12 +470,66 @@ TEST(RandomArray, EachUnitDrawsFromItsOwnStream) {
   }
 }
 
+// The order of draws as docs/arrays.md tells it, unit by unit and pass by pass: each unit of a
+// weight-stationary array, or each column where results draw, goes on with its own stream.
+TEST(RandomArray, AWeightStationaryUnitDrawsForEveryRowThatPassesIt) {
+  constexpr int kRows = 2, kCols = 2;
+  constexpr std::int64_t m = 7, n = 3, k = 9;  // depth 4: two heights; beats 5: three passes
+  for (const char* text : {"a=mxfp8_e4m3 lanes=2 accumulator=bf16:sr:8 output=bf16 rounding=sr:8",
+                           "a=mxfp8_e4m3 lanes=2 accumulator=fp32 output=bf16 rounding=srf:9 "
+                           "lfsr=fibonacci:23:77",
+                           "a=mxint8 lanes=2 accumulator=kulisch max-k=64 output=bf16 "
+                           "rounding=sr:5"}) {
+    const rtl_gen::Array array = make_array({text, "ws", kRows, kCols, m, n, k});
+    const DotSpec& spec = array.spec.unit;
+    const bool by_beat = formats::draws_each_beat(spec);
+    const Product product = make_product(spec, m, n, k, 8);
+    ArrayRun run(array, product);
+    const ArrayRun::Result got = run.run(Border::kWilling, 6);
+    std::vector<formats::Lfsr> streams;
+    const int count = by_beat ? kRows * kCols : kCols;
+    ASSERT_EQ(array.seeds.size(), static_cast<size_t>(count));
+    EXPECT_EQ(array.seed_distance, spec.lfsr.mask() / static_cast<std::uint64_t>(count));
+    for (std::uint64_t seed : array.seeds) streams.emplace_back(seed, spec.lfsr);
+    std::vector<std::uint32_t> wanted(static_cast<size_t>(m * n), 0);
+    std::int64_t passes = 0;
+    for (const ArrayRun::Tile& tile : run.tiles()) {
+      std::vector<models::GoldenDot> sums(static_cast<size_t>(tile.rows * kCols),
+                                          models::GoldenDot(spec));
+      const auto beats = static_cast<std::int64_t>(run.ranges().size());
+      for (std::int64_t pass = 0; pass < beats; pass += kRows, ++passes)
+        for (std::int64_t i = 0; i < tile.rows; ++i)
+          for (std::int64_t c = 0; c < kCols; ++c)
+            for (std::int64_t t = pass; t < std::min(pass + kRows, beats); ++t) {
+              // A column beyond the tile draws as often, whatever it computes.
+              const std::int64_t j = c < tile.cols ? tile.j + c : tile.j;
+              models::BeatBuffer beat;
+              fill_beat(spec, product.a, tile.i + i, product.b, j,
+                        run.ranges()[static_cast<size_t>(t)], beat);
+              formats::Lfsr& stream =
+                  streams[static_cast<size_t>(by_beat ? (t - pass) * kCols + c : c)];
+              const auto code = sums[static_cast<size_t>(i * kCols + c)].step(
+                  beat.beat(t == 0, t + 1 == beats), stream);
+              if (code && c < tile.cols) wanted[static_cast<size_t>((tile.i + i) * n + j)] = *code;
+            }
+    }
+    EXPECT_EQ(passes, 3 * 4);
+    EXPECT_EQ(got.codes, wanted) << text;
+    EXPECT_EQ(got.cycles, got.closed_form);
+    EXPECT_EQ(ArrayRun(array, product).run(Border::kRandom, 6).codes, wanted) << text;
+    std::vector<std::pair<std::string, std::string>> files;
+    for (const rtl_gen::ModuleFile& file : array.files) files.emplace_back(file.file(), file.text);
+    EXPECT_EQ(rtl_gen::testing::lint(files, array.top), "");
+    DotSpec nearest = spec;
+    nearest.rounding = nearest.accumulator.rounding = {};
+    EXPECT_NE(models::gemm_golden(nearest, product.a, product.b).codes, wanted)
+        << "nothing was rounded by chance";
+  }
+}
+
 TEST(ArraySpec, RefusesWhatItCannotBuild) {
   rtl_gen::ArraySpec spec;
-  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32:sr:8 rounding=sr:8");
-  spec.dataflow = rtl_gen::Dataflow::kWeightStationary;
-  EXPECT_THROW(generate_array(spec, {}), ConfigError) << "no order of draws";
-  spec.dataflow = rtl_gen::Dataflow::kOutputStationary;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32");
   spec.rows = 65;
   EXPECT_THROW(generate_array(spec, {}), ConfigError);
   spec.rows = 1;

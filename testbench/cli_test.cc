@@ -454,6 +454,8 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
                  "accumulator kulisch fits this one with --arch accumulator=segmented:");
   expect_refused("gen --a int8 --accumulator kulisch[12:-12]:exact --max-k 4096 --out u",
                  "try kulisch[14:-12]:exact");
+  expect_refused("gen --a int8 --accumulator kulisch[12:-12] --max-k 4096 --out u",
+                 "try kulisch[14:-12], a smaller max-k, or kulisch[12:-12]:saturate or :wrap");
   expect_refused("gen --a mxint8 --lanes 4 --out /proc/nowhere", "cannot be");
   expect_refused("gen --lanes 4 --out u", "a = (nothing)");
   expect_refused("gen --unit quantizer --out u", "a = (nothing)");

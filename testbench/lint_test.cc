@@ -120,8 +120,8 @@ TEST(Lint, EveryFormatOfTheCatalogueInEveryKindOfUnitIsClean) {
   }
   int refused = 0;
   std::map<std::string, int> clean = lint_all(all, refused);
-  // Formats without a zero or with a scale of a whole row or tensor suit no unit; a bare block dot
-  // takes no scale that is no power of two.
+  // What is refused: lanes that micro blocks do not divide, blocks of a quantiser that `formats`
+  // takes alone.
   EXPECT_GE(formats, 20u);
   for (const auto& [kind, least] : {std::pair{"dot", 2.0 / 3 * 2},
                                     {"block-dot", 1.0 / 2 * 3},

@@ -46,6 +46,11 @@ INSTANTIATE_TEST_SUITE_P(
         Design{"a=mxfp8_e4m3 lanes=4 accumulator=fp32", "rows=2 cols=3 dataflow=ws depth=5"},
         Design{"a=mxfp4_e2m1 lanes=8 accumulator=kulisch[30:-40]",
                "rows=3 cols=2 dataflow=ws depth=9"},
+        Design{"a=mxfp4_e2m1 lanes=4 accumulator=bf16:sr:8 output=bf16",
+               "rows=2 cols=2 dataflow=ws depth=5"},
+        Design{"a=mxfp8_e4m3 lanes=8 accumulator=fp32 output=bf16 rounding=sr:6",
+               "rows=2 cols=3 dataflow=ws depth=4"},
+        Design{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "rows=2 cols=2 dataflow=ws depth=5"},
         Design{"a=e4m3 b=e2m1 lanes=3 accumulator=fp32", "rows=1 cols=1 dataflow=ws depth=2"},
         Design{"a=e2m1@e4m3/4*fp32/tensor b=int4@e4m3/4*fp32/row lanes=4 accumulator=fp32",
                "rows=1 cols=2 dataflow=os banks=2"},
@@ -90,7 +95,7 @@ TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {
     if (!stalled) {
       ASSERT_EQ(run.count, machine_cycles(schedule)) << to_text(machine);
     }
-    if (sim::draws(spec)) {
+    if (formats::draws(spec)) {
       ASSERT_EQ(run.codes, machine_values(schedule, a, b));
     } else {
       ASSERT_EQ(run.codes, models::gemm_golden(spec, a, b).codes);

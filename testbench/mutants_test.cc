@@ -31,8 +31,15 @@ constexpr const char* kExactSrc = "a=mxfp4_e2m1 lanes=4 max-k=64 output=e4m3 rou
 constexpr const char* kInf = "a=mxfp8_e5m2 lanes=2 max-k=64";
 constexpr const char* kFloat = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=fp32";
 constexpr const char* kFloatSr = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16:sr:11";
-constexpr const char* kWindow = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]";
-constexpr const char* kSticky = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]:sticky";
+constexpr const char* kFloatSr2 = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16:sr:2";
+constexpr const char* kWindow = "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]:saturate";
+constexpr const char* kSticky =
+    "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[6:-10]:saturate:sticky";
+// Four segments of eight bits, all within reach of a product.
+constexpr const char* kSegments =
+    "a=int8 lanes=4 max-k=64 accumulator=kulisch[12:-12]:wrap output=bf16";
+constexpr const char* kManySegments =
+    "a=mxint8 lanes=4 max-k=64 accumulator=kulisch[40:-60]:wrap output=bf16";
 constexpr const char* kAligned = "a=mxfp8_e4m3 lanes=4 max-k=64 accumulator=aligned[7]:bf16";
 constexpr const char* kSmallOut = "a=bm8 lanes=2 max-k=32 output=e4m3";
 constexpr const char* kMicro = "a=mx9 lanes=4 max-k=64";
@@ -67,9 +74,18 @@ const Mutant kMutants[] = {
     {"overflow_stays_finite", kSmallOut, "out_overflow", kAll, "1'b0"},
     // The random stream
     {"lfsr_tap_is_moved", kExactSr, "lfsr_next24", "lfsr_q\\[0\\]", "lfsr_q[1]"},
-    {"lfsr_stands_still", kExactSr, "lfsr_d", ": \\w+$", ": lfsr_q"},
-    {"lfsr_moves_on_bubbles", kFloatSr, "lfsr_d", ": \\w+$", ": lfsr_moved"},
+    {"lfsr_stands_still", kExactSr, "lfsr_after", "\\? \\w+ :", "? lfsr_q :"},
+    {"lfsr_moves_on_bubbles", kFloatSr, "lfsr_after", ": \\w+$", ": lfsr_moved"},
     {"an_eager_place_is_missed", kFloatSr, "round_up2", kAll, "1'b0", "generic", "rounding=eager"},
+    {"eager_takes_its_neighbours_place", kFloatSr, "round_up", "\\[0\\]", "[1]", "generic",
+     "rounding=eager"},
+    {"eager_sum_of_ones_goes_up", kFloatSr2, "round_up1", kAll, "($&) | (&round_tail1[1:0])",
+     "generic", "rounding=eager"},
+    {"lazy_sum_of_ones_goes_up", kFloatSr2, "round_up", kAll, "($&) | (&round_tail[1:0])",
+     "generic", "rounding=lazy"},
+    {"lazy_bits_are_one_place_too_high", kFloatSr, "round_tail", "random", "random[9:0], 1'b0",
+     "generic", "rounding=lazy"},
+    {"tie_before_the_draw_is_not_even", kExactSrc, "out_tail_one", " \\| \\w+\\[16\\]\\)", ")"},
     {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
     // Window and second level
     {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'d65535", "'d65534"},
@@ -79,8 +95,21 @@ const Mutant kMutants[] = {
     {"lost_bits_are_forgotten", kSticky, "lost_d", "lost_q", "1'b0"},
     // Aligned accumulator
     {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
+    {"product_out_of_reach_is_not_cut", kAligned, "aligned0_mux", "\\? 5'd9", "? 5'd8"},
+    {"accumulator_out_of_reach_is_not_cut", kAligned, "total_l3_c0_mux", "\\? 9'd8", "? 9'd7",
+     "generic", "sum=compress"},
+    {"products_stay_where_the_accumulator_leads", kAligned, "products_shift", kAll, "9'd0"},
+    {"product_of_zero_leads", kAligned, "exp1", "5'd0", "shift1"},
     // Segments
-    {"carry_stops_at_a_full_segment", kExact, "carry_through", kAll, "carry_out", "generic",
+    {"carry_stops_at_a_full_segment", kSegments, "carry_through", kAll, "carry_out", "generic",
+     "accumulator=segmented:8"},
+    {"carry_into_a_middle_segment_is_lost", kSegments, "carry2_d", kAll, "1'b0", "generic",
+     "accumulator=segmented:8"},
+    {"carry_outlives_its_result", kSegments, "sum1_l1_c0_and", " & [\\s\\S]+", "", "generic",
+     "accumulator=segmented:8,sum=compress"},
+    {"carry_misses_the_result", kSegments, "carry_out_add_2", "carry2_d", "1'b0", "generic",
+     "accumulator=segmented:8"},
+    {"carry_far_from_both_ends_is_lost", kManySegments, "carry3_d", kAll, "1'b0", "generic",
      "accumulator=segmented:16"},
     // Factors
     {"remainder_of_the_division_is_lost", kRow, "out_sticky", kAll, "1'b0"},

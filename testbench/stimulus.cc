@@ -258,6 +258,7 @@ class Maker {
     if (has_result_factor(spec_)) factors_of_the_result();
     if (spec_.a.outer.mean || spec_.b.outer.mean) means();
     if (needs_count(spec_)) counts();
+    if (spec_.accumulator.kind == formats::AccumulatorKind::kAligned) zeros_beside_the_largest();
     // A frame that is given up: the next `first` starts from zero.
     frame({power(3, false), power(2, true)}, false, false);
     frame({power(0, false)});
@@ -376,6 +377,20 @@ class Maker {
     };
     side(spec_.a, beat.a_scale, beat.a_outer);
     side(spec_.b, beat.b_scale, beat.b_outer);
+  }
+
+  // A product of zero has no exponent, however large its other element is.
+  void zeros_beside_the_largest() {
+    if (needs_count(spec_) || a_.finite.empty() || b_.finite.empty()) return;
+    for (std::size_t lane = 0; lane < static_cast<std::size_t>(spec_.lanes); ++lane) {
+      models::BeatBuffer beat = all(a_.smallest, b_.smallest);
+      beat.a[lane] = zero_code(spec_.a.element);
+      beat.b[lane] = b_.largest;
+      frame({beat});
+      beat.a[lane] = a_.largest;
+      beat.b[lane] = zero_code(spec_.b.element);
+      frame({beat});
+    }
   }
 
   // Every corner of a side's factors against accumulators that are zero, small, large, Inf.

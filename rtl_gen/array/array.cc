@@ -9,9 +9,11 @@
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
 #include "rtl_gen/array/open_loop.h"
+#include "rtl_gen/build/fx.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/cost/cost.h"
 #include "rtl_gen/ir/bits.h"
+#include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/unit.h"
 
 namespace blockdot::rtl_gen {
@@ -26,8 +28,6 @@ void check_size(const char* field, int value, int most) {
   if (value < 1 || value > most)
     throw ConfigError("{} = {}: must be in [1, {}]", field, value, most);
 }
-
-bool draws(const DotSpec& spec) { return formats::drawn_rounding(spec).stochastic(); }
 
 // One side's operands as they travel: elements lowest, then scale, then micro exponents.
 struct Side {
@@ -46,7 +46,7 @@ Side side_of(const std::vector<Port>& ports, std::string_view name) {
     const bool mine =
         p.name == fmt::format("{}_i", name) || p.name == fmt::format("{}_scale_i", name) ||
         p.name == fmt::format("{}_micro_i", name) || p.name == fmt::format("{}_outer_i", name) ||
-        p.name == fmt::format("{}_mean_i", name);
+        p.name == fmt::format("{}_mean_i", name) || (name == "a" && p.name == "count_i");
     if (!mine) continue;
     side.parts.push_back({p.name, side.width, p.width, p.meaning});
     side.width += p.width;
@@ -112,6 +112,57 @@ std::string command_line(const ArraySpec& s, const Arch& arch, std::string_view 
   if (arch.schedule == ScheduleKind::kRandom)
     text += fmt::format(" --schedule-seed {}", arch.schedule_seed);
   return text + fmt::format(" --top {}", top);
+}
+
+// Random streams that start far apart: each may take that many steps before it meets another's
+// first draw. Their states are loaded in the cycle after reset.
+void declare_seeds(Array& array, int count, const std::string& of) {
+  const formats::LfsrSpec& lfsr = array.spec.unit.lfsr;
+  const formats::LfsrStreams streams =
+      formats::lfsr_streams(lfsr, static_cast<std::uint64_t>(count));
+  array.seed_distance = streams.distance;
+  array.seeds = streams.states;
+  if (!lfsr.port) return;
+  array.ports.push_back({"seed_load_i", true, 1, "load a random stream"});
+  array.ports.push_back({"seed_cell_i", true, bits_for(count - 1), "of " + of});
+  array.ports.push_back({"seed_i", true, lfsr.width, "its state; 0 is read as 1"});
+}
+
+std::string seeding_text(const Array& array) {
+  const int width = array.spec.unit.lfsr.width, count = static_cast<int>(array.seeds.size());
+  std::string literal;
+  for (std::uint64_t state : array.seeds)
+    literal = sized(width, state) + (literal.empty() ? "" : ", ") + literal;
+  return fill(R"(
+  // ---- Random streams: after reset those of SEEDS, @DISTANCE@ steps apart ----
+  localparam [@COUNT@*@WIDTH@-1:0] SEEDS = {@SEEDS@};
+  reg seeding_q;
+  always @(posedge clk_i) seeding_q <= !rst_ni;
+@HERE@)",
+              {{"DISTANCE", std::to_string(array.seed_distance)},
+               {"WIDTH", std::to_string(width)},
+               {"COUNT", std::to_string(count)},
+               {"HERE", array.spec.unit.lfsr.port
+                            ? fmt::format("  wire [{}:0] seed_here;\n  assign seed_here = "
+                                          "{{{}{{seed_load_i}}}} & ({} << seed_cell_i);\n",
+                                          count - 1, count, sized(count, 1))
+                            : ""},
+               {"SEEDS", literal}});
+}
+
+// The seed ports of what holds stream `at`.
+std::string connect_seeds(const Array& array, std::string_view at) {
+  const int width = array.spec.unit.lfsr.width;
+  if (!array.spec.unit.lfsr.port)
+    return fmt::format(
+        ",\n          .seed_load_i(seeding_q),\n          .seed_i(SEEDS[{0}*{1} +: {1}])", at,
+        width);
+  // A wire of one bit has no parts to select.
+  const std::string here = array.seeds.size() == 1 ? "seed_here" : fmt::format("seed_here[{}]", at);
+  return fmt::format(
+      ",\n          .seed_load_i(seeding_q || {0}),\n"
+      "          .seed_i(seeding_q ? SEEDS[{1}*{2} +: {2}] : seed_i)",
+      here, at, width);
 }
 
 // Bits of a triangle of delays: 0 + 1 + ... + (n - 1) words.
@@ -202,15 +253,17 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
   const ArraySpec& spec = array.spec;
   const int R = spec.rows, C = spec.cols, B = spec.banks;
   const std::string unit_name = top + "_unit", delay_name = top + "_delay";
-  array.units.push_back(generate(UnitKind::kDot, spec.unit, arch, unit_name));
+  DotSpec of_unit = spec.unit;
+  of_unit.lfsr.port = true;  // through which the array starts the streams
+  array.units.push_back(generate(UnitKind::kDot, of_unit, arch, unit_name));
+  array.counts = {R * C};
   const UnitReport& unit = array.units[0].report;
   array.timing.unit = unit.latency;
   const Side a = side_of(unit.ports, "a"), b = side_of(unit.ports, "b");
   const int w = spec.unit.output.width();
   const int k_bits = bits_for(formats::beats_for(spec.unit, spec.unit.max_k));
   const int m_bits = bits_for(R), n_bits = bits_for(C), f_bits = bits_for(B);
-  const int cell_bits = bits_for(R * C - 1);
-  const bool seeded = draws(spec.unit);
+  const bool seeded = formats::draws(spec.unit);
 
   auto& ports = array.ports;
   ports = {{"clk_i", true, 1, "clock, rising edge"},
@@ -220,11 +273,7 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
            {"beats_i", true, k_bits, "beats of the tile, at least 1"},
            {"rows_i", true, m_bits, fmt::format("its rows, 1..{}", R)},
            {"cols_i", true, n_bits, fmt::format("its columns, 1..{}", C)}};
-  if (seeded) {
-    ports.push_back({"seed_load_i", true, 1, "load a unit's random stream"});
-    ports.push_back({"seed_cell_i", true, cell_bits, fmt::format("of unit row * {} + column", C)});
-    ports.push_back({"seed_i", true, spec.unit.lfsr.width, "its state; 0 is read as 1"});
-  }
+  if (seeded) declare_seeds(array, R * C, fmt::format("unit row * {} + column", C));
   ports.push_back({"in_valid_i", true, 1, "a beat is offered"});
   ports.push_back({"in_ready_o", false, 1, "it is taken"});
   declare_side(ports, a, R, "rows");
@@ -279,32 +328,7 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
                                        {"F_FULL", sized(f_bits, static_cast<std::uint64_t>(B))},
                                        {"READY", seeded ? "!seeding_q && " : ""}});
   std::string genvars = "\n  genvar at;\n  genvar r;\n  genvar c;\n";
-  std::string seeding;
-  if (seeded) {
-    // Streams that start far apart: each unit may take that many steps before it meets another's
-    // first draw.
-    const formats::LfsrStreams streams =
-        formats::lfsr_streams(spec.unit.lfsr, static_cast<std::uint64_t>(R * C));
-    array.seed_distance = streams.distance;
-    array.seeds = streams.states;
-    std::string literal;
-    for (std::uint64_t state : streams.states)
-      literal = sized(spec.unit.lfsr.width, state) + (literal.empty() ? "" : ", ") + literal;
-    seeding = fill(R"(
-  // ---- Random streams: after reset those of SEEDS, @DISTANCE@ steps apart ----
-  localparam [@CELLS@*@WIDTH@-1:0] SEEDS = {@SEEDS@};
-  reg seeding_q;
-  always @(posedge clk_i) seeding_q <= !rst_ni;
-  wire [@CELLS1@:0] seed_here;
-  assign seed_here = {@CELLS@{seed_load_i}} & (@ONE@ << seed_cell_i);
-)",
-                   {{"DISTANCE", std::to_string(array.seed_distance)},
-                    {"WIDTH", std::to_string(spec.unit.lfsr.width)},
-                    {"CELLS", std::to_string(R * C)},
-                    {"CELLS1", last_of(R * C)},
-                    {"ONE", sized(R * C, 1)},
-                    {"SEEDS", literal}});
-  }
+  const std::string seeding = seeded ? seeding_text(array) : "";
 
   std::string cell = fill(
       R"(
@@ -395,16 +419,9 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
                         fmt::format("b_at[(AT-{1})*{0} +: {0}]", b.width, C),
                         fmt::format("b_at[AT*{0} +: {0}]", b.width))},
        {"CONNECTIONS",
-        connect(a, "a") + connect(b, "b") +
-            (seeded ? fmt::format(",\n          .seed_load_i(seeding_q || seed_here[AT]),\n"
-                                  "          .seed_i(seeding_q ? SEEDS[AT*{0} +: {0}] : seed_i)",
-                                  spec.unit.lfsr.width)
-                    : "")},
+        connect(a, "a") + connect(b, "b") + (seeded ? connect_seeds(array, "AT") : "")},
        {"COMPLETED", delay(delay_name, "u_completed", "1", std::to_string(R + C - 2 + unit.latency),
                            true, "close", "completed")}});
-  if (seeded && R * C == 1)
-    for (const char* indexed : {"seed_here[AT]"})
-      cell.replace(cell.find(indexed), std::string_view(indexed).size(), "seed_here");
   std::string drain = fill(kOsDrain, {{"F1", last_of(f_bits)},
                                       {"B1", last_of(B)},
                                       {"M1", last_of(m_bits)},
@@ -642,7 +659,7 @@ constexpr std::string_view kWsCells = R"(
         end else begin : sum_from_above
           assign sum_in = sum_at[(AT-@COLS@)*@PW@ +: @PW@];
         end
-        @STEP_UNIT@ u_step (
+@BEAT_RANDOM@        @STEP_UNIT@ u_step (
           .clk_i(clk_i),
           .rst_ni(rst_ni)@STEP_CONNECT@
         );
@@ -657,14 +674,14 @@ constexpr std::string_view kWsCells = R"(
 @ROW_TOKENS@
   wire [@COLS@*(@A1@+1)-1:0] read_at;
   wire [@COLS@*(@A2@+1)-1:0] write_at;
-  wire [@COLS@*@W@-1:0] out_row;
+@DRAW_DECLARE@  wire [@COLS@*@W@-1:0] out_row;
   generate
     for (c = 0; c < @COLS@; c = c + 1) begin : bottom
       if (c == 0) begin : at_border
         assign read_at[0 +: @A1@+1] = read_row;
         assign write_at[0 +: @A2@+1] = write_row;
-      end else begin : further
-@TOKEN_MOVE@      end
+@DRAW_BORDER@      end else begin : further
+@TOKEN_MOVE@@DRAW_MOVE@      end
       wire [@PW1@:0] sum;
       assign sum = sum_at[(@ROWS1@*@COLS@ + c)*@PW@ +: @PW@];
       reg [@PW1@:0] store_q [0:@DEPTH1@];
@@ -675,7 +692,7 @@ constexpr std::string_view kWsCells = R"(
       end
       assign sum_top[c*@PW@ +: @PW@] = read_q;
       wire [@W1@:0] result;
-      @FINISH@ u_finish (
+@RESULT_RANDOM@      @FINISH@ u_finish (
         .clk_i(clk_i),
         .rst_ni(rst_ni)@FINISH_CONNECT@,
         .result_o(result)
@@ -713,25 +730,40 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   UnitFacts facts;
   const OpenedUnit opened =
       open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology, true));
-  const auto make = [&](const Graph& graph, const char* part, const std::string& what) {
+  const formats::Rounding drawn = formats::drawn_rounding(spec.unit);
+  const bool seeded = drawn.stochastic(), by_beat = formats::draws_each_beat(spec.unit);
+  const auto make = [&](const Graph& graph, const Arch& built, const char* part,
+                        const std::string& what) {
     UnitText text;
     text.purpose = what;
     text.spec = to_text(spec.unit);
     text.exact = exact_level(UnitKind::kDot, spec.unit);
     text.meaning = [&](const std::string& port) -> std::string {
       if (port.ends_with("_o")) return "to the next part";
+      if (port == kSeedParameter || port.starts_with("seed_")) return port_meaning(port, spec.unit);
       const bool operand = port.starts_with("a_") || port.starts_with("b_");
       return operand ? port_meaning(port, spec.unit) : "from the part before, or a mark";
     };
-    text.command = [&](const Arch& a) { return command_line(spec, a, top); };
-    return build_unit(graph, arch, fmt::format("{}_{}", top, part), text);
+    text.command = [&](const Arch&) { return command_line(spec, arch, top); };
+    return build_unit(graph, built, fmt::format("{}_{}", top, part), text);
   };
   const auto make_all = [&] {
     array.units.clear();
-    array.units.push_back(make(opened.term, "term", "what a beat adds to a partial sum."));
+    array.units.push_back(make(opened.term, arch, "term", "what a beat adds to a partial sum."));
     array.units.push_back(
-        make(opened.step, "step", "a partial sum and a beat's term to the next sum."));
-    array.units.push_back(make(opened.finish, "finish", "a partial sum to a result."));
+        make(opened.step, arch, "step", "a partial sum and a beat's term to the next sum."));
+    array.units.push_back(make(opened.finish, arch, "finish", "a partial sum to a result."));
+    if (!seeded) return;
+    // A register whose draw stands at its port: there are no stages to schedule.
+    Arch bare = arch;
+    bare.clock_ns = 0;
+    bare.combinational = true;
+    formats::LfsrSpec lfsr = spec.unit.lfsr;
+    lfsr.port = true;  // through which the array starts the streams
+    Graph random;
+    const Fx draw = control(input(random, "draw_i", 1));
+    output("random_o", build_lfsr(random, lfsr, drawn.random_bits, draw));
+    array.units.push_back(make(random, bare, "random", "random bits of one stream."));
   };
   make_all();
   if (arch.clock_ns == 0) {
@@ -746,6 +778,8 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   t.finish = finish.latency;
   BLOCKDOT_CHECK(t.term >= 1 && t.step >= 1, "latencies {} {}", t.term, t.step);
   array.sum_width = opened.sum_width();
+  array.counts = {R * C, R * C, C};
+  if (seeded) array.counts.push_back(by_beat ? R * C : C);
   note_facts(array.units[0].report, facts);
 
   const Side a = side_of(term.ports, "a"), b = side_of(term.ports, "b");
@@ -767,6 +801,9 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
            {"w_valid_i", true, 1, "a beat of weights is offered"},
            {"w_ready_o", false, 1, "it is taken"}};
   declare_side(ports, b, C, "columns");
+  if (seeded)
+    declare_seeds(array, by_beat ? R * C : C,
+                  by_beat ? fmt::format("unit row * {} + column", C) : "the column");
   ports.push_back({"a_valid_i", true, 1, "a row of a is offered"});
   ports.push_back({"a_ready_o", false, 1, "it is taken"});
   declare_side(ports, a, R, "beats");
@@ -793,15 +830,36 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   for (const Port& p : term.ports) {
     if (p.name == "valid_i") term_connect += ",\n          .valid_i(valid && b_valid)";
     if (p.name == "first_i") term_connect += ",\n          .first_i(first && r == 0)";
-    BLOCKDOT_CHECK(!p.name.starts_with("seed_"), "a random stream in a chain");
   }
   term_connect +=
       connect(a, "a") + connect(b, "b") + connect_wires(term.ports, opened.cross, "_o", "term");
+  const std::string random_connect = ",\n          .random_i(random)";
   const std::string step_connect = connect_wires(step.ports, opened.sum, "_i", "sum_in") +
                                    connect_wires(step.ports, opened.cross, "_i", "term") +
-                                   connect_wires(step.ports, opened.sum, "_o", "sum");
-  const std::string finish_connect = connect_wires(finish.ports, opened.sum, "_i", "sum");
+                                   connect_wires(step.ports, opened.sum, "_o", "sum") +
+                                   (seeded && by_beat ? random_connect : "");
+  const std::string finish_connect = connect_wires(finish.ports, opened.sum, "_i", "sum") +
+                                     (seeded && !by_beat ? random_connect : "");
 
+  // A stream moves on as its unit, or its column, takes a draw.
+  const auto stream = [&](std::string_view draw, std::string_view at) {
+    return fmt::format(R"(        wire [{}:0] random;
+        {}_random u_random (
+          .clk_i(clk_i),
+          .rst_ni(rst_ni),
+          .draw_i({}){},
+          .random_o(random)
+        );
+)",
+                       drawn.random_bits - 1, top, draw, connect_seeds(array, at));
+  };
+  std::string beat_random, result_random;
+  if (seeded && by_beat)
+    beat_random =
+        "        wire draw;\n" +
+        delay(delay_name, "u_draw", "1", std::to_string(t.term), true, "valid && b_valid", "draw") +
+        stream("draw", "AT");
+  if (seeded && !by_beat) result_random = stream("draw_at[c]", "c");
   const auto slice = [](std::string_view bus, std::string_view at, int width) {
     return fmt::format("{0}[({1})*{2} +: {2}]", bus, at, width);
   };
@@ -884,6 +942,19 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
              slice("read_at", "c-1", a_bits), slice("read_at", "c", a_bits)) +
            delay(delay_name, "u_write", std::to_string(a_bits + 1), "1", true,
                  slice("write_at", "c-1", a_bits + 1), slice("write_at", "c", a_bits + 1))},
+      {"BEAT_RANDOM", beat_random},
+      {"RESULT_RANDOM", result_random},
+      {"DRAW_DECLARE",
+       result_random.empty()
+           ? ""
+           : "  wire [" + last_of(C) + ":0] draw_at;                     // a result is rounded\n"},
+      {"DRAW_BORDER", result_random.empty()
+                          ? ""
+                          : delay(delay_name, "u_draw", "1", std::to_string(t.term + R * t.step),
+                                  true, "take && final_pass", "draw_at[0]")},
+      {"DRAW_MOVE", result_random.empty() ? ""
+                                          : delay(delay_name, "u_draw", "1", "1", true,
+                                                  "draw_at[c-1]", "draw_at[c]")},
       {"DESKEW", delay(delay_name, "u_deskew", std::to_string(w), fmt::format("{}-c", C - 1), false,
                        "result", slice("out_row", "c", w))},
       {"LEAVE",
@@ -902,7 +973,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   std::string body =
       "\n  genvar at;\n  genvar r;\n  genvar c;\n" + fill(kWsControl, words) +
       pack(a, "a_bus", std::to_string(R)) + pack(b, "b_bus", std::to_string(C)) +
-      fill(kWsCells, words) +
+      (seeded ? seeding_text(array) : "") + fill(kWsCells, words) +
       fmt::format("  wire [{}:0] arriving;\n  assign arriving = {{arrive_last, masked}};\n",
                   C * w) +
       credit_queue(queue);
@@ -914,6 +985,9 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
                               (t.term + R * t.step) * (a_bits + 1) + (C - 1) * (2 * a_bits + 1) +
                               t.through() * (n_bits + 2) + k_bits + R + 4 * m_bits + 3 * n_bits +
                               g_bits + h_bits + a_bits + 8 + 4 * bits_for(queue_depth);
+  if (seeded)
+    array.shell_register_bits +=
+        1 + (by_beat ? std::int64_t{R} * C * t.term : t.term + R * t.step + C - 1);
   array.memory_bits = std::int64_t{C} * PW * spec.depth + std::int64_t{queue_depth} * (C * w + 1);
   std::vector<std::string> header = {
       fmt::format("{}: weight-stationary array of {} x {} units, {} rows of partial sums.", top, R,
@@ -1000,17 +1074,6 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   if (arch.combinational)
     throw ConfigError("combinational = true: an array is clocked; leave it out");
   formats::validate(spec.unit);
-  if (formats::needs_count(spec.unit))
-    throw ConfigError(
-        "a = {}: an array pads lanes with zeros, and neither side has one; try ternary for one of "
-        "them",
-        to_text(spec.unit.a));
-  if (spec.dataflow == Dataflow::kWeightStationary && draws(spec.unit))
-    throw ConfigError(
-        "rounding = {}: a weight-stationary array has no order of draws that a dot unit has; take "
-        "--dataflow os, or rne, rna or rtz",
-        to_text(spec.unit.rounding.stochastic() ? spec.unit.rounding
-                                                : spec.unit.accumulator.rounding));
   Array array;
   array.spec = spec;
   array.top = top;
@@ -1029,10 +1092,8 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   }
   const CostModel cost(arch.technology);
   double area = static_cast<double>(array.shell_register_bits) * cost.register_area();
-  for (std::size_t i = 0; i < array.units.size(); ++i) {
-    const bool at_bottom = spec.dataflow == Dataflow::kWeightStationary && i == 2;
-    area += array.units[i].report.area.value * spec.cols * (at_bottom ? 1 : spec.rows);
-  }
+  for (std::size_t i = 0; i < array.units.size(); ++i)
+    area += array.units[i].report.area.value * static_cast<double>(array.counts[i]);
   array.area = {std::round(area), std::string(cost.area_unit()), "estimated"};
   return array;
 }

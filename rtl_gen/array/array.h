@@ -74,19 +74,21 @@ struct Array {
   ArrayTiming timing;
   std::vector<Port> ports;
   std::vector<ModuleFile> files;  // the top first
-  std::vector<Unit> units;        // os: the dot unit; ws: term, step, finish
+  std::vector<Unit> units;  // os: the dot unit; ws: term, step, finish, and random where it draws
+  std::vector<std::int64_t> counts;  // instances of each
   std::int64_t shell_register_bits = 0;
   std::int64_t memory_bits = 0;  // ws: the partial sums and the result queue
   int sum_width = 0;             // ws: bits of a partial sum
   Figure area;                   // the units' and the shell's registers, without memories
-  /// os with stochastic rounding: state of each unit's random stream after reset, row by row.
+  /// With stochastic rounding: state of each random stream after reset. Units have one each, row by
+  /// row; ws with a draw a result: columns.
   std::vector<std::uint64_t> seeds;
-  std::uint64_t seed_distance = 0;  // steps from one unit's stream to the next's
+  std::uint64_t seed_distance = 0;  // steps from one stream to the next
 
   std::string verilog() const;  // all files one after the other
 };
 
-/// ConfigError as generate; sizes out of range; a combinational arch; ws with stochastic rounding.
+/// ConfigError as generate; sizes out of range; a combinational arch.
 Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view top = "array");
 
 /// Schema "blockdot.array/1".

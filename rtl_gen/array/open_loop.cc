@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <unordered_set>
@@ -103,10 +104,11 @@ OpenedUnit open_loop(const Graph& dot) {
     state_name[index(s.node)] = out.sum.back().name;
   }
 
-  std::vector<bool> depends(dot.size(), false);  // on a state
+  const auto is_random = [](const Node& n) { return n.op == Op::kInput && n.name == "random_i"; };
+  std::vector<bool> depends(dot.size(), false);  // on a state or on random bits
   for (std::size_t i = 0; i < dot.size(); ++i) {
     const Node& n = dot.node(NodeId{static_cast<std::uint32_t>(i)});
-    depends[i] = n.op == Op::kState;
+    depends[i] = n.op == Op::kState || is_random(n);
     for (NodeId a : n.args) depends[i] = depends[i] || depends[index(a)];
   }
 
@@ -115,7 +117,8 @@ OpenedUnit open_loop(const Graph& dot) {
   std::vector<NodeId> crossing;
   Copier step(dot, out.step, [&](NodeId id) -> std::optional<NodeId> {
     const Node& n = dot.node(id);
-    if (n.op == Op::kConst || (depends[index(id)] && n.op != Op::kState)) return std::nullopt;
+    if (n.op == Op::kConst || (depends[index(id)] && !n.args.empty())) return std::nullopt;
+    if (is_random(n)) return out.step.input(n.name, n.width);
     auto [at, added] = inputs.try_emplace(index(id), NodeId{});
     if (added) {
       std::string name;
@@ -152,10 +155,15 @@ OpenedUnit open_loop(const Graph& dot) {
   for (std::size_t i = 0; i < crossing.size(); ++i)
     out.term.output(out.cross[i].name + "_o", term(crossing[i]));
 
+  const std::vector<NodeId>& step_inputs = out.step.inputs();
+  const bool step_draws = std::any_of(step_inputs.begin(), step_inputs.end(),
+                                      [&](NodeId id) { return is_random(out.step.node(id)); });
+
   // Finish: the result as it stands when a beat that is not valid comes.
   std::map<std::size_t, NodeId> sums;
   Copier finish(dot, out.finish, [&](NodeId id) -> std::optional<NodeId> {
     const Node& n = dot.node(id);
+    if (is_random(n) && !step_draws) return out.finish.input(n.name, n.width);
     if (n.op == Op::kInput) return ops::constant(out.finish, 0, n.width);
     if (n.op != Op::kState) return std::nullopt;
     auto [at, added] = sums.try_emplace(index(id), NodeId{});

@@ -10,7 +10,8 @@
 //   valid
 //
 // The partial sum is all states of the unit side by side. The parts are cut from the unit's graph,
-// so they compute what it computes, whatever its accumulator.
+// so they compute what it computes, whatever its accumulator. Random bits are an input `random_i`
+// of the part that rounds, step or finish.
 #pragma once
 
 #include <string>
@@ -34,7 +35,8 @@ struct OpenedUnit {
   int sum_width() const;
 };
 
-/// `dot` has inputs valid_i, first_i and last_i and an output result_o.
+/// `dot` has inputs valid_i, first_i, last_i, and random_i where it rounds stochastically, and an
+/// output result_o.
 OpenedUnit open_loop(const Graph& dot);
 
 }  // namespace blockdot::rtl_gen

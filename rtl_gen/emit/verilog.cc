@@ -373,27 +373,29 @@ void Emitter::flush_full_adders() {
 }
 
 void Emitter::state_registers(int stage) {
+  std::string kept;  // without reset, in one block
   for (const Graph::State& s : g_.states()) {
     if (!live_[index(s.node)] || stage_of(s.node) != stage) continue;
     const std::string next = read(s.next, stage, false);
     const std::string& name = names_[index(s.node)];
     const Node& n = node(s.node);
-    if (n.value.width > 0) {
-      reset_used_ = true;
-      std::string reset = verilog_literal(n.value);
-      if (!n.parameter.empty()) {
-        reset = n.parameter + "_STATE";
-        out_ += fmt::format("  localparam {0}{1} = ({2} == {3}'d0) ? {3}'d1 : {2};\n",
-                            range_of(n.width), reset, n.parameter, n.width);
-      }
-      out_ += fmt::format(
-          "  always @(posedge clk_i) begin\n    if (!rst_ni) {0} <= {1};\n    else {0} <= {2};\n"
-          "  end\n",
-          name, reset, next);
-    } else {
-      out_ += fmt::format("  always @(posedge clk_i) begin\n    {} <= {};\n  end\n", name, next);
+    if (n.value.width == 0) {
+      kept += fmt::format("    {} <= {};\n", name, next);
+      continue;
     }
+    reset_used_ = true;
+    std::string reset = verilog_literal(n.value);
+    if (!n.parameter.empty()) {
+      reset = n.parameter + "_STATE";
+      out_ += fmt::format("  localparam {0}{1} = ({2} == {3}'d0) ? {3}'d1 : {2};\n",
+                          range_of(n.width), reset, n.parameter, n.width);
+    }
+    out_ += fmt::format(
+        "  always @(posedge clk_i) begin\n    if (!rst_ni) {0} <= {1};\n    else {0} <= {2};\n  "
+        "end\n",
+        name, reset, next);
   }
+  if (!kept.empty()) out_ += "  always @(posedge clk_i) begin\n" + kept + "  end\n";
 }
 
 void Emitter::registers_into(int stage) {

@@ -106,5 +106,62 @@ TEST(Emit, DropsNoSignalSilently) {
   EXPECT_NE(window.verilog.find("unused_bits"), std::string::npos);
 }
 
+// A register is set from outside, as an upset would, to every state that it has, zero too; the next
+// state is that of formats::Lfsr, which takes zero for 1.
+TEST(RandomStream, GoesOnFromEveryStateAndNeverStaysAtZero) {
+  std::int64_t checked = 0;
+  for (const char* lfsr :
+       {"galois:5", "fibonacci:8", "galois:7:no-port", "fibonacci:6:9:no-port"}) {
+    const formats::DotSpec spec = parse_dot_spec(fmt::format(
+        "a=mxfp4_e2m1 lanes=1 accumulator=bf16:sr:4 output=bf16 rounding=sr:4 lfsr={}", lfsr));
+    Arch arch;
+    arch.combinational = true;  // the register moves on in the cycle of the beat
+    const Unit unit = generate(UnitKind::kDot, spec, arch);
+    const int n = spec.lfsr.width;
+    std::string connections = ".clk_i(clk_i), .rst_ni(rst_ni), .valid_i(draw_i)";
+    int seeds = 0;
+    for (const Port& p : unit.report.ports) {
+      seeds += p.name.starts_with("seed_");
+      if (p.name == "seed_load_i") connections += ", .seed_load_i(load_i)";
+      if (p.name == "seed_i") connections += ", .seed_i(state_i)";
+    }
+    EXPECT_EQ(seeds, spec.lfsr.port ? 2 : 0) << lfsr;
+    const std::string poked = fmt::format(
+        "module poked (input clk_i, input rst_ni, input set_i, input load_i, input draw_i,\n"
+        "  input [{0}:0] state_i, output [{0}:0] state_o);\n"
+        "  unit dut ({1});\n  assign state_o = dut.lfsr_q;\n"
+        "  always @(negedge clk_i) if (set_i) dut.lfsr_q = state_i;\nendmodule\n",
+        n - 1, connections);
+    const std::vector<Port> ports = {{"clk_i", true, 1, ""},   {"rst_ni", true, 1, ""},
+                                     {"set_i", true, 1, ""},   {"load_i", true, 1, ""},
+                                     {"draw_i", true, 1, ""},  {"state_i", true, n, ""},
+                                     {"state_o", false, n, ""}};
+    std::vector<Cycle> inputs = {{0, 0, 0, 0, 0}, {1, 0, 0, 0, 0}};
+    std::vector<Int> want = {-1, Int(spec.lfsr.seed)};  // not known before the first reset
+    const auto cycle = [&](bool set, bool load, bool draw, std::uint64_t state, std::uint64_t now) {
+      inputs.push_back({1, set, load, draw, Int(state)});
+      want.push_back(Int(now));
+    };
+    std::uint64_t now = spec.lfsr.seed;
+    for (std::uint64_t state = 0; state <= spec.lfsr.mask(); ++state)
+      for (const bool draw : {false, true}) {
+        cycle(true, false, false, state, now);
+        cycle(false, false, draw, 0, state);
+        formats::Lfsr next(state, spec.lfsr);
+        if (draw && state != 0) next.draw(4);
+        now = next.state();
+        if (!spec.lfsr.port) continue;
+        cycle(false, true, draw, state, now);  // the seed's turn comes after the draw
+        now = state == 0 ? 1 : state;
+      }
+    cycle(false, false, false, 0, now);
+    const auto seen = testing::simulate(testing::Simulator::kIcarus, unit.verilog + poked, "poked",
+                                        ports, inputs);
+    for (std::size_t c = 0; c < seen.size(); ++c, ++checked)
+      ASSERT_EQ(seen[c][0], want[c]) << lfsr << " in cycle " << c;
+  }
+  EXPECT_GT(checked, 1000);
+}
+
 }  // namespace
 }  // namespace blockdot::rtl_gen

@@ -30,7 +30,7 @@ Stream generate_stream(const formats::DotSpec& spec, const Arch& arch, std::stri
   s.depth = r.latency + 2;
 
   std::string connections = "    .clk_i(clk_i),\n    .rst_ni(rst_ni)";
-  int seed_bits = 0;  // 0: no random stream
+  int seed_bits = 0;  // 0: no seed port
   int result_width = 0;
   for (const Port& p : r.ports) {
     std::string from;

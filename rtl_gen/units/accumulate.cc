@@ -15,6 +15,8 @@ using formats::ElementFormat;
 
 namespace {
 
+Fx continues(const Fx& start) { return name(not_(start), "continues"); }
+
 // What the loop adds to: zero on a first beat. `start` = valid and first.
 Fx base_of(const Fx& state, const Fx& start) {
   return mux(start, constant(*state.graph, 0, state.lsb), state);
@@ -57,7 +59,7 @@ Fx sticky_bit(Graph& g, const Fx& lost, const Framing& framing) {
   if (lost.hi == 0) return lost;
   const Fx start = and_(framing.valid, framing.first);
   const Fx held = state(g, "lost", 0, 1);
-  const Fx next = name(or_(and_(held, not_(start)), and_(lost, framing.valid)), "lost_d");
+  const Fx next = name(or_(and_(held, continues(start)), and_(lost, framing.valid)), "lost_d");
   set_next(held, next);
   return next;
 }
@@ -135,11 +137,11 @@ FixedTotal accumulate_segments(Graph& g, const Fx& addend, const Fx& start, int 
   for (int lo = 0, i = 0; lo < width; lo += segment, ++i) {
     const int part = std::min(segment, width - lo);
     const Fx acc = state(g, fmt::format("acc{}", i), 0, pow2(part) - 1);
-    const Fx base = and_(acc, repeat(not_(start), part));
+    const Fx base = and_(acc, repeat(continues(start), part));
     Fx pending = constant(g, 0), next_carry = constant(g, 0);
     if (i > 0) {
       const Fx held = state(g, fmt::format("carry{}", i), 0, 1);
-      pending = and_(held, not_(start));
+      pending = and_(held, continues(start));
       next_carry = carry;
       set_next(held, carry);
     }
@@ -264,7 +266,7 @@ FloatState open_state(Graph& g, const DotSpec& spec, const Fx& start) {
                  : cat({bits(exponent, 1, f.exp_bits - 1), or_(bit(exponent, 0), not_(normal))});
   if (f.exp_bits > 1) field.lo = 1;
   s.base_exp = name(field, "base_exp");
-  s.base_sign = and_(s.sign, not_(start));
+  s.base_sign = and_(s.sign, continues(start));
   return s;
 }
 
@@ -482,8 +484,8 @@ Flags build_flags(Graph& g, const Flags& beat, const Framing& framing) {
   const auto sticky = [&](const Fx& flag, const char* label) {
     if (flag.graph->node(flag.node).op == Op::kConst) return flag;
     const Fx held = state(g, fmt::format("{}", label), 0, 1);
-    const Fx next =
-        name(or_(and_(held, not_(start)), and_(flag, framing.valid)), fmt::format("{}_d", label));
+    const Fx next = name(or_(and_(held, continues(start)), and_(flag, framing.valid)),
+                         fmt::format("{}_d", label));
     set_next(held, next);
     return next;
   };

@@ -26,7 +26,8 @@ struct Fields {
 // `magnitude`: exp_bits + man_bits bits. Special codes keep their significand here.
 Fields split(Graph& g, const ElementFormat& f, const Fx& magnitude, std::string_view name) {
   const Fx exponent = bits(magnitude, f.man_bits, f.exp_bits);
-  const Fx normal = nonzero(exponent);
+  Fx normal = nonzero(exponent);
+  if (f.exp_bits > 1) normal = rtl_gen::name(normal, fmt::format("{}_normal", name));
   Fields out;
   out.significand = f.man_bits == 0 ? normal
                                     : rtl_gen::name(cat({normal, bits(magnitude, 0, f.man_bits)}),

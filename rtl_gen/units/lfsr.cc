@@ -38,8 +38,6 @@ std::vector<Fx> build_draws(Graph& g, const formats::LfsrSpec& spec, int count, 
                             const Fx& draw) {
   const int width = spec.width;
   g.section("random bits");
-  const Fx load = control(input(g, "seed_load_i", 1));
-  const Fx seed = input(g, "seed_i", width);
   const Fx state = rtl_gen::state(g, "lfsr", 0, pow2(width) - 1, 0, Int(spec.seed));
   g.set_parameter(state.node, kSeedParameter);
 
@@ -59,8 +57,19 @@ std::vector<Fx> build_draws(Graph& g, const formats::LfsrSpec& spec, int count, 
   for (int j = width - 1; j >= 0; --j)
     next.push_back(name(moved_bit(state, beat, j), fmt::format("lfsr_next{}", j)));
   const Fx advanced = name(cat(next), "lfsr_moved");
-  const Fx fresh = name(cat({bits(seed, 1, width - 1), or_(bit(seed, 0), is_zero(seed))}), "seed");
-  set_next(state, mux(load, fresh, mux(draw, advanced, state)));
+  // Zero would stay for ever. No draw leads there, so only an upset does, and the next state is 1.
+  const auto never_zero = [&](const Fx& value, const Fx& zero) {
+    return cat({bits(value, 1, width - 1), or_(bit(value, 0), zero)});
+  };
+  const Fx after = never_zero(name(mux(draw, advanced, state), "lfsr_after"),
+                              name(is_zero(state), "lfsr_is_zero"));
+  if (!spec.port) {
+    set_next(state, after);
+    return draws;
+  }
+  const Fx load = control(input(g, "seed_load_i", 1));
+  const Fx seed = input(g, "seed_i", width);
+  set_next(state, mux(load, name(never_zero(seed, is_zero(seed)), "seed"), after));
   return draws;
 }
 

@@ -55,7 +55,7 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
 }  // namespace
 
 Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& structure,
-                     Technology technology, bool hold_factor) {
+                     Technology technology, bool to_open) {
   Graph g;
   const Framing framing{control(input(g, "valid_i", 1)), input(g, "first_i", 1),
                         input(g, "last_i", 1)};
@@ -68,8 +68,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
 
   Fx random = constant(g, 0);
   if (const formats::Rounding drawn = formats::drawn_rounding(spec); drawn.stochastic())
-    random = build_lfsr(g, spec.lfsr, drawn.random_bits,
-                        formats::draws_each_beat(spec) ? framing.valid : done);
+    random = to_open ? input(g, "random_i", drawn.random_bits)
+                     : build_lfsr(g, spec.lfsr, drawn.random_bits,
+                                  formats::draws_each_beat(spec) ? framing.valid : done);
 
   const SumRange sum = block_dot_range(spec);
   UnitFacts found;
@@ -83,7 +84,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   if (has_factor) {
     g.section("factor of the result");
     factor = build_result_factor(g, spec, a, b);
-    if (hold_factor) factor = hold(factor, framing.valid);
+    if (to_open) factor = hold(factor, framing.valid);
   }
   const auto fixed = [&](const FixedTotal& total, const Flags& beat) {
     found.accumulator_width = total.width;
@@ -101,8 +102,9 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     found.accumulator_width = spec.accumulator.format.width();
     flags = build_flags(g, beat, framing);
     if (formats::has_inf(spec.accumulator.format)) {
-      flags.plus_inf = or_(flags.plus_inf, and_(total.held, not_(total.sign)));
-      flags.minus_inf = or_(flags.minus_inf, and_(total.held, total.sign));
+      flags.plus_inf =
+          name(or_(flags.plus_inf, and_(total.held, not_(total.sign))), "any_plus_inf");
+      flags.minus_inf = name(or_(flags.minus_inf, and_(total.held, total.sign)), "any_minus_inf");
     } else {
       flags.nan = or_(flags.nan, total.held);
     }

@@ -16,11 +16,12 @@ struct UnitFacts {
   bool has_scale_sig = false, scale_sig_signed = false, has_scale_exponent = false;
 };
 
-/// valid, first, last, operands (and seed) in; valid_o and result_o out. `hold_factor`: what
-/// multiplies the result is that of the latest valid beat, so that result_o is right while none is.
+/// valid, first, last, operands (and seed) in; valid_o and result_o out. `to_open` (open_loop):
+/// what multiplies the result is that of the latest valid beat, so that result_o is right while
+/// none is, and the random bits come in at `random_i`.
 Graph build_dot_unit(const formats::DotSpec& spec, UnitFacts* facts = nullptr,
                      const Structure& structure = kPlain,
-                     Technology technology = Technology::kGeneric, bool hold_factor = false);
+                     Technology technology = Technology::kGeneric, bool to_open = false);
 
 /// valid and operands in; valid_o, sum_o, nan_o and the factor of the beat out: scale_sig_o where
 /// it is more than a power of two, scale_o where it has an exponent. `framed`: with valid_i and

@@ -53,10 +53,11 @@ ArrayLockstep::ArrayLockstep(const Model& model, const rtl_gen::Array& array,
 ArrayLockstep::~ArrayLockstep() { instance_.end_wave(); }
 
 ArrayLockstep::Side ArrayLockstep::side(const Model& model, const std::string& name) const {
-  Side side{model.input(name + "_i"), {}, {}, {}};
+  Side side{model.input(name + "_i"), {}, {}, {}, {}};
   if (model.has_input(name + "_scale_i")) side.scale = model.input(name + "_scale_i");
   if (model.has_input(name + "_outer_i")) side.outer = model.input(name + "_outer_i");
   if (model.has_input(name + "_micro_i")) side.micro = model.input(name + "_micro_i");
+  if (name == "a" && model.has_input("count_i")) side.count = model.input("count_i");
   return side;
 }
 
@@ -84,6 +85,18 @@ void ArrayLockstep::put(const Side& side, const WordRow& words, const formats::B
       for (int g = 0; g < words.micros(); ++g)
         put_bits(in_.data(), *side.micro, (w * words.micros() + g) * format.micro.bits,
                  format.micro.bits, words.micro(w, g));
+  }
+}
+
+void ArrayLockstep::put_counts(std::int64_t beat) {
+  const ModelField& field = *a_.count;
+  std::fill_n(in_.begin() + static_cast<std::ptrdiff_t>(field.offset), field.bytes,
+              std::uint8_t{0});
+  const int width = field.width / schedule_.machine.rows;
+  for (int w = 0; w < schedule_.machine.rows; ++w) {
+    const std::int64_t at = std::min(os_ ? beat : beat + w, schedule_.beats() - 1);
+    const int count = schedule_.ranges[static_cast<std::size_t>(at)].count;
+    put_bits(in_.data(), field, w * width, width, static_cast<std::uint32_t>(count));
   }
 }
 
@@ -118,6 +131,7 @@ void ArrayLockstep::cycle(const ArrayBorders& borders) {
   if (!os_) drive("w_valid_i", borders.b.valid);
   // Words beyond the tile, and words that are not offered, are what was there before.
   if (borders.a.valid) put(a_, *borders.a.words, schedule_.spec.a, schedule_.machine.rows);
+  if (borders.a.valid && a_.count) put_counts(borders.a.beat);
   if (borders.b.valid) put(b_, *borders.b.words, schedule_.spec.b, schedule_.machine.cols);
   if (wave_ != nullptr && borders.cycle == wave_->from)
     instance_.begin_wave(wave_->file, borders.cycle);

@@ -49,11 +49,13 @@ class ArrayLockstep final : public ArrayWatcher {
  private:
   struct Side {
     ModelField codes;
-    std::optional<ModelField> scale, outer, micro;
+    std::optional<ModelField> scale, outer, micro, count;  // count: of a alone
   };
   Side side(const Model& model, const std::string& name) const;
   void put(const Side& side, const WordRow& words, const formats::BlockFormat& format,
            std::int64_t count);
+  /// Lanes that count, of the words of a from that beat on.
+  void put_counts(std::int64_t beat);
   void compare(const char* port, std::uint64_t want, const ArrayBorders& borders);
   void note(Mismatch mismatch);
 

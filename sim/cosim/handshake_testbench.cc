@@ -6,10 +6,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 
 #include "formats/error.h"
-#include "models/golden.h"
+#include "models/golden_array.h"
 #include "rtl_gen/emit/shell.h"
 #include "sim/cosim/vectors.h"
 
@@ -52,8 +53,7 @@ class SideDraw {
   std::mt19937_64& random_;
 };
 
-models::Beat beat_of(const DotSpec& spec, const SideBeat& a, const SideBeat& b, bool first,
-                     bool last) {
+models::Beat beat_of(const SideBeat& a, const SideBeat& b, int count, bool first, bool last) {
   models::Beat beat;
   beat.a = a.codes;
   beat.b = b.codes;
@@ -65,7 +65,7 @@ models::Beat beat_of(const DotSpec& spec, const SideBeat& a, const SideBeat& b, 
   beat.b_outer = b.outer;
   beat.a_mean = a.mean;
   beat.b_mean = b.mean;
-  beat.count = spec.lanes;
+  beat.count = count;
   beat.first = first;
   beat.last = last;
   return beat;
@@ -95,7 +95,7 @@ Transactions stream_transactions(const rtl_gen::Design& design, int count,
   Transactions t;
   Channel beats{"s_axis", "s_axis_tvalid", "s_axis_tready", {"s_axis_tlast", "s_axis_tdata"}, {}};
   Channel results{"m_axis", "m_axis_tvalid", "m_axis_tready", {"m_axis_tdata"}, {}};
-  std::uint64_t seed = 1;
+  std::uint64_t seed = spec.lfsr.seed;
   if (has_port(design.report, "seed_load_i")) {
     seed = random() & spec.lfsr.mask();
     t.setup_ports = {"seed_load_i", "seed_i"};
@@ -124,7 +124,7 @@ Transactions stream_transactions(const rtl_gen::Design& design, int count,
           item.add(f->name[0] == 'a' ? side_bits(spec.a, a, f->name.substr(1))
                                      : side_bits(spec.b, b, f->name.substr(1)));
       beats.items.push_back(item);
-      if (const auto code = golden.step(beat_of(spec, a, b, k == 0, last))) {
+      if (const auto code = golden.step(beat_of(a, b, spec.lanes, k == 0, last))) {
         Bits result;
         result.add(std::uint64_t{*code}, stream.result_bits);
         results.items.push_back(result);
@@ -142,12 +142,18 @@ struct Tile {
   int beats, rows, cols;
   // [slice][beat]; os also beyond rows and cols, where units run on what they are given.
   std::vector<std::vector<SideBeat>> a, b;
+  std::vector<int> counts;  // lanes that count, of each beat, where the spec needs it
 };
 
 /// An item of one operand's ports: the slices of one cycle.
 void add_side(Bits& item, const std::vector<std::string>& ports, std::string_view side,
-              const formats::BlockFormat& format, const std::vector<const SideBeat*>& slices) {
+              const formats::BlockFormat& format, const std::vector<const SideBeat*>& slices,
+              const std::vector<int>& counts, int lanes) {
   for (const std::string& port : ports) {
+    if (port == "count_i" && side == "a")
+      for (std::size_t i = slices.size(); i-- > 0;)
+        item.add(static_cast<std::uint64_t>(counts[i]),
+                 std::bit_width(static_cast<unsigned>(lanes)));
     if (!port.starts_with(std::string(side) + "_")) continue;
     const std::string part = port.substr(1, port.size() - 3);  // a_scale_i -> _scale
     for (std::size_t i = slices.size(); i-- > 0;) item.add(side_bits(format, *slices[i], part));
@@ -172,7 +178,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
   std::vector<std::string> a_ports, b_ports;
   for (const rtl_gen::Port& p : design.report.ports) {
     const bool operand = p.name.ends_with("_i") && p.name.find("valid") == std::string::npos;
-    if (operand && p.name.starts_with("a_")) a_ports.push_back(p.name);
+    if ((operand && p.name.starts_with("a_")) || p.name == "count_i") a_ports.push_back(p.name);
     if (operand && p.name.starts_with("b_")) b_ports.push_back(p.name);
   }
   std::vector<std::string> both = a_ports;
@@ -181,10 +187,9 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
   Channel weights{"w", "w_valid_i", "w_ready_o", b_ports, {}};
   Channel rows{"a", "a_valid_i", "a_ready_o", a_ports, {}};
 
-  // Random streams: each unit has its own, one of them another than that after reset.
+  // Random streams start as after reset, but for one.
   std::vector<std::uint64_t> seeds = array.seeds;
-  const bool seeded = !seeds.empty();
-  if (seeded) {
+  if (!seeds.empty() && spec.lfsr.port) {
     const auto cell = static_cast<std::size_t>(random() % seeds.size());
     seeds[cell] = (random() & spec.lfsr.mask()) | 1;
     t.setup_ports = {"seed_load_i", "seed_cell_i", "seed_i"};
@@ -197,16 +202,14 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
     load.add(seeds[cell], spec.lfsr.width);
     t.setup = {idle, load};
   }
-  std::vector<models::GoldenDot> golden;
-  for (int cell = 0; cell < R * C; ++cell)
-    golden.emplace_back(spec, seeded ? seeds[static_cast<std::size_t>(cell)] : 1);
+  models::GoldenArray golden(spec, {!os, R, C}, seeds);
 
   SideDraw draw(spec, random);
   std::vector<rtl_gen::ArrayTile> shapes;
   int checked = 0;
   constexpr std::size_t kLeastTiles = 4;
   while (checked < count || shapes.size() < kLeastTiles) {
-    Tile tile{upto(longest), upto(height), upto(C), {}, {}};
+    Tile tile{upto(longest), upto(height), upto(C), {}, {}, {}};
     if (shapes.empty()) tile.rows = height, tile.cols = C;  // one that is full
     const auto at = [](int i) { return static_cast<std::size_t>(i); };
     tile.a.resize(at(std::max(R, height)));
@@ -217,6 +220,7 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
       for (int k = 0; k < (os ? tile.beats : passes * R); ++k) slice.push_back(draw.a());
     for (auto& slice : tile.b)
       for (int k = 0; k < tile.beats; ++k) slice.push_back(draw.b());
+    for (int k = 0; k < passes * R; ++k) tile.counts.push_back(upto(spec.lanes));
     shapes.push_back({tile.beats, tile.rows});
 
     Bits described;
@@ -226,43 +230,38 @@ Transactions array_transactions(const rtl_gen::Design& design, int count, std::m
     start.items.push_back(described);
     for (int k = 0; k < tile.beats; ++k) {
       std::vector<const SideBeat*> a, b;
+      const std::vector<int> counts(at(R), tile.counts[at(k)]);
       for (int r = 0; r < R; ++r) a.push_back(os ? &tile.a[at(r)][at(k)] : nullptr);
       for (int c = 0; c < C; ++c) b.push_back(&tile.b[at(c)][at(k)]);
       Bits item;
-      if (os) add_side(item, a_ports, "a", spec.a, a);
-      add_side(item, b_ports, "b", spec.b, b);
+      if (os) add_side(item, a_ports, "a", spec.a, a, counts, spec.lanes);
+      add_side(item, b_ports, "b", spec.b, b, {}, spec.lanes);
       (os ? in : weights).items.push_back(item);
     }
     for (int pass = 0; !os && pass < passes; ++pass)
       for (int i = 0; i < tile.rows; ++i) {
         std::vector<const SideBeat*> a;
         for (int r = 0; r < R; ++r) a.push_back(&tile.a[at(i)][at(pass * R + r)]);
+        const auto first = tile.counts.begin() + pass * R;
         Bits item;
-        add_side(item, a_ports, "a", spec.a, a);
+        add_side(item, a_ports, "a", spec.a, a, {first, first + R}, spec.lanes);
         rows.items.push_back(item);
       }
 
-    // Row by row; with random streams every unit draws, also one beyond the tile.
-    const auto result = [&](int i, int c) {
-      models::GoldenDot& dot = golden[at(os ? i * C + c : c)];
-      std::uint32_t code = 0;
-      for (int k = 0; k < tile.beats; ++k)
-        code = dot.step(beat_of(spec, tile.a[at(i)][at(k)], tile.b[at(c)][at(k)], k == 0,
-                                k + 1 == tile.beats))
-                   .value_or(0);
-      return code;
-    };
-    for (int i = 0; i < (seeded ? R : tile.rows); ++i) {
-      Bits codes;
-      std::vector<std::uint32_t> row(at(C), 0);
-      for (int c = 0; c < (seeded ? C : tile.cols); ++c) {
-        const std::uint32_t code = result(i, c);
-        if (c < tile.cols) row[at(c)] = code;
-      }
-      if (i >= tile.rows) continue;
+    const std::vector<std::uint32_t> codes =
+        golden.compute({tile.rows, tile.cols, tile.beats}, tile.rows,
+                       [&](std::int64_t i, std::int64_t c, std::int64_t k) {
+                         const auto beat = static_cast<std::size_t>(k);
+                         return beat_of(tile.a[static_cast<std::size_t>(i)][beat],
+                                        tile.b[static_cast<std::size_t>(c)][beat],
+                                        tile.counts[beat], false, false);
+                       });
+    for (int i = 0; i < tile.rows; ++i) {
       Bits item;
       item.add(std::uint64_t{i + 1 == tile.rows}, 1);
-      for (int c = C; c-- > 0;) item.add(std::uint64_t{row[at(c)]}, spec.output.width());
+      for (int c = C; c-- > 0;)
+        item.add(std::uint64_t{c < tile.cols ? codes[at(i * tile.cols + c)] : 0},
+                 spec.output.width());
       results.items.push_back(item);
     }
     checked += tile.rows * tile.cols;
@@ -343,13 +342,7 @@ module unit_tb;
     .@OUT_READY@(out_ready)@OUT_DATA@
   );
 
-  task tick;  // the rest of a cycle: both edges of the clock
-    begin
-      #5 clk = 1'b1;
-      #5 clk = 1'b0;
-    end
-  endtask
-
+@TICK@
   task next_noise;
     begin
       noise = noise ^ (noise << 13);
@@ -417,14 +410,7 @@ module unit_tb;
         tick;
       end
     end
-    if (errors == 0 && checks == CHECKS) $display("PASS %0d", checks);
-    else $display("FAIL %0d mismatches in %0d results of %0d", errors, checks, CHECKS);
-    $finish;
-  end
-endmodule
-
-`default_nettype wire
-)";
+@VERDICT@)";
 
 constexpr std::string_view kDeclare = R"(  reg @C@_valid;
   wire @C@_ready;
@@ -515,6 +501,8 @@ Testbench bench_of(const rtl_gen::Design& design, const Transactions& t) {
   }
   store("OUT", t.output.items);
   bench.verilog = fill(kBench, {{"TOP", report.top},
+                                {"TICK", std::string(kTick)},
+                                {"VERDICT", std::string(kVerdict)},
                                 {"ITEMS", std::to_string(t.output.items.size())},
                                 {"SPEC", report.spec_text},
                                 {"CHECKS", std::to_string(bench.checks)},

@@ -175,6 +175,8 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
   std::string text =
       fmt::format("{}: expected {}, got {}", where, code_text(spec.output, mismatch.expected),
                   code_text(spec.output, mismatch.got));
+  if (formats::draws(spec) && !spec.lfsr.port)
+    return text + "\n  (without a seed port a result cannot be run alone with the bits it drew)";
   DotRecords records(model, spec);
   auto ranges = formats::beat_ranges(spec, a.length);
   std::vector<models::BeatBuffer> beats(ranges.size());

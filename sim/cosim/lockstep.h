@@ -114,7 +114,7 @@ class DotRecords {
 };
 
 struct LockstepOptions {
-  std::uint64_t seed = 1;  // of the unit's random stream
+  std::uint64_t seed = 1;  // of the unit's random stream, where it has a seed port
   double bubbles = 0;      // share of cycles, in [0, 1), in which valid_i stays low
   std::uint64_t bubble_seed = 1;
 };

@@ -100,6 +100,11 @@ rtl_gen::DesignText text(const char* unit, const char* a, const char* accumulato
   return t;
 }
 
+rtl_gen::DesignText without_port(rtl_gen::DesignText t) {
+  t.dot.lfsr = "galois:32:77:no-port";
+  return t;
+}
+
 // Faults of the borders beside those of the values: a place too many in the queue, a seed that is
 // not loaded, a tile that does not wait, columns beyond the tile, a mark that is lost.
 const std::vector<Case>& cases() {
@@ -123,6 +128,15 @@ const std::vector<Case>& cases() {
         {"assign s_axis_tready = ", "assign s_axis_tready = 1'b1 || "},
         {"if (keep && !release_stored)", "if (keep)"}}},
       {"random_stream", text("stream", "mx6", "bf16:sr:6", "sr:6"), {{"(seed_i)", "(32'd1)"}}},
+      {"stream_without_seed_port",
+       without_port(text("stream", "mx6", "bf16:sr:6", "sr:6")),
+       {{"SEED = 32'd77", "SEED = 32'd1"}}},
+      {"quantizer_without_seed_port",
+       without_port(text("quantizer", "e2m1@e8m0/4", "", "sr:5")),
+       {{"SEED = 32'd77", "SEED = 32'd1"}}},
+      {"array_without_seed_port",
+       without_port(text("array", "mxfp4", "bf16:sr:6", "sr:6", "ws")),
+       {{"32'd77}", "32'd76}"}}},
       {"array_os",
        text("array", "mxfp4", "bf16", "", "os"),
        {{"& {16{used[at]}}", ""},
@@ -133,7 +147,13 @@ const std::vector<Case>& cases() {
        {{"<< seed_cell_i", "<< 1'b0"}}},
       {"array_ws",
        text("array", "mx6", "bf16", "", "ws"),
-       {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}}};
+       {{"gap_q == ", "1'b1 || gap_q == "}, {"final_q <= shadow_final_q", "final_q <= 1'b1"}}},
+      {"array_of_counted_lanes",
+       text("array", "binary@e8m0/8", "bf16", "", "ws"),
+       {{"count_i(a[", "count_i(~a["}}},
+      {"random_array_ws",
+       text("array", "mxfp4", "bf16:sr:6", "sr:6", "ws"),
+       {{"<< seed_cell_i", "<< 1'b0"}, {".draw_i(draw)", ".draw_i(draw && r == 0)"}}}};
   return all;
 }
 

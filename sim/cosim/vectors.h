@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/block_format.h"
@@ -13,6 +14,25 @@
 #include "rtl_gen/emit/verilog.h"
 
 namespace blockdot::sim {
+
+/// What every shipped testbench has: its clock, and its verdict at the end of `initial`.
+inline constexpr std::string_view kTick =
+    R"(  task tick;  // the rest of a cycle: both edges of the clock
+    begin
+      #5 clk = 1'b1;
+      #5 clk = 1'b0;
+    end
+  endtask
+)";
+inline constexpr std::string_view kVerdict =
+    R"(    if (errors == 0 && checks == CHECKS) $display("PASS %0d", checks);
+    else $display("FAIL %0d mismatches in %0d results of %0d", errors, checks, CHECKS);
+    $finish;
+  end
+endmodule
+
+`default_nettype wire
+)";
 
 /// Bits from the most significant on, written as hexadecimal.
 class Bits {

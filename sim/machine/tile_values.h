@@ -2,30 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/quantize.h"
-#include "models/golden.h"
+#include "models/golden_array.h"
 #include "sim/machine/schedule.h"
 
 namespace blockdot::sim {
 
-/// Whether results depend on random bits.
-bool draws(const formats::DotSpec& spec);
-
-/// Takes the tiles in the schedule's order. With stochastic rounding every unit has its own stream
-/// and draws for every tile (docs/arrays.md); else no tile depends on another.
+/// Takes the tiles in the schedule's order. With stochastic rounding the array has its streams
+/// (models/golden_array.h); else no tile depends on another.
 class TileValues {
  public:
   explicit TileValues(const Schedule& schedule);
 
-  /// `a` [rows] and `b` [cols] of one tile: codes [rows][cols].
+  /// The next rows `a` of a tile of `rows` rows (ws: in one call or in several) and its `b` [cols]:
+  /// codes [a.rows][cols].
   std::vector<std::uint32_t> compute(const formats::QuantizedMatrix& a,
-                                     const formats::QuantizedMatrix& b);
+                                     const formats::QuantizedMatrix& b, std::int64_t rows);
 
  private:
   const Schedule& schedule_;
-  std::vector<models::GoldenDot> units_;  // with stochastic rounding, row by row
+  std::optional<models::GoldenArray> array_;  // with stochastic rounding
+  std::int64_t row_ = 0;                      // of the tile under way, the next one
 };
 
 /// Rows [row, row + rows) alone.

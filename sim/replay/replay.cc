@@ -273,8 +273,8 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
       work.expected = {gemm.info.m, gemm.info.n, spec.output,
                        machine_values(on->schedule, work.a, work.b), "units"};
     else
-      work.expected =
-          models::gemm(spec, work.a, work.b, {.seed = options.seed, .threads = threads});
+      work.expected = models::gemm(
+          spec, work.a, work.b, {.seed = start_state(spec.lfsr, options.seed), .threads = threads});
     if (on) on->closed = machine_cycles(on->schedule);
   } catch (const ConfigError& error) {  // says what does not fit, but not which product
     throw ConfigError("{}: {}", gemm.info.name, error.what());

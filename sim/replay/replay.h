@@ -50,9 +50,11 @@ struct Progress {
 struct ReplayOptions {
   /// Of both operands; when stochastic, op(B) draws from another stream (derived from the seed).
   formats::QuantizeOptions quantize = {};
-  std::uint64_t seed = 1;  // of the unit's random stream; each GEMM starts with it
-  double clock_ns = 0;     // for time and throughput; 0: the unit's estimated path
-  int jobs = 1;            // replay_trace: GEMMs side by side, as processes
+  /// Of the unit's random stream; each GEMM starts with it, or with that of the lfsr where the unit
+  /// has no seed port.
+  std::uint64_t seed = 1;
+  double clock_ns = 0;  // for time and throughput; 0: the unit's estimated path
+  int jobs = 1;         // replay_trace: GEMMs side by side, as processes
   /// Disturbances: shares in [0, 1) of cycles in which the source offers no beat and the sink takes
   /// no result (systemc), or valid_i stays low (rtl; `input` only). Values may not change.
   double input_stalls = 0, output_stalls = 0;

@@ -34,7 +34,7 @@ rtl_gen::Unit dot_unit(const formats::DotSpec& spec) {
   return rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, {});
 }
 
-constexpr const char* kSmall = "a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]";
+constexpr const char* kSmall = "a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]:saturate";
 
 class AllEngines : public ::testing::TestWithParam<const char*> {};
 

@@ -601,7 +601,7 @@ class OutputStationary final : public Array {
       --left_;
     }
     if (close)
-      held_.push_back({values_.compute(a_, b_), tile_++, rows_, cols_,
+      held_.push_back({values_.compute(a_, b_, rows_), tile_++, rows_, cols_,
                        cycle_ - 1 + t_.rows + t_.cols - 1 + t_.unit});
     if (row_left()) {
       ++rows_out_;
@@ -760,7 +760,8 @@ class WeightStationary final : public Array {
   void compute() {
     Computed& to = results_.back();
     if (to.rows == taken_) return;
-    const auto codes = values_.compute(rows_of(a_, to.rows, taken_ - to.rows), b_[at(tile_ % 2)]);
+    const auto codes =
+        values_.compute(rows_of(a_, to.rows, taken_ - to.rows), b_[at(tile_ % 2)], a_.rows);
     to.codes.insert(to.codes.end(), codes.begin(), codes.end());
     to.rows = taken_;
   }
