@@ -21,7 +21,7 @@ counted by a small technology mapper (`rtl_gen/cost/luts.cc`). **Delay** is time
 (`rtl_gen/cost/timing.cc`): the low bits of a sum come before its high bits, and a signal is late by the logarithm
 of its readers. Each technology has one set of constants (`rtl_gen/cost/cost.cc`), fitted to the calibration units
 below; nothing is fitted to a unit or a format. The validation units were drawn at random (`scripts/draw_validation.py`, the
-seed is in `explore/designs/validation.toml`) after the constants had been fitted, and measured once. Registers are counted
+seed is in `explore/designs/validation.toml`) and measured once, after the constants had been fitted. Registers are counted
 exactly. The delay of xilinx units is a rule of thumb that no tool of this flow checks.
 """
 
