@@ -20,7 +20,7 @@ const char* const kContracts[] = {
     "accumulator=fp32",
     "output=bf16 rounding=sr:7",
     "accumulator=bf16 output=e5m2 rounding=rna",
-    "accumulator=kulisch[20:-20] output=e4m3 rounding=rtz",
+    "accumulator=kulisch[20:-20]:saturate output=e4m3 rounding=rtz",
     "accumulator=fp32 rounding=rtz",
     "accumulator=fp32:sr:9 output=fp32 rounding=rne",
     "accumulator=kulisch[12:-30]:wrap specials=nan",
