@@ -306,8 +306,7 @@ void check_stated_products(const DotSpec& spec) {
   if (window.msb < needs.msb)
     throw ConfigError(
         "accumulator = kulisch[{0}:{1}]: the sums of max-k = {2} products at any scales take bits "
-        "up "
-        "to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
+        "up to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
         window.msb, window.lsb, spec.max_k, needs.msb);
 }
 

@@ -73,9 +73,8 @@
 // A NaN element, or a factor that is NaN or Inf (any of its scales, its mean, or the sum with it),
 // makes the result NaN (the canonical quiet NaN; +0 where `output` has no NaN), wherever in the
 // result it stands. Inf elements follow `specials`:
-//   ieee   Inf times zero is NaN, Inf times anything else is Inf with the product's sign; all Infs
-//   of
-//          a result must agree in sign, else it is NaN; they outlive any finite sum.
+//   ieee   Inf times zero is NaN, Inf times anything else is Inf with the product's sign; all
+//          Infs of a result must agree in sign, else it is NaN; they outlive any finite sum.
 //   nan    an Inf element counts as NaN.
 // These are flags beside the accumulator, which goes on with the finite products of the beat (the
 // others count as zero). A float accumulator that overflowed to Inf or NaN holds it until the next

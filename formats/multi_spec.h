@@ -12,9 +12,8 @@
 //
 // ## Value
 //   multi   sum_j a_j b_j                      exact, in one fixed-point field for all modes
-//   fused   round_F(sum_j a_j b_j + c)         c and the result in F = `addend`; one rounding of
-//   the
-//                                              exact sum, to nearest, ties to the even code
+//   fused   round_F(sum_j a_j b_j + c)         c and the result in F = `addend`; one rounding
+//                                              of the exact sum, to nearest, ties to even codes
 //
 // ## Special values
 // A NaN or Inf element, in a multi unit, makes the sum mean nothing and raises its flag. In a fused

@@ -1,9 +1,8 @@
 // The golden model of an array of units whose results depend on random bits: which stream each
 // rounding draws from, and in which order (docs/arrays.md).
 //
-//   os                  unit (r, c) has stream r C + c. It draws as a dot unit does, for every
-//   tile,
-//                       also where the tile has no such row or column.
+//   os                  unit (r, c) has stream r C + c. It draws as a dot unit does, for
+//                       every tile, also where the tile has no such row or column.
 //   ws, drawn by beat   unit (r, c) has stream r C + c. It draws once for every row of the tile in
 //                       every pass in which it holds a weight: beat t of a result is rounded in row
 //                       t mod R of the array, in pass t / R, after that beat of the rows above.

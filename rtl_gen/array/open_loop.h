@@ -6,8 +6,7 @@
 //
 //   term     a beat's operands -> what the loop adds           all that no state reaches
 //   step     partial sum, term -> next partial sum             from the states to their next values
-//   finish   partial sum -> result                             result_o for a beat that is not
-//   valid
+//   finish   partial sum -> result                             result_o for a beat not valid
 //
 // The partial sum is all states of the unit side by side. The parts are cut from the unit's graph,
 // so they compute what it computes, whatever its accumulator. Random bits are an input `random_i`

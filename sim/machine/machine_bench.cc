@@ -3,10 +3,9 @@
 //   systemc_machine   array cycles a second, values included, of 16 x 16 units of 32 lanes
 //   closed_form       the same cycles by formula
 //   fast_overhead     time of the engine `fast` on that machine over that of the bare quantisers
-//   and
-//                     GEMM, on every product of the shipped trace, less one
-//   fast_trace        seconds of a whole replay of the shipped trace by `fast`, its accuracy
-//   figures
+//                     and GEMM, on every product of the shipped trace, less one; accuracy
+//                     figures are not in it
+//   fast_trace        seconds of a whole replay of the shipped trace by `fast`, accuracy figures
 //                     included, in two processes
 //   second_run        seconds of a whole `blockdot sim --engine rtl` whose unit is in the cache of
 //                     compiled models
