@@ -475,6 +475,10 @@ class Prover {
   // a fused unit with the addend zero.
   void pairs(ProofStep& s) const {
     const formats::MultiSpec& spec = spec_.multi;
+    if (spec.rounding.stochastic()) {
+      s.how = "random bits: left to the vectors";
+      return;
+    }
     rtl_gen::Arch arch = point_.arch;
     arch.combinational = true;
     arch.clock_ns = 0;

@@ -57,8 +57,15 @@ std::string to_text(const MultiSpec& spec) {
   for (std::size_t i = 0; i < spec.modes.size(); ++i)
     text += (i ? "," : "") + to_text(spec.modes[i]);
   text += fmt::format(" lanes={}", spec.lanes);
-  if (spec.addend) text += fmt::format(" addend={}", to_text(*spec.addend));
+  if (spec.addend)
+    text += fmt::format(" addend={} rounding={}{}", to_text(*spec.addend), to_text(spec.rounding),
+                        spec.lfsr == LfsrSpec{} ? "" : " lfsr=" + to_text(spec.lfsr));
   return text;
+}
+
+int read_bits(const MultiSpec& spec) {
+  const Rounding& r = spec.rounding;
+  return r.stochastic() ? r.random_bits + (r.variant != SrVariant::kSrff) : 1;
 }
 
 int product_lsb(const MultiSpec& spec) {
@@ -99,7 +106,14 @@ void validate(const MultiSpec& spec) {
   }
   if (spec.lanes < 1 || spec.lanes > kMaxLanes)
     throw ConfigError("lanes = {}: must be in [1, {}]", spec.lanes, kMaxLanes);
-  if (!spec.addend) return;
+  if (!spec.addend) {
+    if (spec.rounding != Rounding{})
+      throw ConfigError(
+          "rounding = {}: a multi unit gives the exact sum; take a fused one, which "
+          "has an addend",
+          to_text(spec.rounding));
+    return;
+  }
   const ElementFormat& f = *spec.addend;
   validate(f);
   if (f.kind != ElementKind::kMinifloat || f.special != Special::kIeee)
@@ -107,7 +121,18 @@ void validate(const MultiSpec& spec) {
                       to_text(f));
   // A sum that is not the addend itself is normal and finite then, and subnormal addends lie below
   // all that a rounding can read (rtl_gen/units/fused.cc).
-  const int least = product_lsb(spec) - f.man_bits - 3, most = sum_bound(spec) + f.man_bits + 2;
+  const Rounding& r = spec.rounding;
+  if (r.stochastic() && (r.random_bits < 1 || r.random_bits > 32))
+    throw ConfigError("rounding = {}: random bits must be in [1, 32]", to_text(r));
+  validate(spec.lfsr);
+  if (r.stochastic() && r.random_bits > spec.lfsr.width)
+    throw ConfigError(
+        "rounding = {}: draws more bits than lfsr = {} has; take lfsr = {}:{} or wider", to_text(r),
+        to_text(spec.lfsr), spec.lfsr.kind == LfsrKind::kGalois ? "galois" : "fibonacci",
+        r.random_bits);
+  const int reads = read_bits(spec);
+  const int least = product_lsb(spec) - f.man_bits - 2 - reads;
+  const int most = sum_bound(spec) + f.man_bits + 1 + reads;
   if (1 - f.bias > least || max_exponent(f) < most)
     throw ConfigError(
         "addend = {}: its exponents must cover [{}, {}], where sums of these products lie; try "
@@ -115,13 +140,16 @@ void validate(const MultiSpec& spec) {
         to_text(f), least, most);
 }
 
-MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend) {
+MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend,
+                        std::string_view rounding, std::string_view lfsr) {
   MultiSpec spec;
   if (modes.empty()) throw ConfigError("modes = (nothing): formats are needed, e.g. e4m3,e5m2");
   for (const std::string& text : split(modes, ','))
     spec.modes.push_back(parse_mode(to_lower(text)));
   if (!lanes.empty()) spec.lanes = static_cast<int>(parse_int("lanes", lanes, 1, kMaxLanes));
   if (!addend.empty()) spec.addend = parse_element(addend);
+  if (!rounding.empty()) spec.rounding = parse_rounding(rounding);
+  if (!lfsr.empty()) spec.lfsr = parse_lfsr(lfsr);
   validate(spec);
   return spec;
 }

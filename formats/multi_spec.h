@@ -13,7 +13,10 @@
 // ## Value
 //   multi   sum_j a_j b_j                      exact, in one fixed-point field for all modes
 //   fused   round_F(sum_j a_j b_j + c)         c and the result in F = `addend`; one rounding
-//                                              of the exact sum, to nearest, ties to even codes
+//                                              of the exact sum, by `rounding`
+//
+// Stochastic rounding draws from one Lfsr of the kind, width and seed of `lfsr`: one draw of r bits
+// a valid beat, whatever its result.
 //
 // ## Special values
 // A NaN or Inf element, in a multi unit, makes the sum mean nothing and raises its flag. In a fused
@@ -28,6 +31,8 @@
 #include <vector>
 
 #include "formats/element_format.h"
+#include "formats/lfsr.h"
+#include "formats/rounding.h"
 
 namespace blockdot::formats {
 
@@ -41,7 +46,9 @@ struct ModeFormats {
 struct MultiSpec {
   std::vector<ModeFormats> modes;       // 1..16; the mode code is the index
   int lanes = 8;                        // 1..64
-  std::optional<ElementFormat> addend;  // fused units only
+  std::optional<ElementFormat> addend;  // fused units only, and so are the next two
+  Rounding rounding;
+  LfsrSpec lfsr;
 
   /// Bits of a slot of a and of b.
   int slot_a() const;
@@ -55,16 +62,22 @@ struct MultiSpec {
 };
 
 std::string to_text(const ModeFormats& mode);
-/// `modes=e4m3,e5m2 lanes=8`, and ` addend=fp32` where there is one.
+/// `modes=e4m3,e5m2 lanes=8`, and ` addend=fp32 rounding=rne` where there is an addend.
 std::string to_text(const MultiSpec& spec);
 
 /// ConfigError naming field, value and range: modes (1..16 pairs of minifloats of at most 8 bits,
 /// not fnuz), lanes, and an addend that is no IEEE-like minifloat or whose exponents do not cover
-/// every sum of products (fp32 and bf16 do).
+/// every sum of products (fp32 and bf16 do); random bits of 1..32 that the lfsr has.
 void validate(const MultiSpec& spec);
 
-/// A spec of texts: modes `e4m3,e5m2`, lanes (empty: 8), addend (empty: none). Validated.
-MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend);
+/// A spec of texts: modes `e4m3,e5m2`, lanes (empty: 8), addend (empty: none), and with an addend
+/// rounding (empty: rne) and lfsr. Validated.
+MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend,
+                        std::string_view rounding = "", std::string_view lfsr = "");
+
+/// Bits below a result's last one that its rounding reads one by one, at least 1; of all lower ones
+/// it only asks whether they are zero.
+int read_bits(const MultiSpec& spec);
 
 /// Every product of every mode is a multiple of 2^product_lsb(spec).
 int product_lsb(const MultiSpec& spec);

@@ -37,7 +37,8 @@ MultiSum golden_multi(const MultiSpec& spec, int mode, std::span<const std::uint
 }
 
 std::uint32_t golden_fused(const MultiSpec& spec, int mode, std::span<const std::uint32_t> a,
-                           std::span<const std::uint32_t> b, std::uint32_t c) {
+                           std::span<const std::uint32_t> b, std::uint32_t c,
+                           std::uint32_t random) {
   const ModeFormats& m = mode_of(spec, mode, a.size(), b.size());
   const ElementFormat& f = spec.addend.value();
   Exact sum;
@@ -62,7 +63,7 @@ std::uint32_t golden_fused(const MultiSpec& spec, int mode, std::span<const std:
     add(addend);
   if (nan || (plus && minus)) return nan_code(f);
   if (plus || minus) return inf_code(f) | (minus ? 1u << (f.width() - 1) : 0);
-  return golden_round(f, sum, {}, 0, formats::Overflow::kToSpecial);
+  return golden_round(f, sum, spec.rounding, random, formats::Overflow::kToSpecial);
 }
 
 }  // namespace blockdot::models

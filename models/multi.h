@@ -19,9 +19,10 @@ struct MultiSum {
 MultiSum golden_multi(const formats::MultiSpec& spec, int mode, std::span<const std::uint32_t> a,
                       std::span<const std::uint32_t> b);
 
-/// The result's code of a fused unit; `c` is a code of the addend's format.
+/// The result's code of a fused unit; `c` is a code of the addend's format, `random` the beat's
+/// draw where the rounding is stochastic.
 std::uint32_t golden_fused(const formats::MultiSpec& spec, int mode,
                            std::span<const std::uint32_t> a, std::span<const std::uint32_t> b,
-                           std::uint32_t c);
+                           std::uint32_t c, std::uint32_t random = 0);
 
 }  // namespace blockdot::models

@@ -27,10 +27,10 @@ std::vector<Field> fields_of(const DesignText& text) {
           {"lanes", text.dot.lanes, {kDot, kBlockDot, kMulti, kFused, kStream, kArray, kQuantizer}},
           {"accumulator", text.dot.accumulator, contract},
           {"output", text.dot.output, contract},
-          {"rounding", text.dot.rounding, {kDot, kStream, kArray, kQuantizer}},
+          {"rounding", text.dot.rounding, {kDot, kFused, kStream, kArray, kQuantizer}},
           {"specials", text.dot.specials, contract},
           {"max-k", text.dot.max_k, contract},
-          {"lfsr", text.dot.lfsr, {kDot, kStream, kArray, kQuantizer}},
+          {"lfsr", text.dot.lfsr, {kDot, kFused, kStream, kArray, kQuantizer}},
           {"input", text.input, {kQuantizer}},
           {"scale-rule", text.scale_rule, {kQuantizer}},
           {"rows", text.rows, {kArray}},
@@ -162,7 +162,8 @@ DesignSpec resolve(const DesignText& text) {
     case UnitKind::kFused:
       spec.multi = formats::resolve_multi(
           text.modes, text.dot.lanes,
-          spec.kind == UnitKind::kFused && text.addend.empty() ? "fp32" : text.addend);
+          spec.kind == UnitKind::kFused && text.addend.empty() ? "fp32" : text.addend,
+          text.dot.rounding, text.dot.lfsr);
       break;
     case UnitKind::kQuantizer: {
       QuantizerSpec& q = spec.quantizer;

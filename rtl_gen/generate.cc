@@ -187,7 +187,10 @@ std::string command_line(const formats::MultiSpec& spec, const Arch& arch, std::
   for (std::size_t i = 0; i < spec.modes.size(); ++i)
     text += (i ? "," : "") + to_text(spec.modes[i]);
   text += fmt::format(" --lanes {}", spec.lanes);
-  if (spec.addend) text += fmt::format(" --addend {}", shell_argument(to_text(*spec.addend)));
+  if (spec.addend)
+    text += fmt::format(" --addend {} --rounding {}", shell_argument(to_text(*spec.addend)),
+                        to_text(spec.rounding));
+  if (spec.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(spec.lfsr);
   return text + arch_options(arch, top);
 }
 
@@ -207,6 +210,9 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
     return fmt::format("{} slots, lane j at bits [j*{} +: {}], its codes from the lowest bit up",
                        spec.lanes, slot, slot);
   }
+  if (port == "seed_load_i") return "load seed_i for the roundings of the beats after this one";
+  if (port == "seed_i") return "state of the random stream; 0 is read as 1";
+  if (port == kSeedParameter) return seed_meaning(spec.lfsr, spec.rounding.random_bits);
   if (port == "c_i") return fmt::format("addend in {}", to_text(*spec.addend));
   if (port == "result_o") return fmt::format("the rounded sum in {}", to_text(*spec.addend));
   if (port == "sum_o")
@@ -498,8 +504,8 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
                              spec.modes.size(), fused ? ", with an addend, rounded once" : "");
   text.exact = fused ? fmt::format(
                            "the products and the addend are summed exactly and rounded once "
-                           "to {}, to nearest, ties to even",
-                           to_text(*spec.addend))
+                           "to {} ({})",
+                           to_text(*spec.addend), to_text(spec.rounding))
                      : "the products of all lanes are summed exactly";
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(spec, built, top); };

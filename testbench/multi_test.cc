@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cfenv>
 #include <cmath>
 #include <random>
 
@@ -41,7 +42,8 @@ const ModeFormats& mode_of(const MultiSpec& spec, const Vector& v) {
   return spec.modes[static_cast<std::size_t>(v.mode)];
 }
 
-// A Verilated combinational unit beside its model.
+// A Verilated combinational unit beside its model. One that draws random bits has a register of
+// them: it starts with a reset, and takes a bubble now and then.
 class MultiUnit {
  public:
   MultiUnit(const MultiSpec& spec, const rtl_gen::Arch& arch)
@@ -51,11 +53,21 @@ class MultiUnit {
 
   // Values checked; the first difference fails the test.
   std::int64_t check(const std::vector<Vector>& vectors) {
-    std::vector<std::uint8_t> in(vectors.size() * model_.input_bytes(), 0);
-    std::vector<std::uint8_t> out(vectors.size() * model_.output_bytes(), 0);
+    const bool draws = spec_.rounding.stochastic();
+    std::vector<std::size_t> cycle_of;  // of a vector
+    std::size_t cycles = 0;
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+      if (draws && i % 7 == 0) ++cycles;  // first the reset, then bubbles
+      cycle_of.push_back(cycles++);
+    }
+    std::vector<std::uint8_t> in(cycles * model_.input_bytes(), 0);
+    std::vector<std::uint8_t> out(cycles * model_.output_bytes(), 0);
+    for (std::size_t i = 1; draws && i < cycles; ++i)
+      sim::set_field(in.data() + i * model_.input_bytes(), model_.input("rst_ni"), 1);
     for (std::size_t i = 0; i < vectors.size(); ++i) {
       const Vector& v = vectors[i];
-      std::uint8_t* record = in.data() + i * model_.input_bytes();
+      std::uint8_t* record = in.data() + cycle_of[i] * model_.input_bytes();
+      if (draws) sim::set_field(record, model_.input("valid_i"), 1);
       const ModeFormats& m = mode_of(spec_, v);
       put(record, "a_i", v.a, m.a.width(), spec_.slot_a(), spec_.terms(m));
       put(record, "b_i", v.b, m.b.width(), spec_.slot_b(), spec_.terms(m));
@@ -64,10 +76,13 @@ class MultiUnit {
       if (spec_.addend) sim::set_field(record, model_.input("c_i"), v.c);
     }
     sim::Model::Instance instance(model_);
-    instance.run(static_cast<std::int64_t>(vectors.size()), in.data(), out.data());
+    instance.run(static_cast<std::int64_t>(cycles), in.data(), out.data());
+    formats::Lfsr random(spec_.lfsr.seed, spec_.lfsr);
     std::int64_t checked = 0;
     for (std::size_t i = 0; i < vectors.size(); ++i) {
-      const std::string wrong = compare(vectors[i], out.data() + i * model_.output_bytes());
+      const std::string wrong =
+          compare(vectors[i], draws ? random.draw(spec_.rounding.random_bits) : 0,
+                  out.data() + cycle_of[i] * model_.output_bytes());
       if (!wrong.empty()) {
         const Vector& v = vectors[i];
         ADD_FAILURE() << fmt::format("{}: vector {}, mode {} a=[{:#x}] b=[{:#x}] c={:#x}: {}",
@@ -98,9 +113,9 @@ class MultiUnit {
       put_bits(record, model_.input(port), lane * slot + term * width, width, codes[i]);
     }
   }
-  std::string compare(const Vector& v, const std::uint8_t* record) const {
+  std::string compare(const Vector& v, std::uint32_t random, const std::uint8_t* record) const {
     if (spec_.addend) {
-      const std::uint32_t golden = models::golden_fused(spec_, v.mode, v.a, v.b, v.c);
+      const std::uint32_t golden = models::golden_fused(spec_, v.mode, v.a, v.b, v.c, random);
       const sim::ModelField field = model_.output("result_o");
       const std::uint64_t got = sim::get_bits(record, field, 0, field.width);
       return got == golden ? "" : fmt::format("result {:#x}, golden {:#x}", got, golden);
@@ -207,8 +222,8 @@ std::vector<Vector> every_pair(const MultiSpec& spec, int mode) {
 
 // ---- The model against others ----
 
-// Nearest binary32, ties to even, of n * 2^-149, by whole numbers alone.
-std::uint32_t binary32_of(const Exact::Integer& n) {
+// The binary32 of n * 2^-149 by this mode, by whole numbers alone.
+std::uint32_t binary32_of(const Exact::Integer& n, formats::RoundingMode mode) {
   if (n == 0) return 0;
   const std::uint32_t sign = n < 0 ? 0x80000000u : 0;
   const Exact::Integer m = abs(n);
@@ -217,22 +232,39 @@ std::uint32_t binary32_of(const Exact::Integer& n) {
   const Exact::Integer rest = m - (kept << static_cast<unsigned>(shift));
   if (shift > 0) {
     const Exact::Integer half = Exact::Integer(1) << static_cast<unsigned>(shift - 1);
-    if (rest > half || (rest == half && kept % 2 == 1)) ++kept;
+    const bool tie_up = mode == formats::RoundingMode::kRna || kept % 2 == 1;
+    const bool nearest = mode != formats::RoundingMode::kRtz;
+    if (nearest && (rest > half || (rest == half && tie_up))) ++kept;
   }
   // `kept` brings its hidden one into the exponent, a carry too.
   const auto code = static_cast<std::uint64_t>(kept) + (static_cast<std::uint64_t>(shift) << 23);
   return sign | static_cast<std::uint32_t>(code);
 }
 
-TEST(FusedModel, OfOneProductIsTheProcessorsFma) {
-  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e4m3xe5m2", "1", "fp32");
+// With the processor's rounding set; `volatile` keeps the operation between the two calls.
+float fma_by(int rounding, float x, float y, float z) {
+  volatile float a = x, b = y, c = z;
+  std::fesetround(rounding);
+  volatile float result = std::fma(a, b, c);
+  std::fesetround(FE_TONEAREST);
+  return result;
+}
+
+class FusedModel : public ::testing::TestWithParam<std::pair<const char*, int>> {};
+INSTANTIATE_TEST_SUITE_P(Modes, FusedModel,
+                         ::testing::Values(std::pair{"rne", FE_TONEAREST},
+                                           std::pair{"rtz", FE_TOWARDZERO}),
+                         [](const auto& p) { return std::string(p.param.first); });
+
+TEST_P(FusedModel, OfOneProductIsTheProcessorsFma) {
+  const MultiSpec spec =
+      formats::resolve_multi("e4m3,e5m2,e4m3xe5m2", "1", "fp32", GetParam().first);
   std::int64_t checked = 0;
   for (int mode = 0; mode < 3; ++mode)
     for (const Vector& v : every_pair(spec, mode)) {
       const ModeFormats& m = mode_of(spec, v);
-      const float want =
-          std::fma(static_cast<float>(decode(m.a, v.a[0])), static_cast<float>(decode(m.b, v.b[0])),
-                   std::bit_cast<float>(v.c));
+      const float want = fma_by(GetParam().second, static_cast<float>(decode(m.a, v.a[0])),
+                                static_cast<float>(decode(m.b, v.b[0])), std::bit_cast<float>(v.c));
       const std::uint32_t got = models::golden_fused(spec, mode, v.a, v.b, v.c);
       if (std::isnan(want)) {
         ASSERT_EQ(got, 0x7fc00000u);
@@ -246,8 +278,12 @@ TEST(FusedModel, OfOneProductIsTheProcessorsFma) {
   EXPECT_EQ(checked, 3 * 65536);
 }
 
-TEST(FusedModel, OfManyProductsIsTheirWholeNumberSumRounded) {
-  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "8", "fp32");
+class FusedModelOfMany : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Modes, FusedModelOfMany, ::testing::Values("rne", "rna", "rtz"),
+                         [](const auto& p) { return std::string(p.param); });
+
+TEST_P(FusedModelOfMany, IsTheirWholeNumberSumRounded) {
+  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "8", "fp32", GetParam());
   std::int64_t checked = 0;
   for (const Vector& v : random_vectors(spec, 20000, 11)) {
     const ModeFormats& m = mode_of(spec, v);
@@ -270,7 +306,8 @@ TEST(FusedModel, OfManyProductsIsTheirWholeNumberSumRounded) {
     sum += place >= 0
                ? Exact::Integer(significand << static_cast<unsigned>(place))
                : Exact::Integer(significand / (Exact::Integer(1) << static_cast<unsigned>(-place)));
-    ASSERT_EQ(models::golden_fused(spec, v.mode, v.a, v.b, v.c), binary32_of(sum));
+    ASSERT_EQ(models::golden_fused(spec, v.mode, v.a, v.b, v.c),
+              binary32_of(sum, spec.rounding.mode));
     ++checked;
   }
   EXPECT_GT(checked, 10000);
@@ -320,11 +357,57 @@ TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) 
   EXPECT_EQ(unit.check(vectors), 40000);
 }
 
+// Roundings of the fused unit beside RNE. The random bits are few, so that tails meet their bounds,
+// or as many as there may be.
+struct Rounded {
+  const char* rounding;
+  const char* technology;
+  const char* modes;
+  const char* addend;
+};
+
+class FusedRoundings : public ::testing::TestWithParam<Rounded> {};
+INSTANTIATE_TEST_SUITE_P(Every, FusedRoundings,
+                         ::testing::Values(Rounded{"rtz", "generic", "e4m3,e5m2", "fp32"},
+                                           Rounded{"rtz", "osu018", "e4m3,e2m1", "bf16"},
+                                           Rounded{"rna", "generic", "e4m3,e5m2", "fp32"},
+                                           Rounded{"rna", "xilinx", "e4m3,e2m1", "bf16"},
+                                           Rounded{"sr:2", "generic", "e4m3,e5m2", "bf16"},
+                                           Rounded{"srf:2", "xilinx", "e4m3,e2m1", "bf16"},
+                                           Rounded{"src:2", "generic", "e4m3,e5m2", "bf16"},
+                                           Rounded{"sr:1", "generic", "e2m1,e3m2", "fp32"},
+                                           Rounded{"src:32", "osu018", "e4m3,e5m2", "fp32"}),
+                         [](const auto& p) {
+                           std::string name = fmt::format("{}_{}_{}", p.param.rounding,
+                                                          p.param.modes, p.param.addend);
+                           for (char& c : name)
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           return name;
+                         });
+
+TEST_P(FusedRoundings, GiveTheGoldenResultForPairsAndForRandomBeats) {
+  const Rounded& r = GetParam();
+  const MultiSpec spec = formats::resolve_multi(r.modes, "2", r.addend, r.rounding);
+  MultiUnit unit(spec, combinational(r.technology));
+  for (int mode = 0; mode < 2; ++mode) {
+    const std::vector<Vector> pairs = every_pair(spec, mode);
+    EXPECT_EQ(unit.check(pairs), static_cast<std::int64_t>(pairs.size()));
+  }
+  const std::vector<Vector> vectors = random_vectors(spec, 100000, 3);
+  EXPECT_EQ(unit.check(vectors), 100000);
+}
+
 // Products of one or a few units of the field, where c's bits below the field decide a tie: every
 // exponent of c at which some of its bits fall off, with one or two bits of its significand set.
-TEST(FusedUnits, RoundTheSmallestSumsByWhatLiesBelowTheField) {
-  const MultiSpec spec = formats::resolve_multi("e5m2,e4m3", "2", "fp32");
-  std::vector<Vector> vectors;
+class FusedUnits : public ::testing::TestWithParam<std::pair<const char*, std::size_t>> {};
+INSTANTIATE_TEST_SUITE_P(Modes, FusedUnits,  // of every how many vectors
+                         ::testing::Values(std::pair{"rne", 1}, std::pair{"rna", 7},
+                                           std::pair{"rtz", 7}, std::pair{"src:3", 7}),
+                         [](const auto& p) { return std::string(p.param.first).substr(0, 3); });
+
+TEST_P(FusedUnits, RoundTheSmallestSumsByWhatLiesBelowTheField) {
+  const MultiSpec spec = formats::resolve_multi("e5m2,e4m3", "2", "fp32", GetParam().first);
+  std::vector<Vector> every, vectors;
   for (int mode = 0; mode < 2; ++mode)
     for (const std::uint32_t a : {0u, 1u, 2u, 3u, 0x81u, 0x83u})
       for (const std::uint32_t b : {0u, 1u, 0x81u}) {
@@ -336,19 +419,23 @@ TEST(FusedUnits, RoundTheSmallestSumsByWhatLiesBelowTheField) {
               for (const int bit : {i, j})
                 if (bit >= 0) fraction |= 1u << bit;
               const std::uint32_t c = static_cast<std::uint32_t>(std::max(exponent, 0)) << 23;
-              vectors.push_back({mode, {a, 1u}, {1u, b}, c | fraction});
-              vectors.push_back({mode, {a, 1u}, {1u, b}, c | (fraction ^ 0x807fffffu)});
+              every.push_back({mode, {a, 1u}, {1u, b}, c | fraction});
+              every.push_back({mode, {a, 1u}, {1u, b}, c | (fraction ^ 0x807fffffu)});
             }
       }
+  for (std::size_t i = 0; i < every.size(); i += GetParam().second) vectors.push_back(every[i]);
   MultiUnit unit(spec, combinational("generic"));
   EXPECT_EQ(unit.check(vectors), static_cast<std::int64_t>(vectors.size()));
-  EXPECT_GT(vectors.size(), 1000000u);
+  EXPECT_GT(every.size(), 1000000u);
 }
 
 TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
   for (const char* technology : {"generic", "osu018", "xilinx"})
-    for (const char* addend : {"", "fp32", "bf16"}) {
-      const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend);
+    for (const auto& [addend, rounding] :
+         std::initializer_list<std::pair<const char*, const char*>>{
+             {"", ""}, {"fp32", ""}, {"bf16", "rtz"}, {"fp32", "rna"}, {"bf16", "src:8"}}) {
+      const MultiSpec spec =
+          formats::resolve_multi("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend, rounding);
       const rtl_gen::Unit unit = rtl_gen::generate(spec, combinational(technology));
       EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << technology << addend;
     }
@@ -414,9 +501,10 @@ TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
 }
 
 TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
-  const auto error = [](const char* modes, const char* lanes, const char* addend) -> std::string {
+  const auto error = [](const char* modes, const char* lanes, const char* addend,
+                        const char* rounding = "", const char* lfsr = "") -> std::string {
     try {
-      formats::resolve_multi(modes, lanes, addend);
+      formats::resolve_multi(modes, lanes, addend, rounding, lfsr);
     } catch (const ConfigError& e) {
       return e.what();
     }
@@ -429,6 +517,10 @@ TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
   EXPECT_NE(error("e4m3,e5m2", "8", "fp16").find("try fp32 or bf16"), std::string::npos);
   EXPECT_NE(error("e4m3", "8", "e4m3").find("with Inf and NaN"), std::string::npos);
   EXPECT_EQ(error("e4m3,e5m2", "8", "fp32"), "");
+  EXPECT_NE(error("e4m3", "8", "", "rtz").find("take a fused one"), std::string::npos);
+  EXPECT_NE(error("e4m3", "8", "fp32", "sr:17", "galois:16").find("galois:17 or wider"),
+            std::string::npos);
+  EXPECT_EQ(error("e5m2", "64", "bf16", "src:32"), "");
 }
 
 }  // namespace

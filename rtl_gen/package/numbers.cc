@@ -361,9 +361,10 @@ std::string error_bounds(const Design& design) {
       return "None: `sum_o` is the exact sum in every mode, and no operands of its formats "
              "overflow it.\n";
     case UnitKind::kFused: {
-      const ElementFormat& f = *design.spec.multi.addend;
+      const formats::MultiSpec& spec = design.spec.multi;
+      const ElementFormat& f = *spec.addend;
       return "The products and the addend are summed exactly, whatever cancels.\n" +
-             one_rounding(f, {}) + overflow(f, {});
+             one_rounding(f, spec.rounding) + overflow(f, spec.rounding);
     }
     case UnitKind::kQuantizer: {
       const QuantizerSpec& spec = design.spec.quantizer;

@@ -1,20 +1,29 @@
 // The fused unit: products and a float c in one fixed-point field, one rounding. The field is
-// finite because rounding is to nearest. With p significand bits, every product a multiple of 2^L
-// and |sum of products| < 2^T:
+// finite because a rounding reads a finite number t of bits below the last one that it keeps (1 of
+// rne, rna and rtz, the random bits of sr) and of all lower ones only whether they are zero. With p
+// significand bits, every product a multiple of 2^L and |sum of products| < 2^T:
 //
-//   c's last bit at or above 2^(T+2)   the sum is less than half the step below c: the result is c
-//   c below 2^(L-2)                    bits of c under 2^(L-p-1) only matter as being there, unless
-//                                      the products cancel to zero: then the result is c
+//   c's last bit at or above 2^(T+t+1)  the sum is less than 2^-t of the step below c: the result
+//   is
+//                                       c, or the code below it where the sum is away from c and
+//                                       the rounding takes any such sum there
+//   c below 2^(L-2)                     bits of c under 2^(L-p-t) only matter as being there,
+//   unless
+//                                       the products cancel to zero: then the result is c
 //
-//   field   T+p+2 .................. L ........... L-p-1 | sticky
+//   field   T+p+t+1 .................. L ........... L-p-t | sticky
 //
 // The products take c's sign instead of c, so that c enters as it is and nothing needs a carry
 // below 2^L. The sum is negative where the products outweigh c. Its magnitude is ~x + 1, but the
 // one is not added: below the last bit of ~x stand ones without end, which says the same, so the
 // rounding of a negative x looks for a zero where that of a positive one looks for a one:
 //
-//   x >= 0   up = guard & (sticky | last)          sticky: some lower bit of x is one
-//   x <  0   up = guard | (~sticky & last)         (guard, last: of ~x)
+//               rne                      rna                rtz                sr
+//   x >= 0   guard & (sticky | last)   guard             0                  carry(tail + random)
+//   x <  0   guard | (~sticky & last)  guard | ~sticky   guard & ~sticky    carry(tail + random +
+//                                                                                 ~sticky)
+//
+// sticky: some lower bit of x is one; guard, last, tail: of x, or of ~x where it is negative.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,12 +31,16 @@
 #include "formats/error.h"
 #include "rtl_gen/build/ops.h"
 #include "rtl_gen/units/align.h"
+#include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/multi.h"
+#include "rtl_gen/units/round.h"
 
 namespace blockdot::rtl_gen {
 
 using formats::ElementFormat;
 using formats::MultiSpec;
+using formats::Rounding;
+using formats::RoundingMode;
 
 namespace {
 
@@ -37,7 +50,7 @@ struct Addend {
   Fx sign, magnitude;  // as on the port
   Fx field;            // in units of the field's last bit
   Fx sticky;           // bits below the field
-  Fx high;             // so large that the result is c; Inf and NaN too
+  Fx high;             // so large that the result is c or one below; Inf and NaN too
   Fx low;              // below 2^(L-2)
   Fx nan, inf;
 };
@@ -47,7 +60,9 @@ struct Field {
   int lsb, width, guard;  // guard: bits below the products
 };
 
-Addend align_addend(Graph& g, const ElementFormat& f, const Fx& code, const Field& field) {
+// `alone`: the field is the products' where c is high.
+Addend align_addend(Graph& g, const ElementFormat& f, const Fx& code, const Field& field,
+                    bool alone) {
   g.section("addend");
   Addend c;
   const int p = f.man_bits + 1;
@@ -62,13 +77,14 @@ Addend align_addend(Graph& g, const ElementFormat& f, const Fx& code, const Fiel
   const int zero_shift = field.lsb - p + f.man_bits + f.bias;
   const int most = field.width - 1;
   c.high = name(less(constant(g, zero_shift + most), exponent), "c_high");
-  c.low = name(less(exponent, constant(g, zero_shift + p)), "c_low");
+  c.low = name(less(exponent, constant(g, zero_shift + field.guard - 1)), "c_low");
   const Fx under = name(less(exponent, constant(g, zero_shift)), "c_under");
   int shift_bits = 1;
   while ((1 << shift_bits) <= most) ++shift_bits;
   Fx shift = bits(sub(exponent, constant(g, zero_shift)), 0, shift_bits);
   shift = name(assume(shift, 0, pow2(shift_bits) - 1), "c_shift");
-  const Fx word = name(and_(significand, repeat(not_(under), p)), "c_sig");
+  const Fx outside = alone ? or_(under, c.high) : under;
+  const Fx word = name(and_(significand, repeat(not_(outside), p)), "c_sig");
   const Fx moved =
       name(shift_filled(word, constant(g, 0), shift, 0, field.width + p, "c"), "c_moved");
   c.field = bits(moved, p, field.width);
@@ -81,7 +97,7 @@ Addend align_addend(Graph& g, const ElementFormat& f, const Fx& code, const Fiel
 }
 
 struct Leading {
-  Fx kept;    // p + 1 bits from the top one on, as in the magnitude: significand and guard
+  Fx kept;    // from the top one on, as in the magnitude: significand and tail
   Fx sticky;  // some bit of x below them is one
   Fx count;   // zeros above the top one
 };
@@ -119,6 +135,45 @@ Leading normalise(Graph& g, const Fx& y, const Fx& negative, int kept, const Fx&
   return {unsigned_fx(g, x), name(any_of(g, seen), "sticky"), name(cat(count), "zeros")};
 }
 
+// Whether the magnitude of the sum rounds up from its significand.
+Fx round_up(const Rounding& rounding, const Leading& top, int tail, const Fx& negative,
+            const Fx& random) {
+  const Fx guard = bit(top.kept, 0), last = bit(top.kept, 1);
+  const Fx ones = and_(negative, not_(top.sticky));  // without end: one more of the last bit
+  switch (rounding.mode) {
+    case RoundingMode::kRne:
+      return mux(negative, or_(guard, and_(not_(top.sticky), last)),
+                 and_(guard, or_(top.sticky, last)));
+    case RoundingMode::kRna:
+      return or_(guard, ones);
+    case RoundingMode::kRtz:
+      return and_(guard, ones);
+    case RoundingMode::kStochastic: {
+      // A carry of the ones alone leaves no tail behind.
+      const Fx exact = name(add(bits(top.kept, 0, tail), ones), "tail");
+      return or_(bit(exact, tail),
+                 stochastic_carry(rounding, bits(exact, 0, tail), top.sticky, random, "drawn"));
+    }
+  }
+  BLOCKDOT_CHECK(false, "rounding mode");
+}
+
+// Whether c less a sum far below what a rounding reads becomes the code below c.
+Fx falls_below(const Rounding& rounding, const Fx& random) {
+  Graph& g = *random.graph;
+  switch (rounding.mode) {
+    case RoundingMode::kRne:
+    case RoundingMode::kRna:
+      return constant(g, 0);
+    case RoundingMode::kRtz:
+      return constant(g, 1);
+    case RoundingMode::kStochastic:
+      // The tail is ones: SRFF carries with any draw but zero, the others with every one.
+      return rounding.variant == formats::SrVariant::kSrff ? is_zero(random) : constant(g, 0);
+  }
+  BLOCKDOT_CHECK(false, "rounding mode");
+}
+
 }  // namespace
 
 Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
@@ -126,17 +181,26 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const ElementFormat& f = *spec.addend;
   const int p = f.man_bits + 1;
   const int lsb = formats::product_lsb(spec), bound = formats::sum_bound(spec);
+  const Rounding& rounding = spec.rounding;
+  const int tail = formats::read_bits(spec);
   Field field{};
-  field.guard = p + 1;
+  field.guard = p + tail;
   field.lsb = lsb - field.guard;
-  field.width = bound + p + 2 - field.lsb;
+  field.width = bound + p + tail + 1 - field.lsb;
   Graph g;
-  if (framed) output("valid_o", control(input(g, "valid_i", 1)));
+  Fx random = constant(g, 0);
+  if (framed || rounding.stochastic()) {
+    const Fx valid = control(input(g, "valid_i", 1));
+    output("valid_o", valid);
+    if (rounding.stochastic()) random = build_lfsr(g, spec.lfsr, rounding.random_bits, valid);
+  }
+  const Fx below = falls_below(rounding, random);
+  const bool falls = !ops::is_zero(g, below.node);
   const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
   const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
   const Fx b = input(g, "b_i", spec.lanes * spec.slot_b());
   const Fx code = input(g, "c_i", f.width());
-  const Addend c = align_addend(g, f, code, field);
+  const Addend c = align_addend(g, f, code, field, falls);
   const MultiProducts products =
       build_multi_products(g, spec, mode, a, b, c.sign, structure, technology);
 
@@ -151,19 +215,17 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Fx x = cat({unsigned_fx(g, ops::slice(g, upper.node, 0, field.width - field.guard)),
                     bits(c.field, 0, field.guard)});
   const Fx y = name(xor_(x, repeat(negative, x.width())), "turned");
-  const Fx small = name(is_zero(bits(y, p, y.width() - p)), "cancelled");
-  const Leading top = normalise(g, y, negative, p + 1, c.sticky);
+  const Fx small =
+      name(is_zero(bits(y, field.guard - 1, y.width() - field.guard + 1)), "cancelled");
+  const Leading top = normalise(g, y, negative, p + tail, c.sticky);
 
   g.section("round");
-  const Fx guard = bit(top.kept, 0), last = bit(top.kept, 1);
-  const Fx up = name(
-      mux(negative, or_(guard, and_(not_(top.sticky), last)), and_(guard, or_(top.sticky, last))),
-      "round_up");
-  const Fx nonzero_sum = bit(top.kept, p);
+  const Fx up = name(round_up(rounding, top, tail, negative, random), "round_up");
+  const Fx nonzero_sum = bit(top.kept, p + tail - 1);
   // The top bit of the field has this biased exponent; the zeros above the top one lower it.
   const int top_exponent = field.lsb + field.width - 1 + f.bias;
   const Fx exponent = bits(sub(constant(g, top_exponent), top.count), 0, f.exp_bits);
-  const Fx truncated = cat({exponent, bits(top.kept, 1, f.man_bits)});
+  const Fx truncated = cat({exponent, bits(top.kept, tail, f.man_bits)});
   const Fx rounded = name(bits(add(truncated, up), 0, f.width() - 1), "rounded");
 
   g.section("encode");
@@ -173,7 +235,12 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
       any_of(g, {products.nan, c.nan, and_(products.minus_inf, or_(products.plus_inf, c.inf))}),
       "result_nan");
   const Fx exact = and_(rounded, repeat(nonzero_sum, rounded.width()));
-  Fx magnitude = mux(addend_wins, c.magnitude, exact);
+  Fx alone = c.magnitude;
+  if (falls) {
+    const Fx lower = name(and_(and_(c.high, negative), below), "lower");
+    alone = bits(sub(alone, lower), 0, alone.width());
+  }
+  Fx magnitude = mux(addend_wins, name(alone, "addend"), exact);
   magnitude =
       mux(inf, assume(constant(g, formats::inf_code(f)), 0, pow2(f.width() - 1) - 1), magnitude);
   magnitude =

@@ -26,7 +26,8 @@ MultiProducts build_multi_products(Graph& graph, const formats::MultiSpec& spec,
 Graph build_multi_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology);
 
-/// mode_i, a_i, b_i, c_i in; result_o out.
+/// mode_i, a_i, b_i, c_i in; result_o out. With a stochastic rounding `framed` and clocked,
+/// whatever the arguments say: valid_i moves its random stream on.
 Graph build_fused_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology);
 

@@ -265,6 +265,7 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
                          std::uint64_t seed) {
   if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
   std::mt19937_64 random(seed);
+  formats::Lfsr stream(spec.lfsr.seed, spec.lfsr);  // every beat is valid
   Testbench testbench;
   for (int r = 0; r < count; ++r) {
     const auto mode = static_cast<std::size_t>(random() % spec.modes.size());
@@ -280,13 +281,15 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     };
     const std::vector<std::uint32_t> a = side(m.a), b = side(m.b);
     const auto c = static_cast<std::uint32_t>(random());
+    const std::uint32_t drawn =
+        spec.rounding.stochastic() ? stream.draw(spec.rounding.random_bits) : 0;
     Bits bits;
     bits.add(std::uint64_t{1}, 1);
     for (const rtl_gen::Port& port : unit.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
       if (port.name == "result_o") {
         bits.add(std::uint64_t{models::golden_fused(spec, static_cast<int>(mode), a, b,
-                                                    c & addend_mask(spec))},
+                                                    c & addend_mask(spec), drawn)},
                  port.width);
         continue;
       }
@@ -318,6 +321,8 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
         slots(b, m.b.width(), spec.slot_b());
       else if (port.name == "c_i")
         bits.add(std::uint64_t{c}, port.width);
+      else if (port.name == "seed_load_i" || port.name == "seed_i")
+        bits.add(std::uint64_t{0}, port.width);
       else
         throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
     }
