@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <boost/multiprecision/cpp_int.hpp>
 #include <cmath>
 
+#include "formats/code_book.h"
 #include "formats/error.h"
 #include "formats/text.h"
 
@@ -106,54 +108,67 @@ int exponent_of(const ElementFormat& format, double value) {
 
 namespace {
 
-__extension__ using Uint128 = unsigned __int128;
+using Natural = boost::multiprecision::cpp_int;
 
-// A double that is not negative as significand * 2^exponent.
+// significand * 2^exponent, not negative.
 struct Dyadic {
-  std::uint64_t significand = 0;
+  Natural significand = 0;
   int exponent = 0;
+
+  Dyadic() = default;
+  Dyadic(double value) {
+    significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
+    exponent -= 53;
+  }
+  friend Dyadic operator*(Dyadic x, const Dyadic& y) {
+    x.significand *= y.significand;
+    x.exponent += y.exponent;
+    return x;
+  }
 };
 
-Dyadic dyadic(double value) {
-  int exponent = 0;
-  auto significand = static_cast<std::uint64_t>(std::ldexp(std::frexp(value, &exponent), 53));
-  exponent -= 53;
-  while (significand != 0 && significand % 2 == 0) {
-    significand /= 2;
-    ++exponent;
-  }
-  return {significand, exponent};
-}
-
-// Largest and, as a magnitude, least value.
+// Largest value, and the magnitude of the lowest one.
 double highest(const ElementFormat& f) { return max_value(f); }
 double deepest(const ElementFormat& f) {
   bool full = f.kind == ElementKind::kInteger && !f.symmetric;
   return full ? std::ldexp(1, f.int_bits - 1 - f.frac_bits) : max_value(f);
 }
 
-double largest(const ScaleFormat& f) {
+/// What the finite scales of a format are like: magnitudes of at most `largest`, all multiples of
+/// 2^lowest_bit.
+struct ScaleRange {
+  Dyadic largest = 1.0;
+  int lowest_bit = 0;
+  bool negative = false;  // some are negative
+};
+
+ScaleRange range_of(const ScaleFormat& f) {
   switch (f.kind) {
     case ScaleKind::kNone:
-    case ScaleKind::kInteger:  // no unit takes these two
+      return {};
+    case ScaleKind::kInteger:
+      return {std::ldexp(1, f.int_bits) - 1, 0, false};
     case ScaleKind::kCodeBook:
-      return 1;
+      return {max_value(code_book(f.book)), lsb_exponent(code_book(f.book)), true};
     case ScaleKind::kE8M0:
-      return 0x1p127;
+      return {0x1p127, -kE8M0Bias, false};
     case ScaleKind::kMinifloat:
-      return max_value(f.minifloat);
+      return {max_value(f.minifloat), lsb_exponent(f.minifloat), false};
   }
-  return 1;
+  return {};
 }
 
-int lowest_bit(const ScaleFormat& f) {
-  if (f.kind == ScaleKind::kE8M0) return -kE8M0Bias;
-  return f.kind == ScaleKind::kMinifloat ? lsb_exponent(f.minifloat) : 0;
-}
-
-/// The scale that a beat is multiplied by.
-ScaleFormat beat_scale(const BlockFormat& f) {
-  return scale_in_result(f) ? ScaleFormat{} : f.scale;
+/// Of what a beat is multiplied by.
+ScaleRange beat_range(const BlockFormat& f) {
+  if (scale_in_result(f)) return {};
+  if (!outer_in_beat(f)) return range_of(f.scale);
+  if (f.outer.mean) {
+    const ElementFormat binary32 = minifloat(8, 23);
+    return {max_value(binary32), lsb_exponent(binary32), true};
+  }
+  const ScaleRange inner = range_of(f.scale), outer = range_of(f.outer.scale);
+  return {inner.largest * outer.largest, inner.lowest_bit + outer.lowest_bit,
+          inner.negative || outer.negative};
 }
 
 int largest_tau(const BlockFormat& f) { return f.micro.bits > 0 ? (1 << f.micro.bits) - 1 : 0; }
@@ -162,34 +177,25 @@ int largest_tau(const BlockFormat& f) { return f.micro.bits > 0 ? (1 << f.micro.
 
 FixedFormat exact_window(const DotSpec& spec) {
   const ElementFormat &a = spec.a.element, &b = spec.b.element;
+  const ScaleRange x = beat_range(spec.a), y = beat_range(spec.b);
   FixedFormat window;
   window.saturate = false;
   window.exact = true;
-  window.lsb = lsb_exponent(a) + lsb_exponent(b) + lowest_bit(beat_scale(spec.a)) +
-               lowest_bit(beat_scale(spec.b)) - largest_tau(spec.a) - largest_tau(spec.b);
-  // Two elements have 32 bits, two scales 48, the number of products 33: exact in doubles and here.
+  window.lsb = lsb_exponent(a) + lsb_exponent(b) + x.lowest_bit + y.lowest_bit -
+               largest_tau(spec.a) - largest_tau(spec.b);
   const std::int64_t beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
-  // E8M0 scales go into the exponent: their product may leave a double's range.
-  int power = 0;
-  double scales = 1;
-  for (const BlockFormat* side : {&spec.a, &spec.b}) {
-    Dyadic x = dyadic(largest(beat_scale(*side)));
-    power += x.exponent;
-    scales *= static_cast<double>(x.significand);
-  }
-  const Uint128 factor = static_cast<Uint128>(beats * spec.lanes) * dyadic(scales).significand;
-  // The least msb with factor * product * 2^power < 2^msb, or <= for sums below zero.
+  const Dyadic most = Dyadic(static_cast<double>(beats * spec.lanes)) * x.largest * y.largest;
+  // The least msb with most * product < 2^msb, or <= for sums below zero.
   const auto reach = [&](double product, bool negative) {
-    const Dyadic x = dyadic(product);
-    Uint128 units = factor * x.significand;
-    if (negative) units -= 1;
-    int bits = 0;
-    for (; units != 0; units >>= 1) ++bits;
-    return bits + x.exponent + power + dyadic(scales).exponent;
+    Dyadic sum = most * Dyadic(product);
+    if (negative) sum.significand -= 1;
+    return static_cast<int>(msb(sum.significand)) + 1 + sum.exponent;
   };
-  window.msb = std::max({reach(std::max(highest(a) * highest(b), deepest(a) * deepest(b)), false),
-                         reach(std::max(highest(a) * deepest(b), deepest(a) * highest(b)), true),
-                         window.lsb + 1});
+  const double above = std::max(highest(a) * highest(b), deepest(a) * deepest(b));
+  const double below = std::max(highest(a) * deepest(b), deepest(a) * highest(b));
+  window.msb = std::max({reach(above, false), reach(below, true), window.lsb + 1});
+  if (x.negative || y.negative)
+    window.msb = std::max({window.msb, reach(below, false), reach(above, true)});
   return window;
 }
 
@@ -270,23 +276,6 @@ OddFactor amax_divisor(const BlockFormat& format) {
 
 namespace {
 
-/// The aligned accumulator's exponents and exact_window speak of the scales of a beat of this side,
-/// and of its elements.
-bool has_simple_scales(const BlockFormat& f, int most_bits) {
-  const ScaleFormat scale = beat_scale(f);
-  const bool other = scale.kind == ScaleKind::kInteger || scale.kind == ScaleKind::kCodeBook;
-  return !outer_in_beat(f) && !other && f.element.width() <= most_bits;
-}
-
-void check_simple_scales(const DotSpec& spec, int most_bits) {
-  for (const BlockFormat* f : {&spec.a, &spec.b})
-    if (!has_simple_scales(*f, most_bits))
-      throw ConfigError(
-          "accumulator = {}: takes elements of at most {} bits with one scale a beat, e8m0 or a "
-          "minifloat: {} is none of these; try kulisch or a float",
-          to_text(spec.accumulator), most_bits, to_text(*f));
-}
-
 /// The block lengths nearest to `block` that divide it or that it divides: "16, 64".
 std::string block_lengths_beside(int block) {
   int below = block - 1;
@@ -294,13 +283,14 @@ std::string block_lengths_beside(int block) {
   return below > 1 ? fmt::format("{} or {}", below, 2 * block) : std::to_string(2 * block);
 }
 
-constexpr int kExactWindowBits = 16;  // widest element of exact_window
+// Widest element of exact_window: the products of two are doubles.
+constexpr int kExactWindowBits = 16;
 
 /// A window that says what becomes of sums beyond it may be of any width; one that does not must
 /// hold the `max-k` products that its user states.
 void check_stated_products(const DotSpec& spec) {
   for (const BlockFormat* f : {&spec.a, &spec.b})
-    if (!has_simple_scales(*f, kExactWindowBits)) return;
+    if (f->element.width() > kExactWindowBits) return;
   const FixedFormat& window = spec.accumulator.window;
   const FixedFormat needs = exact_window(spec);
   if (window.msb < needs.msb)
@@ -374,7 +364,13 @@ void validate(const DotSpec& spec) {
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
       if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
-        check_simple_scales(spec, kExactWindowBits);
+        for (const BlockFormat* f : {&spec.a, &spec.b})
+          if (f->element.width() > kExactWindowBits)
+            throw ConfigError(
+                "accumulator = {}: takes elements of at most {} bits, {} has {}; try kulisch, or "
+                ":wrap for a window that is as wide as its sums take",
+                to_text(spec.accumulator), kExactWindowBits, to_text(f->element),
+                f->element.width());
         const FixedFormat needs = exact_window(spec);
         if (window.msb < needs.msb || window.lsb > needs.lsb)
           throw ConfigError(
@@ -391,7 +387,6 @@ void validate(const DotSpec& spec) {
       if (spec.accumulator.fraction_bits < 0 || spec.accumulator.fraction_bits > kMaxAlignedBits)
         throw ConfigError("accumulator fraction bits = {}: must be in [0, {}]",
                           spec.accumulator.fraction_bits, kMaxAlignedBits);
-      check_simple_scales(spec, 32);
       [[fallthrough]];
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);

@@ -49,7 +49,9 @@
 //                                              subnormal that of exponent 1 (`exponent_of`)
 //   integer, sign-magnitude, code book         floor(log2(largest value)), whatever the code
 //   e8m0 scale                                 c - 127; no scale: 0
-//   product                                    the sum of its two elements' and two scales' less
+//   Xa of two scales                           the sum of theirs; with a :mean that of the
+//                                              binary32 number that they become
+//   product                                    the sum of its two elements' and Xa's and Xb's less
 //                                              its taus: |product| may reach 2^(exponent + 2) and
 //                                              more, and lie below 2^exponent
 //

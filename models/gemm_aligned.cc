@@ -220,6 +220,13 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
   return true;
 }
 
+/// The beat's factor is no scale, an e8m0 or a minifloat: set_scale reads one exponent off it.
+bool one_float_scale(const BlockFormat& format) {
+  const bool other = format.scale.kind == formats::ScaleKind::kInteger ||
+                     format.scale.kind == formats::ScaleKind::kCodeBook;
+  return !outer_in_beat(format) && (!other || scale_in_result(format));
+}
+
 /// Significant bits of element times scale, at most.
 int significant_bits(const BlockFormat& format) {
   const ElementFormat& element = format.element;
@@ -236,6 +243,7 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
                      const std::vector<std::uint64_t>& states, int threads, GemmResult& result) {
   const formats::Accumulator& accumulator = spec.accumulator;
   if (accumulator.kind != formats::AccumulatorKind::kAligned) return false;
+  if (!one_float_scale(spec.a) || !one_float_scale(spec.b)) return false;
   int sum_bits = accumulator.fraction_bits + 2 + ceil_log2(spec.lanes + 1), farthest = 0;
   for (const BlockFormat* format : {&spec.a, &spec.b}) {
     if (beat_factor_bits(*format) > 1) ++sum_bits;

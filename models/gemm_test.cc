@@ -193,11 +193,6 @@ TEST_P(EqualsGolden, ForEveryAccumulatorAndRounding) {
   };
   unsigned seed = 1;
   for (const char* rest : rests) {
-    // The aligned accumulator knows one scale a beat, e8m0 or a minifloat (dot_spec.h).
-    const bool other_scales = GetParam().find("vsq") != std::string::npos ||
-                              GetParam().find("nf4_dq") != std::string::npos ||
-                              GetParam().find("@u4") != std::string::npos;
-    if (other_scales && std::string(rest).find("aligned") != std::string::npos) continue;
     sweep(GetParam() + " " + rest, ++seed);
   }
 }

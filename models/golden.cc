@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "formats/code_book.h"
 #include "formats/error.h"
 
 namespace blockdot::models {
@@ -140,6 +141,7 @@ Factor product(const Factor& x, const Factor& y) {
   factor.nan = x.nan || y.nan || x.inf || y.inf;
   factor.value = x.value * y.value;
   factor.sign = x.sign * y.sign;
+  factor.exponent = x.exponent + y.exponent;
   return factor;
 }
 
@@ -149,8 +151,21 @@ Factor scale_factor(const formats::ScaleFormat& format, std::uint32_t code) {
   double value = decode(format, code);
   Factor factor = factor_of(value);
   if (factor.sign == 0 || factor.inf) return factor;
-  factor.exponent = format.kind == ScaleKind::kMinifloat ? exponent_of(format.minifloat, value)
-                                                         : std::ilogb(value);
+  switch (format.kind) {
+    case ScaleKind::kNone:
+    case ScaleKind::kE8M0:
+      factor.exponent = std::ilogb(value);
+      break;
+    case ScaleKind::kMinifloat:
+      factor.exponent = exponent_of(format.minifloat, value);
+      break;
+    case ScaleKind::kInteger:
+      factor.exponent = format.int_bits - 1;
+      break;
+    case ScaleKind::kCodeBook:
+      factor.exponent = exponent_of(formats::code_book(format.book), value);
+      break;
+  }
   return factor;
 }
 
@@ -160,13 +175,16 @@ Factor beat_factor(const BlockFormat& format, std::uint32_t scale, std::uint32_t
   if (scale_in_result(format)) return factor_of(1);
   Factor inner = scale_factor(format.scale, scale);
   if (!outer_in_beat(format)) return inner;
-  Factor factor = product(inner, factor_of(decode(format.outer.scale, outer)));
+  Factor factor = product(inner, scale_factor(format.outer.scale, outer));
   if (!format.outer.mean) return factor;
   Factor added = factor_of(static_cast<double>(mean));
   if (factor.nan || added.nan || added.inf)
     return factor_of(std::numeric_limits<double>::quiet_NaN());
-  return factor_of(decode(kBinary32, golden_round(kBinary32, factor.value + added.value, Rounding{},
-                                                  0, Overflow::kToSpecial)));
+  const double rounded = decode(kBinary32, golden_round(kBinary32, factor.value + added.value,
+                                                        Rounding{}, 0, Overflow::kToSpecial));
+  factor = factor_of(rounded);
+  if (factor.sign != 0 && !factor.inf) factor.exponent = exponent_of(kBinary32, rounded);
+  return factor;
 }
 
 /// Ra or Rb without the division by the largest element.

@@ -423,6 +423,40 @@ TEST(GoldenDot, AlignedAccumulatorIsTheIntegerSumOfItsCutTerms) {
   EXPECT_GT(cut, 1000);
 }
 
+TEST(GoldenDot, AlignedProductsAddTheExponentsOfBothScalesOfASide) {
+  // By hand, in units of the least bit: two products, the second one 2^-12 or so of the first.
+  const auto sum = [](const char* formats, int kept, std::uint32_t a, std::uint32_t scale,
+                      std::uint32_t outer, float mean, double second) {
+    const DotSpec spec = parse_dot_spec(
+        fmt::format("{} b=bf16 lanes=2 accumulator=aligned[{}]:fp32", formats, kept));
+    const std::vector<std::uint32_t> x = {a, a};
+    const std::vector<std::uint32_t> y = {encode(spec.b.element, 1),
+                                          encode(spec.b.element, second)};
+    Beat beat;
+    beat.a = x;
+    beat.b = y;
+    beat.a_scale = scale;
+    beat.a_outer = outer;
+    beat.a_mean = mean;
+    beat.first = beat.last = true;
+    return decode(kFp32, GoldenDot(spec).step(beat).value());
+  };
+  // int8 has the exponent 6 and u6 5, whatever the code: 1 x 1 stands 11 bits below its exponent.
+  const char* whole = "a=int8:frac=0@u6/16*e4m3/32";
+  const std::uint32_t one = 7 << 3;  // of e4m3
+  EXPECT_EQ(sum(whole, 22, 1, 1, one, 0, 0x1p-12), 1);
+  EXPECT_EQ(sum(whole, 23, 1, 1, one, 0, 0x1p-12), 1 + 0x1p-12);
+  // A subnormal e4m3, 2^-9, has the exponent -6: three more bits.
+  EXPECT_EQ(sum(whole, 25, 1, 1, 1, 0, 0x1p-12), 0x1p-9);
+  EXPECT_EQ(sum(whole, 26, 1, 1, 1, 0, 0x1p-12), 0x1p-9 + 0x1p-21);
+  // 0 x outer - 12 is a binary32 number of exponent 3; the code book's is 0.
+  const char* mean = "a=nf4@dynamic8/64*fp32/256:mean";
+  const std::uint32_t zero = zero_code(formats::code_book(formats::CodeBook::kDynamic8));
+  EXPECT_EQ(sum(mean, 9, 15, zero, 0, -12, 0x1p-10), -12);
+  EXPECT_EQ(sum(mean, 10, 15, zero, 0, -12, 0x1p-10), -12 - 0x1p-7);
+  EXPECT_EQ(sum(mean, 11, 15, zero, 0, -12, 0x1p-10), -12 - 0x1.8p-7);
+}
+
 TEST(GoldenDot, AlignedAccumulatorWithEnoughBitsIsTheFloatOne) {
   std::mt19937 random(14);
   for (const char* rest : {"e5m2 lanes=4 accumulator={}fp32:rne", "e4m3 lanes=3 accumulator={}bf16",

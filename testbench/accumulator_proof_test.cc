@@ -191,6 +191,11 @@ Extremes elements(const ElementFormat& f) {
   });
 }
 
+Extremes product(const Extremes& x, const Extremes& y) {
+  return {std::min(x.lowest * y.highest, x.highest * y.lowest),
+          std::max(x.highest * y.highest, x.lowest * y.lowest), x.lsb + y.lsb};
+}
+
 Extremes scales(const formats::ScaleFormat& f) {
   if (f.kind == formats::ScaleKind::kNone) return {Exact(), Exact(1), 0};
   return extremes(f.width(), [&](std::uint32_t code) { return decode(f, code); });
@@ -205,20 +210,15 @@ int bits_for(const Exact& low, const Exact& high, int lsb) {
   return width;
 }
 
-struct Bound {
-  Exact low, high;  // of one product
-  int lsb = 0;
-};
-
-Bound product_bound(const DotSpec& spec) {
-  const Extremes a = elements(spec.a.element), b = elements(spec.b.element);
-  const Extremes x = scales(spec.a.scale), y = scales(spec.b.scale);
-  const Exact factor = x.highest * y.highest;
-  const int micro = (spec.a.micro.bits > 0 ? (1 << spec.a.micro.bits) - 1 : 0) +
-                    (spec.b.micro.bits > 0 ? (1 << spec.b.micro.bits) - 1 : 0);
-  return {std::min(a.lowest * b.highest, a.highest * b.lowest) * factor,
-          std::max(a.highest * b.highest, a.lowest * b.lowest) * factor,
-          a.lsb + b.lsb + x.lsb + y.lsb - micro};
+/// Of one product.
+Extremes product_bound(const DotSpec& spec) {
+  Extremes all = {Exact(), Exact(1), 0};
+  for (const formats::BlockFormat* side : {&spec.a, &spec.b}) {
+    all = product(product(all, elements(side->element)),
+                  product(scales(side->scale), scales(side->outer.scale)));
+    all.lsb -= side->micro.bits > 0 ? (1 << side->micro.bits) - 1 : 0;
+  }
+  return all;
 }
 
 const char* const kFullSpecs[] = {
@@ -227,18 +227,25 @@ const char* const kFullSpecs[] = {
     "a=mx9 lanes=16",        "a=bm8 b=bm8_e4m3 lanes=8", "a=int8@e4m3/16 lanes=16",
     "a=e4m3 lanes=4",        "a=bf16 lanes=1",           "a=bf16 b=mxfp4_e2m1 lanes=3",
     "a=int8:full lanes=7",   "a=e2m1@e4m3/16 lanes=16"};
+// Scales that are whole numbers, of both signs, or two a side.
+const char* const kOtherScales[] = {"a=int8@u6/16*e4m3/32 lanes=16",
+                                    "a=int4@u4/16*e4m3/64 b=e2m1@e4m3/16*e5m3/32 lanes=16",
+                                    "a=int4:full@dynamic8/16*e4m3/64 b=int8 lanes=5"};
 
 TEST(FullKulisch, IsAsWideAsTheDecodeTablesAskAndNoWider) {
   int checked = 0;
-  for (const char* text : kFullSpecs) {
+  std::vector<const char*> specs(std::begin(kFullSpecs), std::end(kFullSpecs));
+  specs.insert(specs.end(), std::begin(kOtherScales), std::end(kOtherScales));
+  for (const char* text : specs) {
     for (std::int64_t max_k : {std::int64_t{1}, std::int64_t{65536}, std::int64_t{1} << 32}) {
       DotSpec spec = parse_dot_spec(text);
       spec.max_k = max_k;
-      const Bound bound = product_bound(spec);
+      const Extremes bound = product_bound(spec);
       const Exact terms(Exact::Integer((max_k + spec.lanes - 1) / spec.lanes * spec.lanes), 0);
       rtl_gen::UnitFacts facts;
       build_dot_unit(spec, &facts);
-      EXPECT_EQ(facts.accumulator_width, bits_for(bound.low * terms, bound.high * terms, bound.lsb))
+      EXPECT_EQ(facts.accumulator_width,
+                bits_for(bound.lowest * terms, bound.highest * terms, bound.lsb))
           << to_text(spec);
       EXPECT_EQ(facts.accumulator_lsb, bound.lsb) << to_text(spec);
       EXPECT_EQ(facts.accumulator_width, exact_window(spec).width()) << to_text(spec);
@@ -271,11 +278,11 @@ TEST(FullKulisch, HoldsTheLastOfTheLargestProducts) {
     spec.max_k = (std::int64_t{1} << 32) / spec.lanes * spec.lanes;
     rtl_gen::UnitFacts facts;
     const rtl_gen::OpenedUnit opened = open_loop(build_dot_unit(spec, &facts));
-    const Bound bound = product_bound(spec);
+    const Extremes bound = product_bound(spec);
     for (bool negative : {false, true}) {
       // The codes of the extreme product, found by trying the extreme elements.
       const Extremes a = elements(spec.a.element), b = elements(spec.b.element);
-      const Exact extreme = negative ? bound.low : bound.high;
+      const Exact extreme = negative ? bound.lowest : bound.highest;
       const Exact factor = scales(spec.a.scale).highest * scales(spec.b.scale).highest;
       std::uint32_t codes[2] = {};
       for (const Exact& x : {a.lowest, a.highest})

@@ -54,7 +54,9 @@ std::vector<std::pair<const char*, const char*>> factor_points() {
         "a=vsq8 b=nvfp4_tile lanes=2 output=e4m3 rounding=rna",
         "a=nf4_dq b=bf16 lanes=2 accumulator=fp32",
         "a=abfp8_8 b=fp8_e4m3_tensor lanes=2 rounding=sr:9", "a=binary lanes=5",
-        "a=fp32 b=wage_e8 lanes=1 accumulator=fp32:rtz"})
+        "a=fp32 b=wage_e8 lanes=1 accumulator=fp32:rtz",
+        "a=int4@u4/8*e4m3/32 b=e4m3@e4m3/16*bf16/64 lanes=4 accumulator=aligned[7]:bf16:rne",
+        "a=nf4_dq b=mxfp8_e4m3 lanes=2 accumulator=aligned[9]:fp32"})
     for (const char* schedule : {"asap", "min-register", "random"})
       points.push_back({spec, schedule});
   return points;

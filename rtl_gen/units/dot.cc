@@ -13,6 +13,7 @@
 
 #include <algorithm>
 
+#include "formats/code_book.h"
 #include "formats/error.h"
 #include "rtl_gen/build/chain.h"
 #include "rtl_gen/units/align.h"
@@ -125,7 +126,7 @@ Fx negated(const Fx& p, const Fx& negative, std::string_view label) {
     parts.push_back(xor_(bit(p, i), and_(negative, below)));
     below = or_(below, bit(p, i));
   }
-  parts.push_back(and_(negative, below));
+  parts.push_back(name(and_(negative, below), fmt::format("{}_minus", label)));
   std::reverse(parts.begin(), parts.end());
   Fx turned = wrap_signed(cat(parts), p.width() + 1);
   turned.lo = -p.hi;
@@ -458,12 +459,28 @@ BeatTerms build_beat_terms(Graph& g, const DotSpec& spec, const OperandPorts& a,
   const auto element_fraction = [](const formats::ElementFormat& f) {
     return f.kind == ElementKind::kMinifloat ? f.man_bits : max_exponent(f) - lsb_exponent(f);
   };
-  const auto scale_fraction = [](const BlockFormat& f) {
-    const bool in_beat = f.scale.kind == formats::ScaleKind::kMinifloat && !scale_in_result(f);
-    return in_beat ? f.scale.minifloat.man_bits : 0;
+  const auto scale_fraction = [&](const formats::ScaleFormat& f) {
+    switch (f.kind) {
+      case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kE8M0:
+        return 0;
+      case formats::ScaleKind::kMinifloat:
+        return f.minifloat.man_bits;
+      case formats::ScaleKind::kInteger:
+        return f.int_bits - 1;
+      case formats::ScaleKind::kCodeBook:
+        return element_fraction(formats::code_book(f.book));
+    }
+    BLOCKDOT_CHECK(false, "scale kind");
+  };
+  const auto factor_fraction = [&](const BlockFormat& f) {
+    if (scale_in_result(f)) return 0;
+    if (!outer_in_beat(f)) return scale_fraction(f.scale);
+    if (f.outer.mean) return 23;  // a binary32
+    return scale_fraction(f.scale) + scale_fraction(f.outer.scale);
   };
   out.fraction = element_fraction(spec.a.element) + element_fraction(spec.b.element) +
-                 scale_fraction(spec.a) + scale_fraction(spec.b);
+                 factor_fraction(spec.a) + factor_fraction(spec.b);
   out.weight = lanes.x[0].weight + lanes.y[0].weight + factor.weight - micro_most(spec.a) -
                micro_most(spec.b) + out.fraction;
 
@@ -475,8 +492,8 @@ BeatTerms build_beat_terms(Graph& g, const DotSpec& spec, const OperandPorts& a,
         multiply(g, scale(x.significand, -x.significand.lsb),
                  scale(y.significand, -y.significand.lsb), structure, technology, label("prod", j));
     const Fx shift = lane_shift(g, spec, a, b, j, {x.shift, y.shift}, technology);
-    out.lanes.push_back(
-        {lanes.sign[i], name(mul(one, factor.significand), label("scaled", j)), shift});
+    out.lanes.push_back({xor_(lanes.sign[i], factor.sign),
+                         name(mul(one, factor.significand), label("scaled", j)), shift});
   }
   BlockDot specials;
   note_specials(g, spec, lanes, a, b, specials);
