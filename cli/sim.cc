@@ -118,8 +118,8 @@ void require_one_product(const char* option, const std::string& file, std::size_
                          const std::vector<explore::DesignPoint>& points) {
   if (products != 1 || points.size() != 1 || !points[0].machine)
     throw ConfigError(
-        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point), and a "
-        "machine",
+        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point) and a "
+        "machine (--machine 'rows=4 cols=4', or in the design file)",
         option, file, products, points.size(), points[0].machine ? "" : " without a machine");
   check_writable(file);
 }
