@@ -207,8 +207,7 @@ void add_gen(CLI::App& program, Context& context) {
        "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",
        "blockdot gen --a bm8 --lanes 16 --accumulator 'kulisch[40:-60]' --out unit/",
        "blockdot gen --unit stream --a mxfp8_e4m3 --accumulator fp32 --out stream/",
-       "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --accumulator fp32 "
-       "--out array/",
+       "blockdot gen --unit array --dataflow ws --rows 8 --cols 8 --a mxfp4 --out array/",
        "blockdot gen --unit quantizer --a mxfp8_e4m3 --input bf16 --out quantizer/",
        "blockdot gen --unit quantizer --a bm8 --input bf16 --lanes 16 --rounding sr:8 --out tile/",
        "blockdot gen --unit quantizer --a nvfp4 --lanes 4 --out nvfp4/"}));

@@ -118,8 +118,8 @@ void require_one_product(const char* option, const std::string& file, std::size_
                          const std::vector<explore::DesignPoint>& points) {
   if (products != 1 || points.size() != 1 || !points[0].machine)
     throw ConfigError(
-        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point), and a "
-        "machine",
+        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point) and a "
+        "machine (--machine 'rows=4 cols=4', or in the design file)",
         option, file, products, points.size(), points[0].machine ? "" : " without a machine");
   check_writable(file);
 }
@@ -265,13 +265,11 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("SEED");
   command->footer(examples(
       {"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
-       "blockdot sim design.toml --trace traces/run1 --engine all --json out.json",
-       "blockdot sim design.toml --trace traces/run1 --gemm lm/step0000/head/fprop "
-       "--engine rtl",
-       "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4 "
-       "bandwidth=32' --engine all",
-       "blockdot sim design.toml --trace traces/run1 --machine 'rows=4 cols=4' --engine rtl "
-       "--point NAME --gemm NAME --fst array.fst --wave-window 100:400"}));
+       "blockdot sim design.toml --trace run1 --engine all --json out.json",
+       "blockdot sim design.toml --trace run1 --gemm lm/step0000/head/fprop --engine rtl",
+       "blockdot sim design.toml --trace run1 --machine 'rows=4 cols=4 bandwidth=32' --engine all",
+       "blockdot sim one.toml --trace run1 --gemm NAME --machine 'rows=4' --engine rtl --fst "
+       "a.fst"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

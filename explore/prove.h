@@ -22,7 +22,7 @@ std::string_view to_text(Verdict verdict);
 
 /// One thing shown.
 struct ProofStep {
-  std::string what;  // "lanes", "two lanes", "beats", "netlist"...
+  std::string what;  // "lanes", "sum", "beats", "netlist"...
   Verdict verdict = Verdict::kOpen;
   std::string how;         // one sentence: what was compared with what
   std::int64_t cases = 0;  // inputs tried, or inputs that the proof covers where they were counted
@@ -43,10 +43,10 @@ struct ProveOptions {
 ///   lanes      the block dot of the point's formats with its number of lanes: every pair of codes
 ///              of every lane, the other lanes zero, against the golden model (exhaustive up to 18
 ///              bits a pair, else sampled). Not of multi and fused units and quantizers.
-///   two lanes  the same structure with two lanes: for all inputs the sum of what each lane gives
-///              alone (equivalence of and-inverter graphs, ABC). With `lanes` this is the block dot
-///              of two lanes for all inputs.
-///   more lanes the same of 4, 8... lanes, as many as the solver's time allows, up to all.
+///   sum        dots: the block dot is the sum of what each lane gives alone, for all inputs, with
+///              its NaN flag (explore/additivity.h; where that cannot say, by equivalence of
+///              and-inverter graphs of 2, 4, 8... lanes, ABC). With `lanes` this is the block dot
+///              for all inputs. Multi units: with `pairs`, the same in every mode.
 ///   pairs      multi and fused units: every pair of codes in each lane and mode, the others zero.
 ///   values     quantizers: every bfloat16 alone in a block, against the definition in `formats`.
 ///   beats      dot units in lock-step with the golden model: random and extreme beats.

@@ -37,7 +37,7 @@ double seconds_of(auto call) {
 void compare_row(benchmark::State& state, const std::vector<float>& x, auto call) {
   std::vector<float> copy(x.size());
   double best = 1e30, best_copy = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     best = std::min(best, seconds_of(call));
     state.PauseTiming();
     best_copy = std::min(best_copy, seconds_of([&] {

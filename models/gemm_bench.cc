@@ -101,7 +101,7 @@ void gemm_row(benchmark::State& state, const Row& row) {
   Product product(row, n);
   Sgemm sgemm(n);
   double best = 1e30, best_sgemm = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     best = std::min(best, seconds_of([&] { product(1); }));
     state.PauseTiming();
     best_sgemm = std::min(best_sgemm, seconds_of([&] { sgemm(); }));
@@ -117,7 +117,7 @@ void gemm_row(benchmark::State& state, const Row& row) {
 void threads_row(benchmark::State& state, const Row& row) {
   Product product(row, state.range(0));
   double one = 1e30, two = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     two = std::min(two, wall_seconds_of([&] { product(2); }));
     state.PauseTiming();
     one = std::min(one, wall_seconds_of([&] { product(1); }));

@@ -214,7 +214,7 @@ TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {
   for (const json& step : proof["points"][0]["steps"]) verdicts[step["step"]] = step["verdict"];
   EXPECT_EQ(verdicts, (std::map<std::string, std::string>{{"lint", "proved"},
                                                           {"lanes", "proved"},
-                                                          {"two lanes", "proved"},
+                                                          {"sum", "proved"},
                                                           {"beats", "sampled"},
                                                           {"netlist", "sampled"}}));
   expect_refused("prove small.toml --point E2M2", "did you mean");

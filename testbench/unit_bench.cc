@@ -22,7 +22,7 @@ using formats::QuantizedMatrix;
 
 void generate_row(benchmark::State& state, const std::string& text) {
   DotSpec spec = formats::parse_dot_spec(text);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, {});
     benchmark::DoNotOptimize(unit.verilog.data());
   }
@@ -55,7 +55,7 @@ void cosim_row(benchmark::State& state, const std::string& text) {
     return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   };
   double bare_seconds = 1e30, lockstep_seconds = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     bare_seconds = std::min(bare_seconds, seconds([&] {
                               for (std::int64_t done = 0; done < beats; done += kChunk)
                                 bare.run(std::min(kChunk, beats - done), in.data(), out.data());

@@ -139,6 +139,7 @@ std::string label(const char* what, int j) { return fmt::format("{}{}", what, j)
 struct Lanes {
   std::vector<Element> x, y;
   std::vector<Fx> sign;  // of the product
+  std::vector<Fx> live;  // where beats have a count of lanes
 };
 
 Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const OperandPorts& b,
@@ -152,6 +153,7 @@ Lanes decode_lanes(Graph& g, const DotSpec& spec, const OperandPorts& a, const O
         decode_element(g, spec.b.element, element_code(spec.b, b, j), fmt::format("b{}", j)));
     if (count) {
       const Fx live = name(less(constant(g, j), *count), label("live", j));
+      lanes.live.push_back(live);
       Fx& significand = lanes.x.back().significand;
       significand = name(and_(significand, repeat(live, significand.width())), label("a_live", j));
     }
@@ -192,11 +194,15 @@ void note_specials(Graph& g, const DotSpec& spec, const Lanes& lanes, const Oper
       continue;
     }
     if (!x_inf && !y_inf) continue;
-    // A zero is an element whose code has no bit below the sign, or the book's code of zero.
+    // A zero is an element whose code has no bit below the sign, or the book's code of zero, if
+    // it has one.
     const auto zero = [&](const BlockFormat& f, const OperandPorts& p) {
       const Fx code = element_code(f, p, j);
-      if (f.element.kind == ElementKind::kCodeBook)
-        return equal(code, constant(g, formats::zero_code(f.element)));
+      if (f.element.kind == ElementKind::kCodeBook) {
+        const std::uint32_t rest = formats::zero_code(f.element);
+        if (formats::decode(f.element, rest) != 0) return constant(g, 0);
+        return equal(code, constant(g, rest));
+      }
       const int low = f.element.kind == ElementKind::kInteger ? code.width() : code.width() - 1;
       return is_zero(bits(code, 0, low));
     };
@@ -288,8 +294,9 @@ BlockDot build_block_dot(Graph& g, const DotSpec& spec, const OperandPorts& a,
       parts = {xs[i].shift, ys[i].shift};
     }
     if (structure.multiplier == Multiplier::kTable) {
-      const Fx product = product_table(spec.a.element, spec.b.element, element_code(spec.a, a, j),
-                                       element_code(spec.b, b, j), label("prod", j));
+      Fx product = product_table(spec.a.element, spec.b.element, element_code(spec.a, a, j),
+                                 element_code(spec.b, b, j), label("prod", j));
+      if (count) product = and_(product, repeat(lanes.live[i], product.width()));
       // All shifts are in the table.
       const int lsb = formats::lsb_exponent(spec.a.element) +
                       formats::lsb_exponent(spec.b.element) - xs[i].weight - ys[i].weight;

@@ -79,7 +79,7 @@ Product make_product(const std::string& dataflow) {
 void systemc_machine(benchmark::State& state, const char* dataflow) {
   const Product p = make_product(dataflow);
   double best = 0;  // cycles a second of the processor's time: the machine may be shared
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const std::clock_t begin = std::clock();
     const MachineRun run = run_machine(p.schedule, {&p.a, &p.b, {}, {}, {}, {}});
     benchmark::DoNotOptimize(run.codes.data());
@@ -95,7 +95,7 @@ BENCHMARK_CAPTURE(systemc_machine, ws, "ws")->Unit(benchmark::kMillisecond);
 void closed_form(benchmark::State& state) {
   const Product p = make_product("os");
   std::int64_t cycles = 0;
-  for (auto _ : state) cycles += machine_cycles(p.schedule).cycles;
+  while (state.KeepRunning()) cycles += machine_cycles(p.schedule).cycles;
   state.counters["array_cycles"] =
       benchmark::Counter(static_cast<double>(cycles), benchmark::Counter::kIsRate);
 }
@@ -113,7 +113,7 @@ void fast_overhead(benchmark::State& state) {
   std::vector<GemmTrace> products;
   for (std::size_t i = 0; i < trace.size(); ++i) products.push_back(trace.load(i));
   double overhead = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     // Product by product and the best of three, so that both meet the same machine.
     double bare = 0, fast = 0;
     for (const GemmTrace& product : products) {
@@ -141,7 +141,7 @@ void fast_trace(benchmark::State& state) {
   const auto spec = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=32 accumulator=fp32");
   const rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, {});
   double best = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto begin = Clock::now();
     TraceReader trace(kTrace);
     const SimReport report = replay_trace(trace, {}, spec, unit, Engine::kFast, {.jobs = 2});
@@ -163,7 +163,7 @@ void second_run(benchmark::State& state) {
   };
   run();  // compiles where it was not
   double best = 1e30;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const auto begin = Clock::now();
     run();
     best = std::min(best, wall_seconds(begin));
