@@ -1,5 +1,6 @@
 // Proofs of good units, and of units that are wrong in one lane, in the sum, or behind it. The
-// oracle of `lanes` and `beats` is the golden model, of `sum` rewriting and an outside equivalence checker.
+// oracle of `lanes` and `beats` is the golden model, of `sum` rewriting and an outside equivalence
+// checker.
 #include "explore/prove.h"
 
 #include <gtest/gtest.h>
@@ -30,8 +31,7 @@ TEST(Prove, ExhaustsTheLanesAndProvesTheirSumAndSamplesTheRest) {
   ProveOptions options;
   options.beats = 5000;
   std::vector<ProofStep> steps = prove(point_of("a=mxfp4_e2m1 lanes=4 accumulator=fp32"), options);
-  EXPECT_EQ(verdicts(steps),
-            "lint proved, lanes proved, sum proved, beats sampled, ");
+  EXPECT_EQ(verdicts(steps), "lint proved, lanes proved, sum proved, beats sampled, ");
   EXPECT_EQ(steps[1].cases, 4 * 16 * 16);
   EXPECT_GE(steps[3].cases, 5000);
 }
@@ -105,7 +105,8 @@ TEST(Prove, SaysOfEveryKindWhatIsProvedAndWhatIsSampled) {
   }
   const std::string dots = "lint proved, lanes proved, sum proved, vectors sampled, ";
   EXPECT_EQ(seen, (std::vector<std::string>{
-                      "block-dot: " + dots, "multi: lint proved, pairs proved, sum proved, vectors sampled, ",
+                      "block-dot: " + dots,
+                      "multi: lint proved, pairs proved, sum proved, vectors sampled, ",
                       "fused: lint proved, pairs proved, vectors sampled, ", "stream: " + dots,
                       "array: " + dots, "array: " + dots,
                       "quantizer: lint proved, values proved, vectors sampled, "}));
