@@ -261,7 +261,7 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   if (accumulator.format == formats::minifloat(8, 23) && *step == StepKind::kNearestEven)
     step = StepKind::kNearest32;  // the processor's
   const int bits = significant_bits(spec.a) + significant_bits(spec.b);
-  if (bits <= 24 && sum_bits <= 30 && farthest <= 50)
+  if (bits <= 24 && sum_bits <= 30 && farthest <= 48)
     return run<float>(spec, a, b, states, threads, *step, format, result);
   if (bits <= 53 && sum_bits <= 53 && farthest <= 160)
     return run<double>(spec, a, b, states, threads, *step, format, result);

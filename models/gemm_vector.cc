@@ -245,9 +245,8 @@ class VectorGemm {
       for (int lane = 0; lane < kWidth; ++lane) {
         Word* to = side.words.data() + at * words_ * kParts + lane;
         if (lane >= lanes) {
-          for (int w = 0; w < words_ * kParts; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
           set_scale(side, at + lane, matrix.rows, chunk.k, {});
-          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = 0;
+          clear_words<kWidth, kBiased>(to, at + lane);
           continue;
         }
         const std::int64_t r = panel * kWidth + lane;
@@ -279,10 +278,20 @@ class VectorGemm {
             to[w * kWidth] = kBiased ? word ^ kBiasWord : word;
           }
         }
+        // Under a scale of zero a negative sum would be -0, and an accumulator that holds -0 is to
+        // become +0 by the next beat.
+        if (side.scales.data()[at + lane] == 0) clear_words<kWidth, kBiased>(to, at + lane);
       }
     }
     side.panel_ranges[static_cast<size_t>(panel)] =
         joint(side.ranges, panel * kWidth, (panel + 1) * kWidth);
+  }
+
+  /// Zeros for a chunk's words from `to` on, and what the sum starts from; `at` of a row.
+  template <int kWidth, bool kBiased>
+  void clear_words(Word* to, std::int64_t at) {
+    for (int w = 0; w < words_ * kParts; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+    if (kSource == Source::kBytes && !kBiased) start_.data()[at] = 0;
   }
 
   /// The elements of a row in units.
@@ -869,8 +878,9 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
         .run(result);
   };
   if (lanes >= spec.lanes) {
-    // Biased bytes: 255 * 128 * length stays far below 2^31.
-    if (has_fast_bytes() && x.most <= 128 && y.most <= 128)
+    // Biased bytes: 255 * 128 * length stays far below 2^31. A byte has -128 but no 128.
+    const auto bytes = [](const Units& units) { return units.most <= 128 && units.highest < 128; };
+    if (has_fast_bytes() && bytes(x) && bytes(y))
       return run.template operator()<Source::kBytes>(x, y, lanes);
     return run.template operator()<Source::kHalves>(x, y, lanes);
   }
