@@ -1012,6 +1012,61 @@ TEST(Gemm, EqualsGoldenForRandomSpecs) {
     EXPECT_GT(ways[way], 0) << way;
 }
 
+/// The product tile by tile on the golden array.
+std::vector<std::uint32_t> golden_on_array(const DotSpec& spec, const ArrayTiles& tiles,
+                                           const QuantizedMatrix& a, const QuantizedMatrix& b) {
+  GoldenArray array(spec, tiles.shape);
+  const std::vector<formats::BeatRange> ranges = formats::beat_ranges(spec, a.length);
+  std::vector<std::uint32_t> codes(static_cast<size_t>(a.rows * b.rows));
+  BeatBuffer beat;
+  for (std::int64_t i0 = 0; i0 < a.rows; i0 += tiles.height)
+    for (std::int64_t j0 = 0; j0 < b.rows; j0 += tiles.shape.cols) {
+      const std::int64_t rows = std::min(tiles.height, a.rows - i0);
+      const std::int64_t cols = std::min<std::int64_t>(tiles.shape.cols, b.rows - j0);
+      const std::vector<std::uint32_t> part = array.compute(
+          {rows, cols, std::ssize(ranges)}, rows,
+          [&](std::int64_t i, std::int64_t j, std::int64_t t) {
+            fill_beat(spec, a, i0 + i, b, j0 + j, ranges[static_cast<size_t>(t)], beat);
+            return beat.beat(false, false);
+          });
+      for (std::int64_t i = 0; i < rows; ++i)
+        std::copy_n(part.begin() + i * cols, cols, codes.begin() + (i0 + i) * b.rows + j0);
+    }
+  return codes;
+}
+
+TEST(Gemm, EqualsTheGoldenArrayWhateverStreamsItsUnitsDrawFrom) {
+  std::mt19937 random(55);
+  const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  std::int64_t checked = 0;
+  std::set<std::string> ways;
+  for (const char* text :
+       {"a=mxfp8_e4m3 rounding=sr:8 output=bf16", "a=mxint8 lanes=8 accumulator=fp32:sr:16",
+        "a=mxfp4_e2m1 accumulator=bf16:src:11 lfsr=fibonacci:40",
+        "a=mxfp8_e5m2 lanes=4 accumulator=aligned[13]:bf16:srf:5 lfsr=galois:17",
+        "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16", "a=bf16 b=mxfp6_e3m2 accumulator=e5m0:sr:3",
+        "a=mxint8 accumulator=kulisch[9:-9]:sticky rounding=sr:4 output=fp16", "a=mxint8"})
+    for (const bool weight_stationary : {false, true})
+      for (int trial = 0; trial < 8; ++trial) {
+        const DotSpec spec = parse_dot_spec(text);
+        ArrayTiles tiles{{weight_stationary, 1 + below(5), 1 + below(9)}, 0};
+        tiles.height = weight_stationary ? 1 + below(30) : tiles.shape.rows;
+        const std::int64_t m = 1 + below(40), n = 1 + below(40), k = 1 + below(200);
+        const Data data = kAllData[trial];
+        const QuantizedMatrix a = operand(random, spec.a, m, k, data, 1);
+        const QuantizedMatrix b = operand(random, spec.b, n, k, data, -1);
+        const GemmResult fast = gemm_on_array(spec, tiles, a, b, 1 + trial % 2);
+        ASSERT_EQ(fast.codes, golden_on_array(spec, tiles, a, b))
+            << text << " ws=" << weight_stationary << " " << tiles.shape.rows << "x"
+            << tiles.shape.cols << " height=" << tiles.height << " m=" << m << " n=" << n
+            << " k=" << k << " by " << fast.way;
+        ways.insert(std::string(fast.way.substr(0, fast.way.find(':'))));
+        checked += m * n;
+      }
+  EXPECT_GT(checked, 20'000);
+  EXPECT_EQ(ways, (std::set<std::string>{"aligned", "digits", "doubles", "integers", "results"}));
+}
+
 TEST(Gemm, DoesNotDependOnThreads) {
   for (const char* text :
        {"a=mxint8 accumulator=fp32", "a=bf16 accumulator=fp32:sr:16",
@@ -1177,8 +1232,9 @@ TEST(Draws, StartWhereTheResultsBeforeHaveLeftTheRegister) {
     const int bits = formats::drawn_rounding(spec).random_bits;
     const std::int64_t draws = formats::draws_each_beat(spec) ? formats::beats_for(spec, k) : 1;
     formats::Lfsr stream(321, spec.lfsr);
-    for (const std::uint64_t state : random_states(spec, m, n, k, 321, 3)) {
-      EXPECT_EQ(state, stream.state()) << text;
+    const RandomStreams streams = RandomStreams::of_unit(spec, m, n, k, 321, 3);
+    for (std::int64_t result = 0; result < m * n; ++result) {
+      EXPECT_EQ(streams.first(result / n, result % n), stream.state()) << text;
       for (std::int64_t draw = 0; draw < draws; ++draw) stream.draw(bits);
     }
   }
