@@ -202,6 +202,7 @@ std::string Design::verilog() const {
 Design generate_design(const DesignSpec& spec, const Arch& arch, std::string_view wanted_top) {
   Design d;
   d.spec = spec;
+  d.technology = arch.technology;
   const auto top = [&](std::string_view own) { return wanted_top.empty() ? own : wanted_top; };
   const auto take_unit = [&](Unit unit) {
     d.report = unit.report;
