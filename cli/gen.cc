@@ -1,6 +1,7 @@
 // blockdot gen: the package of a unit for a chosen format.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cli/command.h"
@@ -67,6 +68,25 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
     fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
 }
 
+// What an earlier package in `out` has, by its unit.json, and `files` have not.
+std::vector<fs::path> left_over(const fs::path& out,
+                                const std::vector<rtl_gen::PackageFile>& files) {
+  std::vector<fs::path> old;
+  if (!fs::is_regular_file(out / "unit.json")) return old;
+  const nlohmann::json earlier =
+      nlohmann::json::parse(read_file(out / "unit.json"), nullptr, /*allow_exceptions=*/false);
+  if (!earlier.is_object() || !earlier.contains("package")) return old;
+  for (const nlohmann::json& entry : earlier["package"]) {
+    if (!entry.is_string()) continue;
+    const std::string name = entry;
+    const bool kept = std::any_of(files.begin(), files.end(),
+                                  [&](const rtl_gen::PackageFile& f) { return f.name == name; });
+    if (!kept && fs::path(name).filename() == name && fs::is_regular_file(out / name))
+      old.push_back(out / name);
+  }
+  return old;
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   rtl_gen::DesignText text = arguments.design;
@@ -92,13 +112,18 @@ void run(const GenArguments& arguments, const Context& context) {
     files.push_back({"vectors.hex", testbench.vectors});
     files.push_back({"unit_tb.v", testbench.verilog});
   }
-  // The report comes last, so that what it describes is there.
-  files.push_back({"unit.json", design.json.dump(2) + "\n"});
+  nlohmann::json report = design.json;
+  for (const rtl_gen::PackageFile& file : files) report["package"].push_back(file.name);
   const fs::path out = arguments.out;
   for (const rtl_gen::PackageFile& file : files) check_writable(out / file.name);
+  check_writable(out / "unit.json");
   for (const rtl_gen::PackageFile& file : files) write_file_atomic(out / file.name, file.text);
+  for (const fs::path& old : left_over(out, files)) fs::remove(old);
+  // The report comes last, so that what it describes is there.
+  files.push_back({"unit.json", report.dump(2) + "\n"});
+  write_file_atomic(out / "unit.json", files.back().text);
   if (context.json) {
-    print_json(design.json);
+    print_json(report);
     return;
   }
   if (context.quiet) return;
@@ -153,7 +178,8 @@ void add_gen(CLI::App& program, Context& context) {
   command->get_option("--a")->required(false);
   command
       ->add_option("--out", arguments->out,
-                   "Folder for the package: Verilog, constraints, testbench, README")
+                   "Folder for the package: Verilog, constraints, testbench, README; what an "
+                   "earlier package left there goes, other files stay")
       ->required()
       ->type_name("DIR");
   command

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -145,6 +146,25 @@ TEST_F(Cli, GenWritesAPackageThatRunsAsItsReadmeSays) {
     EXPECT_EQ(timing.out.find("Warning"), std::string::npos) << timing.out;
     EXPECT_NE(timing.out.find("slack ("), std::string::npos) << "no constrained path" << timing.out;
     EXPECT_NE(timing.out.find("\nslack "), std::string::npos) << timing.out;
+  }
+  // A package takes the place of another; what is not of one stays.
+  write("r/notes.txt", "mine");
+  write("r/unit_unit.v", "mine too");
+  ASSERT_EQ(blockdot("gen --unit stream --a mxfp4 --lanes 2 --top my --out r").code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "r/my_unit.v"));
+  ASSERT_EQ(blockdot("gen --a mxfp4 --lanes 2 --tech osu018 --vectors 0 --out r").code, 0);
+  std::set<std::string> here;
+  for (const auto& entry : fs::directory_iterator(folder_ / "r"))
+    here.insert(entry.path().filename());
+  EXPECT_EQ(here,
+            (std::set<std::string>{"README.md", "notes.txt", "timing.json", "timing.svg",
+                                   "unit.core", "unit.json", "unit.sdc", "unit.v", "unit_unit.v"}));
+  // A report that names files elsewhere, or is no report.
+  for (const char* report : {R"({"package": ["../d.txt", "notes.txt/..", ".", 3]})", "no json"}) {
+    write("d.txt", "mine");
+    write("r/unit.json", report);
+    ASSERT_EQ(blockdot("gen --a mxfp4 --lanes 2 --out r").code, 0);
+    EXPECT_TRUE(fs::exists(folder_ / "d.txt") && fs::exists(folder_ / "r/notes.txt"));
   }
   // Nothing is written where one file cannot be.
   shell("mkdir -p q/unit.json");
