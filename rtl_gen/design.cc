@@ -77,6 +77,7 @@ UnitReport shell_report(const UnitReport& unit, UnitKind kind, const std::string
 UnitReport array_report(const Array& array) {
   UnitReport report = shell_report(array.units[0].report, UnitKind::kArray, array.top, array.ports);
   report.area = array.area;
+  report.parameters.clear();  // its streams have a state each
   const ArrayTiming& t = array.timing;
   report.latency =
       t.dataflow == Dataflow::kOutputStationary ? t.rows + t.cols - 1 + t.unit : t.through();

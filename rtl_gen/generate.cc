@@ -437,6 +437,7 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
   VerilogRequest request;
   request.module_name = r.top;
   request.ports = r.ports;
+  request.parameters = r.parameters;
   request.header = {fmt::format("{}: {}", r.top, text.purpose), ""};
   if (!r.spec_text.empty()) request.header.push_back(fmt::format("  spec   {}", r.spec_text));
   request.header.push_back(fmt::format("  arch   {}", r.arch_text));
@@ -525,8 +526,6 @@ nlohmann::json ports_json(const std::vector<Port>& ports) {
   return list;
 }
 
-namespace {
-
 nlohmann::json parameters_json(const std::vector<Parameter>& parameters) {
   nlohmann::json list = nlohmann::json::array();
   for (const Parameter& p : parameters)
@@ -534,8 +533,6 @@ nlohmann::json parameters_json(const std::vector<Parameter>& parameters) {
         {{"name", p.name}, {"width", p.width}, {"default", p.value}, {"meaning", p.meaning}});
   return list;
 }
-
-}  // namespace
 
 nlohmann::json to_json(const UnitReport& r) {
   nlohmann::json estimates = nlohmann::json::object();

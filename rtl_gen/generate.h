@@ -66,14 +66,6 @@ struct Figure {
   std::string provenance;
 };
 
-/// A Verilog parameter.
-struct Parameter {
-  std::string name;
-  int width = 1;
-  std::uint64_t value = 0;  // by default
-  std::string meaning;
-};
-
 struct UnitReport {
   std::string top;  // module name
   UnitKind kind = UnitKind::kDot;
@@ -101,8 +93,9 @@ struct UnitReport {
 /// width, meaning}], parameters[{name, width, default, meaning}],
 /// numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
-/// [{name, direction, width, meaning}].
+/// [{name, direction, width, meaning}], [{name, width, default, meaning}].
 nlohmann::json ports_json(const std::vector<Port>& ports);
+nlohmann::json parameters_json(const std::vector<Parameter>& parameters);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
 

@@ -213,6 +213,21 @@ TEST_F(Cli, GenWritesAPackageOfEveryKind) {
   }
 }
 
+// The golden vectors of another seed pass where the top's parameter has that seed.
+TEST_F(Cli, SeedOfAStreamIsAParameterOfItsTop) {
+  const std::string options =
+      "gen --unit stream --a mxfp4 --lanes 2 --accumulator bf16:sr:8 --vectors 100 --lfsr ";
+  ASSERT_EQ(blockdot(options + "galois:16:no-port --out one").code, 0);
+  ASSERT_EQ(blockdot(options + "galois:16:9:no-port --out nine").code, 0);
+  const std::string run =
+      "cd one && iverilog -g2005 -o tb stream.v stream_unit.v ../nine/unit_tb.v && "
+      "cp ../nine/vectors.hex . && vvp tb";
+  EXPECT_NE(shell(run).out.find("FAIL"), std::string::npos);
+  ASSERT_EQ(shell("sed -i 's/\\(parameter .*SEED = .*\\)1$/\\19/' one/stream.v").code, 0);
+  const Outcome nine = shell(run);
+  EXPECT_NE(nine.out.find("PASS"), std::string::npos) << nine.out << nine.err;
+}
+
 TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {
   write_file_atomic(folder_ / "small.toml",
                     "[defaults]\nlanes = 2\naccumulator = \"fp32\"\ntechnology = \"osu018\"\n"

@@ -233,12 +233,15 @@ std::string readme(const Design& design, int checks) {
                         port.width, port.meaning);
   if (r.kind == UnitKind::kStream) text += stream_layout(std::get<Stream>(design.made));
 
+  std::string parameters = "| parameter | width | default | meaning |\n|---|---|---|---|\n";
+  for (const Parameter& p : r.parameters)
+    parameters += fmt::format("| `{}` | {} | {} | {} |\n", p.name, p.width, p.value, p.meaning);
   text += fmt::format(
-      "\n## Parameters\n\nThe top has none: widths are baked in, and the text that was verified "
-      "is "
-      "the text that ships.\nIt was generated from\n\n| parameter | value |\n|---|---|\n| spec | "
-      "`{}` "
-      "|\n| arch | {} |\n",
+      "\n## Parameters\n\nWidths are baked in, and the text that was verified is the text that "
+      "ships. {}\nIt was generated from\n\n| field | value |\n|---|---|\n| spec | `{}` |\n| arch | "
+      "{} |\n",
+      r.parameters.empty() ? "The module has no parameter."
+                           : "The module's parameters are\n\n" + parameters,
       r.spec_text, r.arch_text);
   const auto figure = [&](std::string_view name, const Figure& f) {
     if (!f.provenance.empty())

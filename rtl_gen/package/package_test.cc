@@ -268,6 +268,12 @@ TEST(Package, ReadmeOfEveryKindHasItsPortsAndFormatsAndNoEmptyPart) {
     const std::string page = text_of(make_package(design, 10), "README.md");
     for (const Port& port : design.report.ports)
       EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
+    // What the page says of parameters is what Verilog has.
+    const bool has_seed =
+        design.files[0].text.find("\n  parameter [31:0] SEED = ") != std::string::npos;
+    EXPECT_EQ(design.files[0].text.find("#(\n  parameter") != std::string::npos, has_seed);
+    EXPECT_EQ(page.find("| `SEED` | 32 | 1 | ") != std::string::npos, has_seed) << page;
+    EXPECT_EQ(page.find("The module has no parameter.") == std::string::npos, has_seed) << page;
     for (const char* empty : {"Exact: .", "``", "\n\n\n", "latency 0, interval 0"})
       EXPECT_EQ(page.find(empty), std::string::npos) << empty << "\n" << page;
     const std::size_t formats = page.find("## Number formats"),
