@@ -514,6 +514,17 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit stream --a mxint8 --combinational --out u", "leave it out");
   expect_refused("gen --unit array --a mxint8 --explain --clock-ns 0.01 --out u", "clock");
   expect_refused("gen --unit stream --a mxint8 --accumulator fp32 --clock-ns 0.5 --out u", "clock");
+  // The clock that a refusal offers is one that is taken.
+  for (const char* options :
+       {"--unit array --dataflow ws --a mxfp4 --accumulator fp32 --tech osu018",
+        "--unit array --dataflow ws --a mxint8 --lanes 4", "--unit array --a mxfp4 --tech osu018",
+        "--a mxfp8_e4m3 --lanes 4 --accumulator bf16 --tech xilinx"}) {
+    const std::string gen = std::string("gen --vectors 0 --out clock ") + options + " --clock-ns ";
+    const std::string said = blockdot(gen + "0.4").err;
+    const std::size_t at = said.find("a clock of ");
+    ASSERT_NE(at, std::string::npos) << said;
+    EXPECT_EQ(blockdot(gen + std::to_string(std::stod(said.substr(at + 11)))).code, 0) << said;
+  }
   expect_refused("gen --unit quantizer --a mxint8 --arch sum=timed --out u",
                  "a quantiser has none");
   write("f.toml", "[[design]]\nunit = \"multi\"\nmodes = \"e4m3\"\nlanes = 2\n");

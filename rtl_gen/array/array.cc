@@ -4,15 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
 #include "rtl_gen/array/open_loop.h"
 #include "rtl_gen/build/fx.h"
+#include "rtl_gen/build/lower.h"
 #include "rtl_gen/choose.h"
 #include "rtl_gen/cost/cost.h"
 #include "rtl_gen/ir/bits.h"
+#include "rtl_gen/pipeline/schedule.h"
 #include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/unit.h"
 
@@ -747,13 +750,29 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
     text.command = [&](const Arch&) { return command_line(spec, arch, top); };
     return build_unit(graph, built, fmt::format("{}_{}", top, part), text);
   };
-  const auto make_all = [&] {
-    array.units.clear();
-    array.units.push_back(make(opened.term, arch, "term", "what a beat adds to a partial sum."));
-    array.units.push_back(
-        make(opened.step, arch, "step", "a partial sum and a beat's term to the next sum."));
-    array.units.push_back(make(opened.finish, arch, "finish", "a partial sum to a result."));
-    if (!seeded) return;
+  struct Part {
+    const Graph& graph;
+    const char *name, *what;
+    double fastest_ns;
+  };
+  const CostModel cost(arch.technology);
+  const auto part = [&](const Graph& graph, const char* name, const char* what) {
+    const Graph lowered = lower(graph, sum_options(arch.structure, arch.technology));
+    return Part{graph, name, what, fastest_clock_ns(lowered, cost)};
+  };
+  const std::array<Part, 3> parts = {
+      part(opened.term, "term", "what a beat adds to a partial sum."),
+      part(opened.step, "step", "a partial sum and a beat's term to the next sum."),
+      part(opened.finish, "finish", "a partial sum to a result.")};
+  const Part& slowest =
+      *std::max_element(parts.begin(), parts.end(),
+                        [](const Part& x, const Part& y) { return x.fastest_ns < y.fastest_ns; });
+  if (arch.clock_ns == 0)
+    arch.clock_ns = std::max(cost.default_clock_ns(), std::ceil(slowest.fastest_ns * 100) / 100);
+  // Refuses a clock that is too fast for it, with one that fits all parts.
+  if (arch.clock_ns < slowest.fastest_ns) make(slowest.graph, arch, slowest.name, slowest.what);
+  for (const Part& p : parts) array.units.push_back(make(p.graph, arch, p.name, p.what));
+  if (seeded) {
     // A register whose draw stands at its port: there are no stages to schedule.
     Arch bare = arch;
     bare.clock_ns = 0;
@@ -764,11 +783,6 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
     const Fx draw = control(input(random, "draw_i", 1));
     output("random_o", build_lfsr(random, lfsr, drawn.random_bits, draw));
     array.units.push_back(make(random, bare, "random", "random bits of one stream."));
-  };
-  make_all();
-  if (arch.clock_ns == 0) {
-    for (const Unit& u : array.units) arch.clock_ns = std::max(arch.clock_ns, u.report.clock_ns);
-    make_all();
   }
   const UnitReport &term = array.units[0].report, &step = array.units[1].report,
                    &finish = array.units[2].report;
