@@ -50,9 +50,7 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
   if (!choice.roundings.empty()) {
     fmt::print(to, "rounding   {}\n  because  {}\n",
                choice.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy",
-               choice.roundings.size() == 1
-                   ? "it was given"
-                   : "least area^2 x delay of the loop of whole units (estimated)");
+               choice.rounding_reason);
     for (const rtl_gen::Candidate& c : choice.roundings)
       fmt::print(to, "  {:>11.0f} {:>9.2f}  {}\n", c.area, c.delay_ns,
                  c.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy");
@@ -99,7 +97,7 @@ void run(const GenArguments& arguments, const Context& context) {
         "unit {} has none to choose",
         to_text(spec.kind));
   const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top);
-  if (arguments.explain && !context.quiet) explain(spec.kind, *spec.contract(), arch);
+  if (arguments.explain) explain(spec.kind, *spec.contract(), arch);
   sim::Testbench testbench;
   if (arguments.vectors > 0)
     testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
@@ -165,7 +163,8 @@ void add_gen(CLI::App& program, Context& context) {
       ->default_str("dot")
       ->type_name("KIND");
   command->add_flag("--explain", arguments->explain,
-                    "Print, to standard error, which structures were weighed and which was chosen");
+                    "Print, to standard error and also with -q, which structures were weighed and "
+                    "which was chosen");
   command
       ->add_option("--modes", arguments->design.modes,
                    "Formats of a multi or fused unit in the order of mode codes: e4m3,e5m2,e2m1 or "

@@ -288,6 +288,11 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
     sum.goal = wanted.goal;
     choice.roundings = roundings(spec, technology, sum);
     choice.structure.rounding = choice.roundings.front().structure.rounding;
+    choice.rounding_reason =
+        choice.roundings.size() == 1
+            ? "it was given"
+            : fmt::format("least {} of whole units, delay of the loop (estimated)",
+                          merit_text(technology, wanted.goal));
   } else if (wanted.rounding == SrPlace::kEager) {
     throw ConfigError(
         "arch rounding = eager: needs a float accumulator that rounds stochastically, such as "

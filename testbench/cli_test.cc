@@ -213,6 +213,22 @@ TEST_F(Cli, GenWritesAPackageOfEveryKind) {
   }
 }
 
+TEST_F(Cli, GenExplainsByWhatItWasAskedToOptimizeAlsoWhenQuiet) {
+  for (const auto& [wish, merit] : {std::pair{"area", "least area of"},
+                                    {"balanced", "least area^2 x delay of"},
+                                    {"delay", "least area x delay^3 of"}}) {
+    const Outcome outcome = blockdot(
+        std::string("-q gen --explain --a mxfp4 --lanes 2 --accumulator bf16:sr:8 --tech osu018 "
+                    "--vectors 0 --out u --arch optimize=") +
+        wish);
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "");
+    std::size_t said = 0;
+    for (std::size_t at = 0; (at = outcome.err.find(merit, at)) != std::string::npos; ++at) ++said;
+    EXPECT_EQ(said, 2u) << "of the sum and of the rounding\n" << outcome.err;
+  }
+}
+
 // The golden vectors of another seed pass where the top's parameter has that seed.
 TEST_F(Cli, SeedOfAStreamIsAParameterOfItsTop) {
   const std::string options =
