@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/spec_options.h"
@@ -24,10 +25,10 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   rtl_gen::DesignText design;  // beside `spec`
-  std::string out, top;
+  std::string out, seed = "1";
+  std::optional<std::string> top;
   int vectors = 256;
   bool explain = false;
-  std::uint64_t seed = 1;
 };
 
 // Why the structure is what it is: the candidates as the cost model sees them.
@@ -96,11 +97,12 @@ void run(const GenArguments& arguments, const Context& context) {
         "explain: the cost model chooses structures of dot products of one contract; "
         "unit {} has none to choose",
         to_text(spec.kind));
-  const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top);
+  if (arguments.top) rtl_gen::check_top(*arguments.top);
+  const std::uint64_t seed = parse_seed("seed", arguments.seed);
+  const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top.value_or(""));
   if (arguments.explain) explain(spec.kind, *spec.contract(), arch);
   sim::Testbench testbench;
-  if (arguments.vectors > 0)
-    testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
+  if (arguments.vectors > 0) testbench = sim::make_testbench(design, arguments.vectors, seed);
   std::vector<rtl_gen::PackageFile> files;
   for (const rtl_gen::ModuleFile& file : design.files)
     files.push_back({design.file_of(file), file.text});

@@ -71,7 +71,7 @@ struct BlockFormat {
 
 void validate(const BlockFormat& format);
 /// Parses a catalogue name or a structural text. ConfigError suggests the nearest names.
-BlockFormat parse_block_format(std::string_view text);
+BlockFormat parse_block_format(std::string_view text, std::string_view field = "format");
 /// The structural text: parse_block_format(to_text(f)) == f.
 std::string to_text(const BlockFormat& format);
 /// The catalogue's name of this format, else its structural text.

@@ -107,11 +107,14 @@ struct Unit {
   std::string verilog;
 };
 
+/// ConfigError where `top` is no name for a module: see generate.
+void check_top(std::string_view top);
+
 /// Builds a unit. ConfigError when the spec or the arch is not valid, the clock cannot be met
 /// (names the node and the clock that would fit) or the kind does not take the spec. Verilator's
 /// -Wall asks that a file be named after its module: the module is `unit`, for unit.v, unless `top`
-/// says otherwise: an identifier of at most 64 characters, no keyword and not `unit_tb`, which is
-/// the testbench's.
+/// says otherwise: an identifier of at most 64 characters, no keyword, not `unit_tb`, which is the
+/// testbench's, and none of the cells that a unit may instantiate.
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
 

@@ -523,7 +523,33 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --rows 4 --out u", "rows = 4: is of unit array");
   expect_refused("gen --unit multi --modes e4m3 --addend fp32 --out u", "is of unit fused");
   expect_refused("gen --unit array --a mxint8 --depth 8 --out u", "it takes banks");
-  expect_refused("gen --unit array --a mxint8 --rows 65 --out u", "must be in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --rows 65 --out u",
+                 "rows = 65: must be a whole number in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --rows 70000 --out u", "in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --banks 9 --out u",
+                 "banks = 9: must be a whole number in [1, 8]");
+  // What names the option, and what was taken without a word.
+  expect_refused("gen --a foo --out u", "a = foo, column 1: unknown element");
+  expect_refused("gen --a mxint8 --b foo --out u", "b = foo, column 1: unknown element");
+  expect_refused("gen --unit quantizer --a foo --out u", "a = foo, column 1");
+  expect_refused("gen --unit quantizer --a mxint8 --input foo --out u", "input = foo, column 1");
+  expect_refused("gen --unit multi --modes e4m3,foo --out u", "modes = foo, column 1");
+  expect_refused("gen --unit fused --modes e4m3 --addend foo --out u", "addend = foo, column 1");
+  expect_refused("gen --unit multi --modes e4m3 --arch optimize=area --out u",
+                 "arch optimize = area: the cost model chooses for dot products of one contract");
+  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimum --out u",
+                 "amax, shift, ceil-exponent, three-quarters\n");
+  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
+  expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
+  expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
+                 "schedule-seed = -3: must be a whole number in [0, ");
+  expect_refused("gen --a mxint8 --seed -1 --out u", "seed = -1: must be a whole number in [0, ");
+  expect_refused("gen --a mxint8 --clock-ns 1,5 --out u", "clock-ns = 1,5: must be a number in (0");
+  expect_refused("gen --a mxint8 --top '' --out u", "top = (nothing)");
+  for (const std::string top : {"FAX1", "HAX1", "always", "unit_tb", "1st"})
+    for (const char* unit : {"dot", "stream", "array", "quantizer"})
+      expect_refused("gen --unit " + (unit + (" --a mxint8 --out u --top " + top)),
+                     "top = " + top + ": must be a Verilog identifier");
   expect_refused("gen --unit array --a mxint8 --rows two --out u", "rows = two");
   expect_refused("gen --unit array --a mxint8 --dataflow rs --out u", "must be os");
   expect_refused("gen --unit arrray --a mxint8 --out u", "did you mean array");

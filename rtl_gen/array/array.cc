@@ -1079,11 +1079,10 @@ std::string Array::verilog() const {
 }
 
 Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view top) {
-  constexpr int kMostUnits = 64, kMostBanks = 8, kMostDepth = 65536;
-  check_size("rows", spec.rows, kMostUnits);
-  check_size("cols", spec.cols, kMostUnits);
-  check_size("banks", spec.banks, kMostBanks);
-  check_size("depth", spec.depth, kMostDepth);
+  check_size("rows", spec.rows, kMostArrayUnits);
+  check_size("cols", spec.cols, kMostArrayUnits);
+  check_size("banks", spec.banks, kMostArrayBanks);
+  check_size("depth", spec.depth, kMostArrayDepth);
   if (arch.combinational)
     throw ConfigError("combinational = true: an array is clocked; leave it out");
   formats::validate(spec.unit);
