@@ -88,7 +88,7 @@ const Mutant kMutants[] = {
     {"tie_before_the_draw_is_not_even", kExactSrc, "out_tail_one", " \\| \\w+\\[16\\]\\)", ")"},
     {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
     // Window and second level
-    {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'d65535", "'d65534"},
+    {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'hffff", "'hfffe"},
     {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
     {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
      "a_micro_i[1]"},

@@ -422,8 +422,9 @@ void Emitter::registers_into(int stage) {
   }
   std::swap(out_, declarations);
   if (declarations.empty()) return;
-  out_ += fmt::format("\n  // ---- Registers into {}: {} bits ----\n",
-                      stage == s_.latency ? "the outputs" : fmt::format("stage {}", stage), bits);
+  out_ += fmt::format("\n  // ---- Registers into {}: {} bit{} ----\n",
+                      stage == s_.latency ? "the outputs" : fmt::format("stage {}", stage), bits,
+                      bits == 1 ? "" : "s");
   out_ += declarations;
   out_ += "  always @(posedge clk_i) begin\n" + resets + data + "  end\n";
 }
