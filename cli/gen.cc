@@ -179,8 +179,8 @@ void add_gen(CLI::App& program, Context& context) {
   command->get_option("--a")->required(false);
   command
       ->add_option("--out", arguments->out,
-                   "Folder for the package: Verilog, constraints, testbench, README; what an "
-                   "earlier package left there goes, other files stay")
+                   "Folder for the package: Verilog, constraints, testbench, README. Files of an "
+                   "earlier package there that this one has not are removed, others stay")
       ->required()
       ->type_name("DIR");
   command
@@ -224,7 +224,9 @@ void add_gen(CLI::App& program, Context& context) {
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--seed", arguments->seed, "Seed of the test vectors")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "Seed of the test vectors")
+      ->capture_default_str()
+      ->type_name("SEED");
   command->footer(examples(
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",

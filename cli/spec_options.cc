@@ -75,7 +75,7 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
           "align, signs, sum, counters, adder, cells, rounding, and accumulator=segmented:BITS "
           "(default: chosen by the cost model, for optimize=balanced, area or delay)")
       ->type_name("FIELD=CHOICE,...");
-  command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
+  command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of --schedule random")
       ->type_name("SEED");
 }
 

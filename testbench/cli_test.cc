@@ -529,8 +529,8 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit array --a mxint8 --banks 9 --out u",
                  "banks = 9: must be a whole number in [1, 8]");
   // What names the option, and what was taken without a word.
-  expect_refused("gen --a foo --out u", "a = foo, column 1: unknown element");
-  expect_refused("gen --a mxint8 --b foo --out u", "b = foo, column 1: unknown element");
+  expect_refused("gen --a foo --out u", "a = foo, column 1: unknown;");
+  expect_refused("gen --a mxint8 --b foo --out u", "b = foo, column 1: unknown;");
   expect_refused("gen --unit quantizer --a foo --out u", "a = foo, column 1");
   expect_refused("gen --unit quantizer --a mxint8 --input foo --out u", "input = foo, column 1");
   expect_refused("gen --unit multi --modes e4m3,foo --out u", "modes = foo, column 1");
@@ -538,7 +538,7 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit multi --modes e4m3 --arch optimize=area --out u",
                  "arch optimize = area: the cost model chooses for dot products of one contract");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimum --out u",
-                 "amax, shift, ceil-exponent, three-quarters\n");
+                 "three-quarters, shift, ceil-exponent, rceil-reciprocal\n");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
   expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
   expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
