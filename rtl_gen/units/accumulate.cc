@@ -319,7 +319,8 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   const int top_weight = term.significand.lsb + term_width - 1;
   const Fx found = name(bit(norm.value, term_width - 1), "term_nonzero");
   // Exponents are biased: 1 at the format's smallest normal one. A zero term goes below everything.
-  const Fx exponent = sub(add(term.shift, constant(g, top_weight - emin + 1)), norm.shift);
+  const Fx exponent =
+      name(sub(add(term.shift, constant(g, top_weight - emin + 1)), norm.shift), "term_top_exp");
   const Fx valid_term = and_(found, framing.valid);
   const Fx term_exp =
       name(mux(valid_term, exponent, constant(g, std::min(exponent.lo, Int(1)))), "term_exp");
