@@ -96,7 +96,7 @@ const Mutant kMutants[] = {
     // Aligned accumulator
     {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
     {"product_out_of_reach_is_not_cut", kAligned, "aligned0_mux", "\\? 5'd9", "? 5'd8"},
-    {"accumulator_out_of_reach_is_not_cut", kAligned, "total_l3_c0_mux", "\\? 9'd8", "? 9'd7",
+    {"accumulator_out_of_reach_is_not_cut", kAligned, "total_l3_c0_mux", "\\? 9'h8", "? 9'h7",
      "generic", "sum=compress"},
     {"products_stay_where_the_accumulator_leads", kAligned, "products_shift", kAll, "9'd0"},
     {"product_of_zero_leads", kAligned, "exp1", "5'd0", "shift1"},
@@ -107,7 +107,7 @@ const Mutant kMutants[] = {
      "accumulator=segmented:8"},
     {"carry_outlives_its_result", kSegments, "sum1_l1_c0_and", " & [\\s\\S]+", "", "generic",
      "accumulator=segmented:8,sum=compress"},
-    {"carry_misses_the_result", kSegments, "carry_out_add_2", "carry2_d", "1'b0", "generic",
+    {"carry_misses_the_result", kSegments, "raised2_add", "carry2_d", "1'b0", "generic",
      "accumulator=segmented:8"},
     {"carry_far_from_both_ends_is_lost", kManySegments, "carry3_d", kAll, "1'b0", "generic",
      "accumulator=segmented:16"},
