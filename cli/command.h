@@ -38,6 +38,8 @@ void add_man(CLI::App& program, Context& context);
 /// Prints a JSON document, two spaces a level, with a line end.
 void print_json(const nlohmann::json& document);
 
+/// ConfigError where `text` is no whole number in [0, 2^63).
+std::uint64_t parse_seed(std::string_view field, std::string_view text);
 /// ConfigError for a seed of 0, which an LFSR cannot leave.
 void check_seed(std::uint64_t seed);
 

@@ -43,7 +43,7 @@ std::string values_after(const std::string& option) {
   if (option == "--rounding") return "rne rna rtz sr:8 sr:16";
   if (option == "--engine") return "fast systemc rtl all";
   if (option == "--tech") return "generic osu018 xilinx";
-  if (option == "--unit") return "dot block-dot stream array quantizer";
+  if (option == "--unit") return "dot block-dot multi fused stream array quantizer";
   if (option == "--dataflow") return "os ws";
   if (option == "--scale-rule") return "floor ceil";
   return "";

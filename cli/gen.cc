@@ -1,7 +1,9 @@
 // blockdot gen: the package of a unit for a chosen format.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/spec_options.h"
@@ -23,10 +25,10 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   rtl_gen::DesignText design;  // beside `spec`
-  std::string out, top;
+  std::string out, seed = "1";
+  std::optional<std::string> top;
   int vectors = 256;
   bool explain = false;
-  std::uint64_t seed = 1;
 };
 
 // Why the structure is what it is: the candidates as the cost model sees them.
@@ -49,9 +51,7 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
   if (!choice.roundings.empty()) {
     fmt::print(to, "rounding   {}\n  because  {}\n",
                choice.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy",
-               choice.roundings.size() == 1
-                   ? "it was given"
-                   : "least area^2 x delay of the loop of whole units (estimated)");
+               choice.rounding_reason);
     for (const rtl_gen::Candidate& c : choice.roundings)
       fmt::print(to, "  {:>11.0f} {:>9.2f}  {}\n", c.area, c.delay_ns,
                  c.structure.rounding == rtl_gen::SrPlace::kEager ? "eager" : "lazy");
@@ -67,6 +67,25 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
     fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
 }
 
+// What an earlier package in `out` has, by its unit.json, and `files` have not.
+std::vector<fs::path> left_over(const fs::path& out,
+                                const std::vector<rtl_gen::PackageFile>& files) {
+  std::vector<fs::path> old;
+  if (!fs::is_regular_file(out / "unit.json")) return old;
+  const nlohmann::json earlier =
+      nlohmann::json::parse(read_file(out / "unit.json"), nullptr, /*allow_exceptions=*/false);
+  if (!earlier.is_object() || !earlier.contains("package")) return old;
+  for (const nlohmann::json& entry : earlier["package"]) {
+    if (!entry.is_string()) continue;
+    const std::string name = entry;
+    const bool kept = std::any_of(files.begin(), files.end(),
+                                  [&](const rtl_gen::PackageFile& f) { return f.name == name; });
+    if (!kept && fs::path(name).filename() == name && fs::is_regular_file(out / name))
+      old.push_back(out / name);
+  }
+  return old;
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   rtl_gen::DesignText text = arguments.design;
@@ -78,11 +97,12 @@ void run(const GenArguments& arguments, const Context& context) {
         "explain: the cost model chooses structures of dot products of one contract; "
         "unit {} has none to choose",
         to_text(spec.kind));
-  const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top);
-  if (arguments.explain && !context.quiet) explain(spec.kind, *spec.contract(), arch);
+  if (arguments.top) rtl_gen::check_top(*arguments.top);
+  const std::uint64_t seed = parse_seed("seed", arguments.seed);
+  const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top.value_or(""));
+  if (arguments.explain) explain(spec.kind, *spec.contract(), arch);
   sim::Testbench testbench;
-  if (arguments.vectors > 0)
-    testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
+  if (arguments.vectors > 0) testbench = sim::make_testbench(design, arguments.vectors, seed);
   std::vector<rtl_gen::PackageFile> files;
   for (const rtl_gen::ModuleFile& file : design.files)
     files.push_back({design.file_of(file), file.text});
@@ -92,13 +112,18 @@ void run(const GenArguments& arguments, const Context& context) {
     files.push_back({"vectors.hex", testbench.vectors});
     files.push_back({"unit_tb.v", testbench.verilog});
   }
-  // The report comes last, so that what it describes is there.
-  files.push_back({"unit.json", design.json.dump(2) + "\n"});
+  nlohmann::json report = design.json;
+  for (const rtl_gen::PackageFile& file : files) report["package"].push_back(file.name);
   const fs::path out = arguments.out;
   for (const rtl_gen::PackageFile& file : files) check_writable(out / file.name);
+  check_writable(out / "unit.json");
   for (const rtl_gen::PackageFile& file : files) write_file_atomic(out / file.name, file.text);
+  for (const fs::path& old : left_over(out, files)) fs::remove(old);
+  // The report comes last, so that what it describes is there.
+  files.push_back({"unit.json", report.dump(2) + "\n"});
+  write_file_atomic(out / "unit.json", files.back().text);
   if (context.json) {
-    print_json(design.json);
+    print_json(report);
     return;
   }
   if (context.quiet) return;
@@ -140,7 +165,8 @@ void add_gen(CLI::App& program, Context& context) {
       ->default_str("dot")
       ->type_name("KIND");
   command->add_flag("--explain", arguments->explain,
-                    "Print, to standard error, which structures were weighed and which was chosen");
+                    "Print, to standard error and also with -q, which structures were weighed and "
+                    "which was chosen");
   command
       ->add_option("--modes", arguments->design.modes,
                    "Formats of a multi or fused unit in the order of mode codes: e4m3,e5m2,e2m1 or "
@@ -153,7 +179,8 @@ void add_gen(CLI::App& program, Context& context) {
   command->get_option("--a")->required(false);
   command
       ->add_option("--out", arguments->out,
-                   "Folder for the package: Verilog, constraints, testbench, README")
+                   "Folder for the package: Verilog, constraints, testbench, README. Files of an "
+                   "earlier package there that this one has not are removed, others stay")
       ->required()
       ->type_name("DIR");
   command
@@ -197,7 +224,9 @@ void add_gen(CLI::App& program, Context& context) {
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--seed", arguments->seed, "Seed of the test vectors")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "Seed of the test vectors")
+      ->capture_default_str()
+      ->type_name("SEED");
   command->footer(examples(
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",

@@ -1,6 +1,24 @@
 #include "cli/spec_options.h"
 
+#include <charconv>
+
+#include "cli/command.h"
+#include "formats/error.h"
+#include "formats/text.h"
+
 namespace blockdot::cli {
+namespace {
+
+double parse_clock(const std::string& text) {
+  double ns = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ns);
+  if (error != std::errc() || end != text.data() + text.size())
+    throw ConfigError("clock-ns = {}: must be a number in (0, {}], as in 2.5, or 0 for the default",
+                      formats::shown(text), rtl_gen::kMaxClockNs);
+  return ns;
+}
+
+}  // namespace
 
 void add_spec_options(CLI::App& command, SpecArguments& arguments) {
   formats::DotSpecText& text = arguments.text;
@@ -57,7 +75,7 @@ void add_arch_options(CLI::App& command, ArchArguments& arguments) {
           "align, signs, sum, counters, adder, cells, rounding, and accumulator=segmented:BITS "
           "(default: chosen by the cost model, for optimize=balanced, area or delay)")
       ->type_name("FIELD=CHOICE,...");
-  command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of the random schedule")
+  command.add_option("--schedule-seed", arguments.schedule_seed, "Seed of --schedule random")
       ->type_name("SEED");
 }
 
@@ -65,10 +83,15 @@ rtl_gen::Arch resolve(const ArchArguments& arguments) {
   rtl_gen::Arch arch;
   arch.structure = rtl_gen::parse_structure(arguments.structure);
   arch.technology = rtl_gen::parse_technology(arguments.technology);
-  arch.clock_ns = arguments.clock_ns;
+  if (!arguments.clock_ns.empty()) arch.clock_ns = parse_clock(arguments.clock_ns);
   arch.combinational = arguments.combinational;
   if (!arguments.schedule.empty()) arch.schedule = rtl_gen::parse_schedule_kind(arguments.schedule);
-  arch.schedule_seed = arguments.schedule_seed;
+  if (!arguments.schedule_seed.empty()) {
+    arch.schedule_seed = parse_seed("schedule-seed", arguments.schedule_seed);
+    if (arch.schedule != rtl_gen::ScheduleKind::kRandom)
+      throw ConfigError("schedule-seed = {}: schedule {} draws nothing; add --schedule random",
+                        arguments.schedule_seed, to_text(arch.schedule));
+  }
   return arch;
 }
 

@@ -17,9 +17,9 @@ void add_spec_options(CLI::App& command, SpecArguments& arguments);
 
 struct ArchArguments {
   std::string technology = "generic", schedule, structure;
-  double clock_ns = 0;  // 0: the technology's default
+  std::string clock_ns;  // empty: the technology's default
   bool combinational = false;
-  std::uint64_t schedule_seed = 0;
+  std::string schedule_seed;
 };
 /// --clock-ns --combinational --tech --schedule --schedule-seed --arch
 void add_arch_options(CLI::App& command, ArchArguments& arguments);

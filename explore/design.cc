@@ -172,7 +172,8 @@ DesignPoint Parser::make_point(const Fields& fields, const std::string& where) c
     });
   };
   DesignPoint point;
-  for (const char* key : {"a", "b"}) read(key, formats::parse_block_format);
+  for (const char* key : {"a", "b"})
+    read(key, [&](const std::string& value) { formats::parse_block_format(value, key); });
   read("accumulator", formats::parse_accumulator);
   read("rounding", formats::parse_rounding);
   read("lfsr", formats::parse_lfsr);

@@ -296,12 +296,12 @@ void validate(const BlockFormat& format) {
                       format.tile_rows);
 }
 
-BlockFormat parse_block_format(std::string_view text) {
+BlockFormat parse_block_format(std::string_view text, std::string_view field) {
   if (const CatalogueEntry* entry = find_entry(to_lower(text))) {
-    Reader reader("format", entry->text);
+    Reader reader(field, entry->text);
     return parse_structural(reader);
   }
-  Reader reader("format", text);
+  Reader reader(field, text);
   return parse_structural(reader);
 }
 

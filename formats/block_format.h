@@ -70,8 +70,9 @@ struct BlockFormat {
 };
 
 void validate(const BlockFormat& format);
-/// Parses a catalogue name or a structural text. ConfigError suggests the nearest names.
-BlockFormat parse_block_format(std::string_view text);
+/// Parses a catalogue name or a structural text. ConfigError suggests the nearest names; `field` is
+/// what it says was given.
+BlockFormat parse_block_format(std::string_view text, std::string_view field = "format");
 /// The structural text: parse_block_format(to_text(f)) == f.
 std::string to_text(const BlockFormat& format);
 /// The catalogue's name of this format, else its structural text.

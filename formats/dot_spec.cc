@@ -420,8 +420,8 @@ std::string to_text(const DotSpec& spec) {
 DotSpec resolve(const DotSpecText& text) {
   DotSpec spec;
   if (text.a.empty()) throw ConfigError("a = (nothing): a format is needed, e.g. mxfp8_e4m3");
-  spec.a = parse_block_format(text.a);
-  spec.b = text.b.empty() ? spec.a : parse_block_format(text.b);
+  spec.a = parse_block_format(text.a, "a");
+  spec.b = text.b.empty() ? spec.a : parse_block_format(text.b, "b");
   int segment = segment_length(spec);
   spec.lanes = text.lanes.empty() ? (segment == 0 ? 32 : std::min(32, segment))
                                   : static_cast<int>(parse_int("lanes", text.lanes, 1, 1024));

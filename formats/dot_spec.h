@@ -118,11 +118,9 @@ enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat, kAligned };
 /// The most fraction bits of an aligned accumulator.
 inline constexpr int kMaxAlignedBits = 128;
 
-/// Text forms: `kulisch`, `kulisch[MSB:LSB]` with `:saturate` (the default), `:wrap` or `:exact`
-/// and
-/// `:sticky`, a minifloat
-/// with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`, and `aligned[W]:` before such a
-/// minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
+/// Text forms: `kulisch`; `kulisch[MSB:LSB]` with `:saturate` (the default), `:wrap` or `:exact`,
+/// and `:sticky`; a minifloat with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`; `aligned[W]:`
+/// before such a minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
 struct Accumulator {
   AccumulatorKind kind = AccumulatorKind::kKulisch;
   FixedFormat window;     // kKulischWindow

@@ -158,8 +158,8 @@ void validate(const ElementFormat& format) {
   }
 }
 
-ElementFormat parse_element(std::string_view text) {
-  Reader reader("element", text);
+ElementFormat parse_element(std::string_view text, std::string_view field) {
+  Reader reader(field, text);
   ElementFormat format = parse_element(reader);
   if (!reader.done()) reader.fail(reader.at(), "'{}' after the element's end", reader.peek());
   return format;

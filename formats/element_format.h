@@ -68,7 +68,7 @@ ElementFormat code_book(CodeBook book);
 /// ConfigError naming the field, its value and the range.
 void validate(const ElementFormat& format);
 /// ConfigError naming the column, the field and the range; suggests the nearest known names.
-ElementFormat parse_element(std::string_view text);
+ElementFormat parse_element(std::string_view text, std::string_view field = "element");
 /// Reads an element from the reader's place up to one of "@/+*" or the end.
 ElementFormat parse_element(Reader& reader);
 std::string to_text(const ElementFormat& format);

@@ -19,8 +19,8 @@ constexpr int kMaxWidth = 8;
 // "e4m3xe2m1": no element format has an x in its text.
 ModeFormats parse_mode(std::string_view text) {
   const std::size_t x = text.find('x');
-  if (x == std::string_view::npos) return {parse_element(text), parse_element(text)};
-  return {parse_element(text.substr(0, x)), parse_element(text.substr(x + 1))};
+  const ElementFormat a = parse_element(text.substr(0, x), "modes");
+  return {a, x == std::string_view::npos ? a : parse_element(text.substr(x + 1), "modes")};
 }
 
 }  // namespace
@@ -147,7 +147,7 @@ MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::str
   for (const std::string& text : split(modes, ','))
     spec.modes.push_back(parse_mode(to_lower(text)));
   if (!lanes.empty()) spec.lanes = static_cast<int>(parse_int("lanes", lanes, 1, kMaxLanes));
-  if (!addend.empty()) spec.addend = parse_element(addend);
+  if (!addend.empty()) spec.addend = parse_element(addend, "addend");
   if (!rounding.empty()) spec.rounding = parse_rounding(rounding);
   if (!lfsr.empty()) spec.lfsr = parse_lfsr(lfsr);
   validate(spec);

@@ -23,6 +23,14 @@ constexpr int kProxyLanes = 8;
 
 constexpr int kMostKoggeStone = 48;  // bits of a sum
 
+// Bits of a product of elements as fixed-point words, one side's times the other's: E4M3 has 324.
+// Beyond, a lane of align=before is ten times the size of any other, and takes as long to estimate.
+constexpr int kMostShiftedProduct = 1024;
+
+int fixed_point_bits(const formats::ElementFormat& f) {
+  return formats::max_exponent(f) - formats::lsb_exponent(f) + 1;
+}
+
 bool is_integer_pair(const DotSpec& spec) {
   return spec.a.element.kind == ElementKind::kInteger &&
          spec.b.element.kind == ElementKind::kInteger && spec.a.micro.bits == 0 &&
@@ -94,9 +102,14 @@ std::vector<Structure> structures(const DotSpec& spec, Technology technology, co
   auto multipliers = open(w.multiplier, products);
   if (w.multiplier == M::kAuto && table_bits(spec.a.element, spec.b.element) > 0)
     multipliers.push_back(M::kTable);
-  const auto aligns = open(w.align, integers ? std::vector{Align::kShift}
-                                             : std::vector{Align::kShift, Align::kSplit,
-                                                           Align::kBefore, Align::kBucket});
+  std::vector<Align> shifters = {Align::kShift};
+  if (!integers) {
+    shifters.push_back(Align::kSplit);
+    if (fixed_point_bits(spec.a.element) * fixed_point_bits(spec.b.element) <= kMostShiftedProduct)
+      shifters.push_back(Align::kBefore);
+    shifters.push_back(Align::kBucket);
+  }
+  const auto aligns = open(w.align, shifters);
   // On osu018 the estimate flatters `after` in short sums: where it was taken before `before`,
   // the netlist was up to 4 % larger and slower.
   std::vector<Signs> ways = {Signs::kBefore, Signs::kExtend, Signs::kNegate, Signs::kRelative};
@@ -288,6 +301,11 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
     sum.goal = wanted.goal;
     choice.roundings = roundings(spec, technology, sum);
     choice.structure.rounding = choice.roundings.front().structure.rounding;
+    choice.rounding_reason =
+        choice.roundings.size() == 1
+            ? "it was given"
+            : fmt::format("least {} of whole units, delay of the loop (estimated)",
+                          merit_text(technology, wanted.goal));
   } else if (wanted.rounding == SrPlace::kEager) {
     throw ConfigError(
         "arch rounding = eager: needs a float accumulator that rounds stochastically, such as "

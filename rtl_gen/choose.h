@@ -18,8 +18,8 @@ struct Candidate {
 };
 
 /// The valid structures that keep the fields which `wanted` sets, each estimated as a block dot of
-/// `lanes` lanes, the best first: least area^2 times delay. ConfigError when there is none: names
-/// the fields that contradict each other or the spec.
+/// `lanes` lanes, the best first by what `wanted.goal` and the technology count (Goal). ConfigError
+/// when there is none: names the fields that contradict each other or the spec.
 std::vector<Candidate> candidates(const formats::DotSpec& spec, Technology technology,
                                   const Structure& wanted, int lanes);
 
@@ -32,6 +32,7 @@ struct Choice {
   /// Where a float accumulator rounds stochastically: units with lazy and with eager rounding, the
   /// best first; one where it was given.
   std::vector<Candidate> roundings;
+  std::string rounding_reason;  // one clause, where there are any
 };
 
 /// `wanted` with every open field chosen: the best of the candidates of a few lanes. Technology

@@ -60,8 +60,19 @@ void check_fields(UnitKind kind, const DesignText& text) {
                       to_text(kind));
 }
 
-void read_int(const char* field, const std::string& text, int& to) {
-  if (!text.empty()) to = static_cast<int>(formats::parse_int(field, text, 1, 65536));
+void read_int(const char* field, const std::string& text, int most, int& to) {
+  if (!text.empty()) to = static_cast<int>(formats::parse_int(field, text, 1, most));
+}
+
+// All rules but the one that no quantiser unit takes; asked for by name, validate() says why.
+formats::ScaleRule parse_quantizer_rule(const std::string& text) {
+  std::vector<std::string> names = formats::scale_rule_names();
+  std::erase(names, to_text(formats::ScaleRule::kOptimal));
+  if (text != to_text(formats::ScaleRule::kOptimal) &&
+      std::find(names.begin(), names.end(), text) == names.end())
+    throw ConfigError("scale-rule = {}: must be one of {}{}", formats::shown(text),
+                      fmt::join(names, ", "), formats::did_you_mean(text, names));
+  return formats::parse_scale_rule(text);
 }
 
 /// The report of a shell around units: what the units say, with the shell's own ports.
@@ -77,6 +88,7 @@ UnitReport shell_report(const UnitReport& unit, UnitKind kind, const std::string
 UnitReport array_report(const Array& array) {
   UnitReport report = shell_report(array.units[0].report, UnitKind::kArray, array.top, array.ports);
   report.area = array.area;
+  report.parameters.clear();  // its streams have a state each
   const ArrayTiming& t = array.timing;
   report.latency =
       t.dataflow == Dataflow::kOutputStationary ? t.rows + t.cols - 1 + t.unit : t.through();
@@ -152,10 +164,10 @@ DesignSpec resolve(const DesignText& text) {
       if (const std::string& other = os ? text.depth : text.banks; !other.empty())
         throw ConfigError("{} = {}: dataflow {} has none; it takes {}", os ? "depth" : "banks",
                           other, to_text(a.dataflow), os ? "banks" : "depth");
-      read_int("rows", text.rows, a.rows);
-      read_int("cols", text.cols, a.cols);
-      read_int("banks", text.banks, a.banks);
-      read_int("depth", text.depth, a.depth);
+      read_int("rows", text.rows, kMostArrayUnits, a.rows);
+      read_int("cols", text.cols, kMostArrayUnits, a.cols);
+      read_int("banks", text.banks, kMostArrayBanks, a.banks);
+      read_int("depth", text.depth, kMostArrayDepth, a.depth);
       break;
     }
     case UnitKind::kMulti:
@@ -167,9 +179,9 @@ DesignSpec resolve(const DesignText& text) {
       break;
     case UnitKind::kQuantizer: {
       QuantizerSpec& q = spec.quantizer;
-      q.format = formats::parse_block_format(text.dot.a);
-      if (!text.input.empty()) q.input = formats::parse_element(text.input);
-      if (!text.scale_rule.empty()) q.rule = formats::parse_scale_rule(text.scale_rule);
+      q.format = formats::parse_block_format(text.dot.a, "a");
+      if (!text.input.empty()) q.input = formats::parse_element(text.input, "input");
+      if (!text.scale_rule.empty()) q.rule = parse_quantizer_rule(text.scale_rule);
       if (!text.dot.rounding.empty()) q.rounding = formats::parse_rounding(text.dot.rounding);
       if (!text.dot.lfsr.empty()) q.lfsr = formats::parse_lfsr(text.dot.lfsr);
       if (!text.dot.lanes.empty())
@@ -200,8 +212,10 @@ std::string Design::verilog() const {
 }
 
 Design generate_design(const DesignSpec& spec, const Arch& arch, std::string_view wanted_top) {
+  if (!wanted_top.empty()) check_top(wanted_top);
   Design d;
   d.spec = spec;
+  d.technology = arch.technology;
   const auto top = [&](std::string_view own) { return wanted_top.empty() ? own : wanted_top; };
   const auto take_unit = [&](Unit unit) {
     d.report = unit.report;

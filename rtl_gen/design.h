@@ -48,6 +48,7 @@ DesignSpec resolve(const DesignText& text);
 
 struct Design {
   DesignSpec spec;
+  Technology technology = Technology::kGeneric;
   UnitReport report;  // the top's name, ports and latency; figures as far as they are known
   std::vector<ModuleFile> files;           // the top first
   nlohmann::json json;                     // unit.json

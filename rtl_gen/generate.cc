@@ -26,19 +26,6 @@ constexpr const char* kSchema = "blockdot.unit/1";
 constexpr std::string_view kDefaultTop = "unit";
 constexpr std::size_t kMaxTopLength = 64;
 
-void check_top(std::string_view top) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
-  const auto legal = [&](char c) {
-    return kLetters.find(c) != std::string_view::npos || (c >= '0' && c <= '9');
-  };
-  if (top.empty() || top.size() > kMaxTopLength || !std::all_of(top.begin(), top.end(), legal) ||
-      kLetters.find(top[0]) == std::string_view::npos || is_keyword(top) || top == "unit_tb")
-    throw ConfigError(
-        "top = {}: must be a Verilog identifier ([A-Za-z_][A-Za-z0-9_]*) of at most {} characters, "
-        "no keyword of Verilog or SystemVerilog and not unit_tb, the testbench's name",
-        top.empty() ? "(nothing)" : formats::shown(top), kMaxTopLength);
-}
-
 // What the unit of this kind computes: a block dot neither accumulates nor rounds, and its nan_o
 // marks NaN and Inf alike.
 std::string spec_line(UnitKind kind, const DotSpec& spec) {
@@ -225,12 +212,19 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 // The structure of a unit of several formats: open fields as the technology takes them. Products
 // enter as complements behind the shifter, whatever the technology.
 Structure multi_structure(const Structure& wanted, Technology technology) {
+  if (wanted.goal != Goal::kAuto)
+    throw ConfigError(
+        "arch optimize = {}: the cost model chooses for dot products of one contract; a unit of "
+        "several formats takes its technology's structure, and fields by name, e.g. align=split",
+        wanted.goal == Goal::kArea    ? "area"
+        : wanted.goal == Goal::kDelay ? "delay"
+                                      : "balanced");
   const bool named_cells = wanted.cells == Cells::kFull || wanted.cells == Cells::kLibrary;
   if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
       wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
       wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
       wanted.signs == Signs::kNegate || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
-      wanted.goal != Goal::kAuto || wanted.rounding == SrPlace::kEager ||
+      wanted.rounding == SrPlace::kEager ||
       (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
       (named_cells && technology != Technology::kOsu018))
     throw ConfigError(
@@ -307,6 +301,22 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
           spec.lanes, spec.accumulator.fraction_bits, to_text(spec.accumulator.format));
   }
   return "";
+}
+
+void check_top(std::string_view top) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
+  const auto legal = [&](char c) {
+    return kLetters.find(c) != std::string_view::npos || (c >= '0' && c <= '9');
+  };
+  if (top.empty() || top.size() > kMaxTopLength || !std::all_of(top.begin(), top.end(), legal) ||
+      kLetters.find(top[0]) == std::string_view::npos || is_keyword(top) || top == "unit_tb" ||
+      top == "FAX1" || top == "HAX1")
+    throw ConfigError(
+        "top = {}: must be a Verilog identifier ([A-Za-z_][A-Za-z0-9_]*) of at most {} characters, "
+        "no keyword of Verilog or SystemVerilog, not unit_tb, the testbench's name, and not FAX1 "
+        "or "
+        "HAX1, cells of osu018",
+        top.empty() ? "(nothing)" : formats::shown(top), kMaxTopLength);
 }
 
 std::string port_meaning(const std::string& port, const DotSpec& spec) {
@@ -437,6 +447,7 @@ Unit build_unit(Graph graph, const Arch& wanted, std::string_view top, const Uni
   VerilogRequest request;
   request.module_name = r.top;
   request.ports = r.ports;
+  request.parameters = r.parameters;
   request.header = {fmt::format("{}: {}", r.top, text.purpose), ""};
   if (!r.spec_text.empty()) request.header.push_back(fmt::format("  spec   {}", r.spec_text));
   request.header.push_back(fmt::format("  arch   {}", r.arch_text));
@@ -525,8 +536,6 @@ nlohmann::json ports_json(const std::vector<Port>& ports) {
   return list;
 }
 
-namespace {
-
 nlohmann::json parameters_json(const std::vector<Parameter>& parameters) {
   nlohmann::json list = nlohmann::json::array();
   for (const Parameter& p : parameters)
@@ -534,8 +543,6 @@ nlohmann::json parameters_json(const std::vector<Parameter>& parameters) {
         {{"name", p.name}, {"width", p.width}, {"default", p.value}, {"meaning", p.meaning}});
   return list;
 }
-
-}  // namespace
 
 nlohmann::json to_json(const UnitReport& r) {
   nlohmann::json estimates = nlohmann::json::object();

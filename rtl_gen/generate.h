@@ -66,14 +66,6 @@ struct Figure {
   std::string provenance;
 };
 
-/// A Verilog parameter.
-struct Parameter {
-  std::string name;
-  int width = 1;
-  std::uint64_t value = 0;  // by default
-  std::string meaning;
-};
-
 struct UnitReport {
   std::string top;  // module name
   UnitKind kind = UnitKind::kDot;
@@ -101,8 +93,9 @@ struct UnitReport {
 /// width, meaning}], parameters[{name, width, default, meaning}],
 /// numbers{...}, estimates{name: {value, unit, provenance}}.
 nlohmann::json to_json(const UnitReport& report);
-/// [{name, direction, width, meaning}].
+/// [{name, direction, width, meaning}], [{name, width, default, meaning}].
 nlohmann::json ports_json(const std::vector<Port>& ports);
+nlohmann::json parameters_json(const std::vector<Parameter>& parameters);
 /// ConfigError when a field is missing or the schema is another.
 UnitReport report_from_json(const nlohmann::json& json);
 
@@ -114,11 +107,14 @@ struct Unit {
   std::string verilog;
 };
 
+/// ConfigError where `top` is no name for a module: see generate.
+void check_top(std::string_view top);
+
 /// Builds a unit. ConfigError when the spec or the arch is not valid, the clock cannot be met
 /// (names the node and the clock that would fit) or the kind does not take the spec. Verilator's
 /// -Wall asks that a file be named after its module: the module is `unit`, for unit.v, unless `top`
-/// says otherwise: an identifier of at most 64 characters, no keyword and not `unit_tb`, which is
-/// the testbench's.
+/// says otherwise: an identifier of at most 64 characters, no keyword, not `unit_tb`, which is the
+/// testbench's, and none of the cells that a unit may instantiate.
 Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
               std::string_view top = "unit");
 

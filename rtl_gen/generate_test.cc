@@ -287,6 +287,21 @@ TEST(Structure, IsChosenForWhatIsWished) {
   EXPECT_EQ(best(Goal::kAuto).structure, balanced.structure);
 }
 
+// Millions of nodes a candidate otherwise: of bf16 the shifted significands have 261 bits each.
+TEST(Structure, ShiftedSignificandsAreMultipliedOnlyWhereTheyAreShortOrAskedFor) {
+  const auto tried = [](const char* spec, const char* wanted) {
+    int before = 0, others = 0;
+    for (const Candidate& c :
+         candidates(parse_dot_spec(spec), Technology::kOsu018, parse_structure(wanted), 1))
+      ++(c.structure.align == Align::kBefore ? before : others);
+    return std::pair{before > 0, others > 0};
+  };
+  EXPECT_EQ(tried("a=bf16 lanes=1", ""), (std::pair{false, true}));
+  EXPECT_EQ(tried("a=bf16 b=mxfp8_e5m2 lanes=1", ""), (std::pair{false, true}));
+  EXPECT_EQ(tried("a=mxfp8_e4m3 lanes=1", ""), (std::pair{true, true}));
+  EXPECT_EQ(tried("a=mxfp8_e5m2 lanes=1", "align=before"), (std::pair{true, false}));
+}
+
 // Oracle: Yosys 0.23 and, for osu018, ABC and OpenSTA, as docs/estimates.md lists them.
 TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
   const auto near = [](double estimate, double measured, const std::string& what) {
@@ -393,7 +408,7 @@ TEST(Generate, TopMustBeAPlainIdentifier) {
   for (const char* top : {"unit", "_x9", "Dot_32", "Module"}) EXPECT_EQ(error(top), "no error");
   EXPECT_EQ(error(std::string(64, 'x')), "no error");
   for (const char* top : {"9x", "a-b", "a b", "a;endmodule", "a$", "\\a ", "module", "reg", "logic",
-                          "unit_tb", "\xc3\xa4"})
+                          "unit_tb", "FAX1", "HAX1", "\xc3\xa4"})
     EXPECT_TRUE(error(top).starts_with("top = ")) << top << ": " << error(top);
   EXPECT_TRUE(error("").starts_with("top = (nothing): must be"));
   EXPECT_TRUE(error("9x").starts_with("top = 9x: must be a Verilog identifier"));

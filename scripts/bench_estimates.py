@@ -23,6 +23,11 @@ of its readers. Each technology has one set of constants (`rtl_gen/cost/cost.cc`
 below; nothing is fitted to a unit or a format. The validation units were drawn at random (`scripts/draw_validation.py`, the
 seed is in `explore/designs/validation.toml`) and measured once, after the constants had been fitted. Registers are counted
 exactly. The delay of xilinx units is a rule of thumb that no tool of this flow checks.
+
+**Scope.** Both sets are `dot` and `block-dot` units of at most 16 lanes. Everything else is estimated by the same rules
+without a table that says how well. The [RTL benchmark](rtl-benchmark.md) measures more lanes, units of several formats and
+structures by hand; the worst of its estimates are the delay of fused units (-25 % to -38 %), the area of
+`multiplier=table,signs=negate` on osu018 (+58 %) and the LUTs of `multiplier=word,sum=tree` on xilinx (-45 %).
 """
 
 

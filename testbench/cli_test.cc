@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -146,6 +147,25 @@ TEST_F(Cli, GenWritesAPackageThatRunsAsItsReadmeSays) {
     EXPECT_NE(timing.out.find("slack ("), std::string::npos) << "no constrained path" << timing.out;
     EXPECT_NE(timing.out.find("\nslack "), std::string::npos) << timing.out;
   }
+  // A package takes the place of another; what is not of one stays.
+  write("r/notes.txt", "mine");
+  write("r/unit_unit.v", "mine too");
+  ASSERT_EQ(blockdot("gen --unit stream --a mxfp4 --lanes 2 --top my --out r").code, 0);
+  EXPECT_TRUE(fs::exists(folder_ / "r/my_unit.v"));
+  ASSERT_EQ(blockdot("gen --a mxfp4 --lanes 2 --tech osu018 --vectors 0 --out r").code, 0);
+  std::set<std::string> here;
+  for (const auto& entry : fs::directory_iterator(folder_ / "r"))
+    here.insert(entry.path().filename());
+  EXPECT_EQ(here,
+            (std::set<std::string>{"README.md", "notes.txt", "timing.json", "timing.svg",
+                                   "unit.core", "unit.json", "unit.sdc", "unit.v", "unit_unit.v"}));
+  // A report that names files elsewhere, or is no report.
+  for (const char* report : {R"({"package": ["../d.txt", "notes.txt/..", ".", 3]})", "no json"}) {
+    write("d.txt", "mine");
+    write("r/unit.json", report);
+    ASSERT_EQ(blockdot("gen --a mxfp4 --lanes 2 --out r").code, 0);
+    EXPECT_TRUE(fs::exists(folder_ / "d.txt") && fs::exists(folder_ / "r/notes.txt"));
+  }
   // Nothing is written where one file cannot be.
   shell("mkdir -p q/unit.json");
   expect_refused("gen --a mxfp4 --lanes 2 --out q", "unit.json");
@@ -191,6 +211,37 @@ TEST_F(Cli, GenWritesAPackageOfEveryKind) {
     EXPECT_NE(red.out.find("FAIL"), std::string::npos) << options << red.out << red.err;
     shell("rm -rf k");
   }
+}
+
+TEST_F(Cli, GenExplainsByWhatItWasAskedToOptimizeAlsoWhenQuiet) {
+  for (const auto& [wish, merit] : {std::pair{"area", "least area of"},
+                                    {"balanced", "least area^2 x delay of"},
+                                    {"delay", "least area x delay^3 of"}}) {
+    const Outcome outcome = blockdot(
+        std::string("-q gen --explain --a mxfp4 --lanes 2 --accumulator bf16:sr:8 --tech osu018 "
+                    "--vectors 0 --out u --arch optimize=") +
+        wish);
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out, "");
+    std::size_t said = 0;
+    for (std::size_t at = 0; (at = outcome.err.find(merit, at)) != std::string::npos; ++at) ++said;
+    EXPECT_EQ(said, 2u) << "of the sum and of the rounding\n" << outcome.err;
+  }
+}
+
+// The golden vectors of another seed pass where the top's parameter has that seed.
+TEST_F(Cli, SeedOfAStreamIsAParameterOfItsTop) {
+  const std::string options =
+      "gen --unit stream --a mxfp4 --lanes 2 --accumulator bf16:sr:8 --vectors 100 --lfsr ";
+  ASSERT_EQ(blockdot(options + "galois:16:no-port --out one").code, 0);
+  ASSERT_EQ(blockdot(options + "galois:16:9:no-port --out nine").code, 0);
+  const std::string run =
+      "cd one && iverilog -g2005 -o tb stream.v stream_unit.v ../nine/unit_tb.v && "
+      "cp ../nine/vectors.hex . && vvp tb";
+  EXPECT_NE(shell(run).out.find("FAIL"), std::string::npos);
+  ASSERT_EQ(shell("sed -i 's/\\(parameter .*SEED = .*\\)1$/\\19/' one/stream.v").code, 0);
+  const Outcome nine = shell(run);
+  EXPECT_NE(nine.out.find("PASS"), std::string::npos) << nine.out << nine.err;
 }
 
 TEST_F(Cli, SynthKeepsEstimatesAndMeasurementsApartAndProveSaysWhatWasSampled) {
@@ -472,13 +523,50 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --a mxint8 --rows 4 --out u", "rows = 4: is of unit array");
   expect_refused("gen --unit multi --modes e4m3 --addend fp32 --out u", "is of unit fused");
   expect_refused("gen --unit array --a mxint8 --depth 8 --out u", "it takes banks");
-  expect_refused("gen --unit array --a mxint8 --rows 65 --out u", "must be in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --rows 65 --out u",
+                 "rows = 65: must be a whole number in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --rows 70000 --out u", "in [1, 64]");
+  expect_refused("gen --unit array --a mxint8 --banks 9 --out u",
+                 "banks = 9: must be a whole number in [1, 8]");
+  // What names the option, and what was taken without a word.
+  expect_refused("gen --a foo --out u", "a = foo, column 1: unknown;");
+  expect_refused("gen --a mxint8 --b foo --out u", "b = foo, column 1: unknown;");
+  expect_refused("gen --unit quantizer --a foo --out u", "a = foo, column 1");
+  expect_refused("gen --unit quantizer --a mxint8 --input foo --out u", "input = foo, column 1");
+  expect_refused("gen --unit multi --modes e4m3,foo --out u", "modes = foo, column 1");
+  expect_refused("gen --unit fused --modes e4m3 --addend foo --out u", "addend = foo, column 1");
+  expect_refused("gen --unit multi --modes e4m3 --arch optimize=area --out u",
+                 "arch optimize = area: the cost model chooses for dot products of one contract");
+  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimum --out u",
+                 "three-quarters, shift, ceil-exponent, rceil-reciprocal\n");
+  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
+  expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
+  expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
+                 "schedule-seed = -3: must be a whole number in [0, ");
+  expect_refused("gen --a mxint8 --seed -1 --out u", "seed = -1: must be a whole number in [0, ");
+  expect_refused("gen --a mxint8 --clock-ns 1,5 --out u", "clock-ns = 1,5: must be a number in (0");
+  expect_refused("gen --a mxint8 --top '' --out u", "top = (nothing)");
+  for (const std::string top : {"FAX1", "HAX1", "always", "unit_tb", "1st"})
+    for (const char* unit : {"dot", "stream", "array", "quantizer"})
+      expect_refused("gen --unit " + (unit + (" --a mxint8 --out u --top " + top)),
+                     "top = " + top + ": must be a Verilog identifier");
   expect_refused("gen --unit array --a mxint8 --rows two --out u", "rows = two");
   expect_refused("gen --unit array --a mxint8 --dataflow rs --out u", "must be os");
   expect_refused("gen --unit arrray --a mxint8 --out u", "did you mean array");
   expect_refused("gen --unit stream --a mxint8 --combinational --out u", "leave it out");
   expect_refused("gen --unit array --a mxint8 --explain --clock-ns 0.01 --out u", "clock");
   expect_refused("gen --unit stream --a mxint8 --accumulator fp32 --clock-ns 0.5 --out u", "clock");
+  // The clock that a refusal offers is one that is taken.
+  for (const char* options :
+       {"--unit array --dataflow ws --a mxfp4 --accumulator fp32 --tech osu018",
+        "--unit array --dataflow ws --a mxint8 --lanes 4", "--unit array --a mxfp4 --tech osu018",
+        "--a mxfp8_e4m3 --lanes 4 --accumulator bf16 --tech xilinx"}) {
+    const std::string gen = std::string("gen --vectors 0 --out clock ") + options + " --clock-ns ";
+    const std::string said = blockdot(gen + "0.4").err;
+    const std::size_t at = said.find("a clock of ");
+    ASSERT_NE(at, std::string::npos) << said;
+    EXPECT_EQ(blockdot(gen + std::to_string(std::stod(said.substr(at + 11)))).code, 0) << said;
+  }
   expect_refused("gen --unit quantizer --a mxint8 --arch sum=timed --out u",
                  "a quantiser has none");
   write("f.toml", "[[design]]\nunit = \"multi\"\nmodes = \"e4m3\"\nlanes = 2\n");

@@ -28,7 +28,7 @@ TEST(SeedParameter, ReplacesTheSeedOfTheSpecAndItsZeroIsOne) {
   EXPECT_EQ(unit.report.parameters[0].name, "SEED");
   EXPECT_EQ(unit.report.parameters[0].value, 5u);
   const Exercise exercise = make_exercise(spec, base_seed(), 100);
-  const std::string declared = "parameter [18:0] SEED = 19'd5";
+  const std::string declared = "parameter [18:0] SEED = 19'h5";
   ASSERT_NE(unit.verilog.find(declared), std::string::npos);
   for (const auto& [value, seed] :
        {std::pair{"19'd5", ":5"}, {"19'd0", ":1"}, {"19'd77777", ":77777"}}) {

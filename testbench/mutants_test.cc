@@ -88,7 +88,7 @@ const Mutant kMutants[] = {
     {"tie_before_the_draw_is_not_even", kExactSrc, "out_tail_one", " \\| \\w+\\[16\\]\\)", ")"},
     {"seed_load_is_ignored", kExactSr, "lfsr_d", "seed_load_i \\?", "1'b0 ?"},
     // Window and second level
-    {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'d65535", "'d65534"},
+    {"window_saturates_one_step_early", kWindow, "acc_d_mux", "'hffff", "'hfffe"},
     {"window_wraps_where_it_saturates", kWindow, "acc_d_out", kAll, "1'b0"},
     {"second_levels_of_two_groups_are_swapped", kMicro, "shift0", "a_micro_i\\[0\\]",
      "a_micro_i[1]"},
@@ -96,7 +96,7 @@ const Mutant kMutants[] = {
     // Aligned accumulator
     {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
     {"product_out_of_reach_is_not_cut", kAligned, "aligned0_mux", "\\? 5'd9", "? 5'd8"},
-    {"accumulator_out_of_reach_is_not_cut", kAligned, "total_l3_c0_mux", "\\? 9'd8", "? 9'd7",
+    {"accumulator_out_of_reach_is_not_cut", kAligned, "total_l3_c0_mux", "\\? 9'h8", "? 9'h7",
      "generic", "sum=compress"},
     {"products_stay_where_the_accumulator_leads", kAligned, "products_shift", kAll, "9'd0"},
     {"product_of_zero_leads", kAligned, "exp1", "5'd0", "shift1"},
@@ -107,7 +107,7 @@ const Mutant kMutants[] = {
      "accumulator=segmented:8"},
     {"carry_outlives_its_result", kSegments, "sum1_l1_c0_and", " & [\\s\\S]+", "", "generic",
      "accumulator=segmented:8,sum=compress"},
-    {"carry_misses_the_result", kSegments, "carry_out_add_2", "carry2_d", "1'b0", "generic",
+    {"carry_misses_the_result", kSegments, "raised2_add", "carry2_d", "1'b0", "generic",
      "accumulator=segmented:8"},
     {"carry_far_from_both_ends_is_lost", kManySegments, "carry3_d", kAll, "1'b0", "generic",
      "accumulator=segmented:16"},

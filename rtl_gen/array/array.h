@@ -34,9 +34,13 @@ enum class Dataflow { kOutputStationary, kWeightStationary };
 std::string_view to_text(Dataflow dataflow);
 Dataflow parse_dataflow(std::string_view text);
 
+inline constexpr int kMostArrayUnits = 64;  // rows, and columns
+inline constexpr int kMostArrayBanks = 8;
+inline constexpr int kMostArrayDepth = 65536;
+
 struct ArraySpec {
   formats::DotSpec unit;
-  int rows = 4, cols = 4;  // 1..64 each
+  int rows = 4, cols = 4;
   Dataflow dataflow = Dataflow::kOutputStationary;
   int banks = 2;   // os: tiles that may wait for their drain, 1..8
   int depth = 64;  // ws: rows of a tile that the partial sums' buffer holds, 1..65536

@@ -413,7 +413,7 @@ std::vector<BitHeap::Row> BitHeap::rows() {
 }
 
 // x + y: what lies below the overlap passes through; one bit more on top, within the heap.
-NodeId BitHeap::add_rows(const Row& x, const Row& y, Row& out) {
+BitHeap::Row BitHeap::add_rows(const Row& x, const Row& y, bool last) {
   const Row& low = x.weight <= y.weight ? x : y;
   const Row& high = x.weight <= y.weight ? y : x;
   const int low_end = low.weight + graph_.width(low.word);
@@ -421,8 +421,7 @@ NodeId BitHeap::add_rows(const Row& x, const Row& y, Row& out) {
     std::vector<NodeId> parts = {high.word};
     if (high.weight > low_end) parts.push_back(ops::constant(graph_, 0, high.weight - low_end));
     parts.push_back(low.word);
-    out = {ops::concat(graph_, parts), low.weight};
-    return out.word;
+    return {ops::concat(graph_, parts), low.weight};
   }
   const int skip = high.weight - low.weight;
   const int high_end = high.weight + graph_.width(high.word);
@@ -433,11 +432,9 @@ NodeId BitHeap::add_rows(const Row& x, const Row& y, Row& out) {
   };
   const NodeId upper = ops::slice(graph_, low.word, skip, graph_.width(low.word) - skip);
   const NodeId total = ops::add(graph_, fit(upper), fit(high.word));
-  graph_.set_name(total, name_ + "_part");
-  out.word =
-      skip == 0 ? total : ops::concat(graph_, {total, ops::slice(graph_, low.word, 0, skip)});
-  out.weight = low.weight;
-  return out.word;
+  if (!last) graph_.set_name(total, name_ + "_part");
+  return {skip == 0 ? total : ops::concat(graph_, {total, ops::slice(graph_, low.word, 0, skip)}),
+          low.weight};
 }
 
 NodeId BitHeap::total_of_rows(std::vector<Row> rows) {
@@ -448,11 +445,8 @@ NodeId BitHeap::total_of_rows(std::vector<Row> rows) {
       return x.weight + graph_.width(x.word) < y.weight + graph_.width(y.word);
     });
     std::vector<Row> next;
-    for (std::size_t i = 0; i + 1 < rows.size(); i += 2) {
-      Row out{};
-      add_rows(rows[i], rows[i + 1], out);
-      next.push_back(out);
-    }
+    for (std::size_t i = 0; i + 1 < rows.size(); i += 2)
+      next.push_back(add_rows(rows[i], rows[i + 1], rows.size() == 2));
     if (rows.size() % 2) next.push_back(rows.back());
     rows = std::move(next);
   }

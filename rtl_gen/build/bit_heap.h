@@ -77,7 +77,7 @@ class BitHeap {
   NodeId total_by_time(const SumOptions& options);
   std::vector<Row> rows();
   NodeId join(const std::vector<Bit>& column_bits) const;
-  NodeId add_rows(const Row& low, const Row& high, Row& out);
+  Row add_rows(const Row& x, const Row& y, bool last);
   NodeId total_of_rows(std::vector<Row> rows);
   void label(NodeId node, const char* kind, int level, int counter);
 

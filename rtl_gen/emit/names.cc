@@ -91,6 +91,12 @@ std::vector<std::string> assign_names(const Graph& g, const std::vector<std::str
       if (g.node(o.node).op != Op::kConst && names[index(o.node)].empty())
         names[index(o.node)] = unique(stem[index(o.node)]);
     }
+  // A word that is cut to size has the name of what is left of it.
+  for (std::size_t i = 0; i < g.size(); ++i) {
+    const Node& n = g.node(NodeId{static_cast<std::uint32_t>(i)});
+    if (!live[i] || n.op != Op::kSlice || n.name.empty() || n.lo > 0) continue;
+    if (stem[index(n.args[0])].empty()) stem[index(n.args[0])] = stem[i];
+  }
   // Users come after their arguments, so one pass from the end gives every argument a stem.
   for (std::size_t i = g.size(); i-- > 0;) {
     const Node& n = g.node(NodeId{static_cast<std::uint32_t>(i)});

@@ -31,18 +31,11 @@ std::string fill(std::string_view text, const Words& words) {
 }
 
 std::string shell_module(const std::vector<std::string>& header, std::string_view name,
-                         const std::vector<Port>& ports, std::string_view body) {
+                         const std::vector<Parameter>& parameters, const std::vector<Port>& ports,
+                         std::string_view body) {
   std::string out;
   for (const std::string& line : header) out += line.empty() ? "//\n" : "// " + line + "\n";
-  out += fmt::format("`default_nettype none\n\nmodule {} (\n", name);
-  for (std::size_t i = 0; i < ports.size(); ++i) {
-    const Port& p = ports[i];
-    const std::string range = p.width == 1 ? "" : fmt::format("[{}:0] ", p.width - 1);
-    const std::string text = fmt::format("  {} wire {}{}{}", p.is_input ? "input " : "output",
-                                         range, p.name, i + 1 < ports.size() ? "," : "");
-    out += fmt::format("{:<48}  // {}\n", text, p.meaning);
-  }
-  out += ");\n";
+  out += "`default_nettype none\n\n" + module_head(name, parameters, ports);
   out += body;
   return out + "endmodule\n\n`default_nettype wire\n";
 }

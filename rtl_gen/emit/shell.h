@@ -23,9 +23,10 @@ using Words = std::map<std::string, std::string, std::less<>>;
 /// `text` with every @WORD@ replaced.
 std::string fill(std::string_view text, const Words& words);
 
-/// Header lines, `default_nettype none`, the ports, the body, and the end.
+/// Header lines, `default_nettype none`, the parameters, the ports, the body, and the end.
 std::string shell_module(const std::vector<std::string>& header, std::string_view name,
-                         const std::vector<Port>& ports, std::string_view body);
+                         const std::vector<Parameter>& parameters, const std::vector<Port>& ports,
+                         std::string_view body);
 
 /// A literal of `width` bits: 4'd9.
 std::string sized(int width, std::uint64_t value);

@@ -422,8 +422,9 @@ void Emitter::registers_into(int stage) {
   }
   std::swap(out_, declarations);
   if (declarations.empty()) return;
-  out_ += fmt::format("\n  // ---- Registers into {}: {} bits ----\n",
-                      stage == s_.latency ? "the outputs" : fmt::format("stage {}", stage), bits);
+  out_ += fmt::format("\n  // ---- Registers into {}: {} bit{} ----\n",
+                      stage == s_.latency ? "the outputs" : fmt::format("stage {}", stage), bits,
+                      bits == 1 ? "" : "s");
   out_ += declarations;
   out_ += "  always @(posedge clk_i) begin\n" + resets + data + "  end\n";
 }
@@ -469,23 +470,7 @@ std::string Emitter::run() {
   const bool clocked = std::any_of(r_.ports.begin(), r_.ports.end(),
                                    [](const Port& p) { return p.name == "clk_i"; });
   for (const std::string& line : r_.header) out_ += line.empty() ? "//\n" : "// " + line + "\n";
-  out_ += "`default_nettype none\n\nmodule " + r_.module_name + " ";
-  std::string parameters;
-  for (const Graph::State& s : g_.states()) {
-    const Node& n = node(s.node);
-    if (live_[index(s.node)] && !n.parameter.empty())
-      parameters += fmt::format("{}  parameter {}{} = {}", parameters.empty() ? "" : ",\n",
-                                range_of(n.width), n.parameter, verilog_literal(n.value));
-  }
-  out_ += parameters.empty() ? "(\n" : "#(\n" + parameters + "\n) (\n";
-  for (std::size_t i = 0; i < r_.ports.size(); ++i) {
-    const Port& p = r_.ports[i];
-    const std::string text =
-        fmt::format("  {} wire {}{}{}", p.is_input ? "input " : "output", range_of(p.width), p.name,
-                    i + 1 < r_.ports.size() ? "," : "");
-    out_ += fmt::format("{:<48}  // {}\n", text, p.meaning);
-  }
-  out_ += ");\n";
+  out_ += "`default_nettype none\n\n" + module_head(r_.module_name, r_.parameters, r_.ports);
   for (NodeId i : g_.inputs()) {
     signals_.push_back(names_[index(i)]);
     marks_[names_[index(i)]].resize(static_cast<std::size_t>(g_.width(i)), false);
@@ -509,6 +494,24 @@ std::string Emitter::run() {
 }
 
 }  // namespace
+
+std::string module_head(std::string_view name, const std::vector<Parameter>& parameters,
+                        const std::vector<Port>& ports) {
+  std::string list;
+  for (const Parameter& p : parameters)
+    list += fmt::format("{}  parameter {}{} = {}", list.empty() ? "" : ",\n", range_of(p.width),
+                        p.name, verilog_literal(to_bits(Int(p.value), p.width)));
+  std::string out =
+      fmt::format("module {} {}(\n", name, list.empty() ? "" : "#(\n" + list + "\n) ");
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const Port& p = ports[i];
+    const std::string text =
+        fmt::format("  {} wire {}{}{}", p.is_input ? "input " : "output", range_of(p.width), p.name,
+                    i + 1 < ports.size() ? "," : "");
+    out += fmt::format("{:<48}  // {}\n", text, p.meaning);
+  }
+  return out + ");\n";
+}
 
 std::string emit_verilog(const Graph& lowered, const Schedule& schedule,
                          const VerilogRequest& request) {

@@ -1,7 +1,9 @@
 // Verilog-2005 text of a scheduled graph.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rtl_gen/ir/graph.h"
@@ -17,11 +19,24 @@ struct Port {
   std::string meaning;
 };
 
+/// A Verilog parameter.
+struct Parameter {
+  std::string name;
+  int width = 1;
+  std::uint64_t value = 0;  // by default
+  std::string meaning;
+};
+
 struct VerilogRequest {
   std::string module_name;
-  std::vector<std::string> header;  // comment lines at the top, without slashes
-  std::vector<Port> ports;          // all of them, in order; clk_i and rst_ni where clocked
+  std::vector<std::string> header;         // comment lines at the top, without slashes
+  std::vector<Port> ports;                 // all of them, in order; clk_i and rst_ni where clocked
+  std::vector<Parameter> parameters = {};  // those of the graph's states
 };
+
+/// "module NAME #(parameters) (ports);" with every port's meaning.
+std::string module_head(std::string_view name, const std::vector<Parameter>& parameters,
+                        const std::vector<Port>& ports);
 
 /// What the library cells that a unit names do, for tools that read it as synthesis does and have
 /// no library at hand: proofs, lint.

@@ -43,7 +43,7 @@ Int to_signed_int(const Bits& bits) {
 
 std::string verilog_literal(const Bits& bits) {
   if (bits.width == 1) return bits.limbs[0] ? "1'b1" : "1'b0";
-  if (bits.width <= 32) return fmt::format("{}'d{}", bits.width, bits.limbs[0]);
+  if (bits.width <= 8) return fmt::format("{}'d{}", bits.width, bits.limbs[0]);
   std::string digits;
   for (auto it = bits.limbs.rbegin(); it != bits.limbs.rend(); ++it) {
     if (digits.empty()) {

@@ -30,7 +30,7 @@ Bits to_bits(const Int& value, int width);
 Int to_int(const Bits& bits);
 /// The two's complement value.
 Int to_signed_int(const Bits& bits);
-/// Verilog literal, e.g. 4'd9 up to 32 bits, 70'h3ff... above.
+/// Verilog literal, e.g. 4'd9 up to 8 bits, 70'h3ff... above.
 std::string verilog_literal(const Bits& bits);
 
 /// Bits of the smallest unsigned field that holds `value` >= 0; 0 needs one.

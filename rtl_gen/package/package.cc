@@ -24,6 +24,19 @@ std::string lint_options(const Design& design) {
                                                                    : "-Wall, -Wno-DECLFILENAME";
 }
 
+// Units of a cell library are for the flow that has the library: no FPGA.
+bool for_fpga(const Design& design) { return design.technology != Technology::kOsu018; }
+
+/// Cells that the Verilog instantiates.
+std::vector<std::string> library_cells(const Design& design) {
+  const std::string verilog = design.verilog();
+  std::vector<std::string> cells;
+  for (const char* cell : {"FAX1", "HAX1"})
+    if (verilog.find(fmt::format("\n  {} ", cell)) != std::string::npos)
+      cells.push_back(fmt::format("`{}`", cell));
+  return cells;
+}
+
 std::string fusesoc_core(const Design& design, bool testbench) {
   const UnitReport& report = design.report;
   std::string sources;
@@ -40,11 +53,11 @@ filesets:
 {sources}  constraints:
     files:
       - unit.sdc: {{file_type: SDC}}
-      - unit.xdc: {{file_type: xdc}}
 )",
                                  fmt::arg("top", report.top), fmt::arg("name", core_name(report)),
                                  fmt::arg("kind", to_text(report.kind)),
                                  fmt::arg("arch", report.arch_text), fmt::arg("sources", sources));
+  if (for_fpga(design)) text += "      - unit.xdc: {file_type: xdc}\n";
   if (testbench)
     text += R"(  tb:
     files:
@@ -79,7 +92,8 @@ targets:
         mode: cc
         verilator_options: [--main, --timing, -Wno-fatal]
 )";
-  text += R"(  synth:
+  if (for_fpga(design))
+    text += R"(  synth:
     <<: *default
     description: Synthesis with Yosys or, with --tool=vivado, in Vivado
     default_tool: yosys
@@ -219,12 +233,15 @@ std::string readme(const Design& design, int checks) {
                         port.width, port.meaning);
   if (r.kind == UnitKind::kStream) text += stream_layout(std::get<Stream>(design.made));
 
+  std::string parameters = "| parameter | width | default | meaning |\n|---|---|---|---|\n";
+  for (const Parameter& p : r.parameters)
+    parameters += fmt::format("| `{}` | {} | {} | {} |\n", p.name, p.width, p.value, p.meaning);
   text += fmt::format(
-      "\n## Parameters\n\nThe top has none: widths are baked in, and the text that was verified "
-      "is "
-      "the text that ships.\nIt was generated from\n\n| parameter | value |\n|---|---|\n| spec | "
-      "`{}` "
-      "|\n| arch | {} |\n",
+      "\n## Parameters\n\nWidths are baked in, and the text that was verified is the text that "
+      "ships. {}\nIt was generated from\n\n| field | value |\n|---|---|\n| spec | `{}` |\n| arch | "
+      "{} |\n",
+      r.parameters.empty() ? "The module has no parameter."
+                           : "The module's parameters are\n\n" + parameters,
       r.spec_text, r.arch_text);
   const auto figure = [&](std::string_view name, const Figure& f) {
     if (!f.provenance.empty())
@@ -239,13 +256,25 @@ std::string readme(const Design& design, int checks) {
       std::any_of(r.ports.begin(), r.ports.end(), [](const Port& p) { return p.name == "clk_i"; });
   text +=
       "\n\n![Timing diagram](timing.svg)\n\n([timing.json](timing.json) is its WaveDrom source.) ";
-  text += fmt::format("`unit.sdc` and `unit.xdc` constrain {} {:.6g} ns.\n",
-                      clocked ? "the clock to" : "the paths from inputs to outputs to",
-                      constrained_ns(r));
+  text += fmt::format(
+      "{} {} {:.6g} ns.\n",
+      for_fpga(design) ? "`unit.sdc` and `unit.xdc` constrain" : "`unit.sdc` constrains",
+      clocked ? "the clock to" : "the paths from inputs to outputs to", constrained_ns(r));
   if (clocked)
     text +=
-        "They leave the synchronous reset untimed: hold it for two cycles or more and release it "
+        "The synchronous reset is left untimed: hold it for two cycles or more and release it "
         "while\nnothing is offered.\n";
+
+  if (const std::vector<std::string> cells = library_cells(design); !cells.empty())
+    text += fmt::format(
+        "\n## Cells\n\nUnder `SYNTHESIS`, which synthesis tools define, the Verilog instantiates "
+        "{} of "
+        "the OSU 0.18 um\nlibrary: let the tool read `osu018_stdcells.lib` first (Yosys: "
+        "`read_liberty "
+        "-lib`). Elsewhere the same adders\nare gates in the same file: a simulator needs no model "
+        "of "
+        "a cell.\n",
+        fmt::join(cells, " and "));
 
   text +=
       "\n## Number formats\n\n| number | format | layout, top bit first | value | range |\n"
@@ -272,7 +301,8 @@ std::string readme(const Design& design, int checks) {
   text += "\n## FuseSoC\n\n";
   for (const std::string target :
        {"--target=lint", "--target=sim", "--target=sim --tool=verilator", "--target=synth"})
-    if (checks > 0 || !target.starts_with("--target=sim"))
+    if ((checks > 0 || !target.starts_with("--target=sim")) &&
+        (for_fpga(design) || target != "--target=synth"))
       text += fmt::format("    fusesoc --cores-root . run {} {}\n", target, core_name(r));
   text += fmt::format(
       "\nA core that uses the unit names it in the `depend` of a fileset: `depend: [{}]`.\n",
@@ -295,12 +325,15 @@ std::string verilator_command(const Design& design) {
 
 std::vector<PackageFile> make_package(const Design& design, int checks) {
   const nlohmann::json timing = timing_diagram(design);
-  return {{"unit.sdc", constraints(design.report, ConstraintsKind::kSdc)},
-          {"unit.xdc", constraints(design.report, ConstraintsKind::kXdc)},
-          {"unit.core", fusesoc_core(design, checks > 0)},
-          {"timing.json", timing.dump(2) + "\n"},
-          {"timing.svg", draw_wavedrom(timing)},
-          {"README.md", readme(design, checks)}};
+  std::vector<PackageFile> files = {
+      {"unit.sdc", constraints(design.report, ConstraintsKind::kSdc)}};
+  if (for_fpga(design))
+    files.push_back({"unit.xdc", constraints(design.report, ConstraintsKind::kXdc)});
+  files.insert(files.end(), {{"unit.core", fusesoc_core(design, checks > 0)},
+                             {"timing.json", timing.dump(2) + "\n"},
+                             {"timing.svg", draw_wavedrom(timing)},
+                             {"README.md", readme(design, checks)}});
+  return files;
 }
 
 }  // namespace blockdot::rtl_gen

@@ -14,9 +14,9 @@ struct PackageFile {
   std::string text;
 };
 
-/// unit.sdc, unit.xdc, unit.core, timing.json, timing.svg and README.md, which speak of the
-/// design's sources and, where `checks` > 0, of unit_tb.v and vectors.hex, which make so many. Same
-/// arguments, same bytes.
+/// unit.sdc, unit.xdc (not for a cell library), unit.core, timing.json, timing.svg and README.md,
+/// which speak of the design's sources and, where `checks` > 0, of unit_tb.v and vectors.hex, which
+/// make so many. Same arguments, same bytes.
 std::vector<PackageFile> make_package(const Design& design, int checks);
 
 /// The commands that run the testbench in the design's folder: Icarus Verilog, and Verilator 5.

@@ -268,6 +268,12 @@ TEST(Package, ReadmeOfEveryKindHasItsPortsAndFormatsAndNoEmptyPart) {
     const std::string page = text_of(make_package(design, 10), "README.md");
     for (const Port& port : design.report.ports)
       EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
+    // What the page says of parameters is what Verilog has.
+    const bool has_seed =
+        design.files[0].text.find("\n  parameter [31:0] SEED = ") != std::string::npos;
+    EXPECT_EQ(design.files[0].text.find("#(\n  parameter") != std::string::npos, has_seed);
+    EXPECT_EQ(page.find("| `SEED` | 32 | 1 | ") != std::string::npos, has_seed) << page;
+    EXPECT_EQ(page.find("The module has no parameter.") == std::string::npos, has_seed) << page;
     for (const char* empty : {"Exact: .", "``", "\n\n\n", "latency 0, interval 0"})
       EXPECT_EQ(page.find(empty), std::string::npos) << empty << "\n" << page;
     const std::size_t formats = page.find("## Number formats"),
@@ -354,6 +360,33 @@ TEST_F(PackageFiles, FusesocCoreIsYamlAndItsFilesAreInThePackage) {
       if (std::string("default") == target) continue;
       EXPECT_TRUE(t["tools"].contains(t["default_tool"].get<std::string>())) << target;
     }
+  }
+}
+
+// Oracle: Yosys, which finds no module for a cell whose library it has not read.
+TEST_F(PackageFiles, OfACellLibraryNamesItsCellsAndLeavesFpgasOut) {
+  const std::string library = "/usr/share/qflow/tech/osu018/osu018_stdcells.lib";
+  for (const auto& [structure, cells] : {std::pair{"", "instantiates `FAX1` of"},
+                                         {"cells=library", "instantiates `FAX1` and `HAX1` of"},
+                                         {"cells=none,adder=sklansky", ""}}) {
+    Arch arch;
+    arch.technology = Technology::kOsu018;
+    arch.structure = parse_structure(structure);
+    DesignSpec spec;
+    spec.dot = parse_dot_spec("a=mxfp8_e4m3 lanes=4");
+    const Design design = generate_design(spec, arch);
+    const auto files = make_package(design, 10);
+    const std::string page = text_of(files, "README.md"), core = text_of(files, "unit.core");
+    for (const std::string* text : {&page, &core})
+      for (const char* part : {"xdc", "synth:", "target=synth", "vivado"})
+        EXPECT_EQ(text->find(part), std::string::npos) << part << "\n" << *text;
+    for (const PackageFile& file : files) EXPECT_NE(file.name, "unit.xdc");
+    EXPECT_EQ(page.find("## Cells") != std::string::npos, cells[0] != '\0');
+    EXPECT_NE(page.find(cells), std::string::npos) << page;
+    write_file_atomic(folder_ / "unit.v", design.verilog());
+    const std::string read = "read_verilog -DSYNTHESIS unit.v; hierarchy -check -top unit";
+    run("yosys -q -p 'read_liberty -lib " + library + "; " + read + "'");
+    run((cells[0] != '\0' ? "! " : "") + ("yosys -q -p '" + read + "'"));
   }
 }
 

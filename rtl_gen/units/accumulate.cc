@@ -258,7 +258,7 @@ FloatState open_state(Graph& g, const DotSpec& spec, const Fx& start) {
   s.held = s.can_hold ? state(g, "acc_held", 0, 1) : constant(g, 0);
   s.base_code = name(mux(start, constant(g, 0), s.code), "base_code");
   const Fx exponent = bits(s.base_code, f.man_bits, f.exp_bits);
-  const Fx normal = nonzero(exponent);
+  const Fx normal = name(nonzero(exponent), "base_normal");
   s.base_sig =
       name(f.man_bits == 0 ? normal : cat({normal, bits(s.base_code, 0, f.man_bits)}), "base_sig");
   Fx field = f.exp_bits == 1
@@ -266,7 +266,7 @@ FloatState open_state(Graph& g, const DotSpec& spec, const Fx& start) {
                  : cat({bits(exponent, 1, f.exp_bits - 1), or_(bit(exponent, 0), not_(normal))});
   if (f.exp_bits > 1) field.lo = 1;
   s.base_exp = name(field, "base_exp");
-  s.base_sign = and_(s.sign, continues(start));
+  s.base_sign = name(and_(s.sign, continues(start)), "base_sign");
   return s;
 }
 
@@ -276,8 +276,9 @@ FloatTotal close_state(const FloatState& s, const Framing& framing, const Rounde
                        const Fx& result_sign) {
   Graph& g = *s.code.graph;
   const int code_width = s.format.exp_bits + s.format.man_bits;
-  const Fx keep =
-      or_(not_(framing.valid), s.can_hold ? and_(s.held, not_(framing.first)) : constant(g, 0));
+  const Fx keep = name(
+      or_(not_(framing.valid), s.can_hold ? and_(s.held, not_(framing.first)) : constant(g, 0)),
+      "acc_keep");
   const Fx next_code = name(bits(mux(keep, s.code, rounded.code), 0, code_width), "acc_code_d");
   const Fx next_sign = name(mux(keep, s.sign, result_sign), "acc_sign_d");
   set_next(s.code, next_code);
@@ -318,7 +319,8 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
   const int top_weight = term.significand.lsb + term_width - 1;
   const Fx found = name(bit(norm.value, term_width - 1), "term_nonzero");
   // Exponents are biased: 1 at the format's smallest normal one. A zero term goes below everything.
-  const Fx exponent = sub(add(term.shift, constant(g, top_weight - emin + 1)), norm.shift);
+  const Fx exponent =
+      name(sub(add(term.shift, constant(g, top_weight - emin + 1)), norm.shift), "term_top_exp");
   const Fx valid_term = and_(found, framing.valid);
   const Fx term_exp =
       name(mux(valid_term, exponent, constant(g, std::min(exponent.lo, Int(1)))), "term_exp");
@@ -364,7 +366,7 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
                         "total");
   const Fx total_sign = name(sign(total), "total_neg");
   const Fx total_mag = name(magnitude(total), "total_mag");  // width + 2 bits
-  const Fx large_sign = mux(acc_larger, s.base_sign, term_sign);
+  const Fx large_sign = name(mux(acc_larger, s.base_sign, term_sign), "bigger_sign");
   const Fx result_sign =
       name(and_(xor_(large_sign, total_sign), nonzero(total_mag)), "result_sign");
 

@@ -224,7 +224,8 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Fx nonzero_sum = bit(top.kept, p + tail - 1);
   // The top bit of the field has this biased exponent; the zeros above the top one lower it.
   const int top_exponent = field.lsb + field.width - 1 + f.bias;
-  const Fx exponent = bits(sub(constant(g, top_exponent), top.count), 0, f.exp_bits);
+  const Fx exponent =
+      name(bits(sub(constant(g, top_exponent), top.count), 0, f.exp_bits), "exponent");
   const Fx truncated = cat({exponent, bits(top.kept, tail, f.man_bits)});
   const Fx rounded = name(bits(add(truncated, up), 0, f.width() - 1), "rounded");
 
@@ -234,7 +235,7 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Fx nan = name(
       any_of(g, {products.nan, c.nan, and_(products.minus_inf, or_(products.plus_inf, c.inf))}),
       "result_nan");
-  const Fx exact = and_(rounded, repeat(nonzero_sum, rounded.width()));
+  const Fx exact = name(and_(rounded, repeat(nonzero_sum, rounded.width())), "sum_magnitude");
   Fx alone = c.magnitude;
   if (falls) {
     const Fx lower = name(and_(and_(c.high, negative), below), "lower");
@@ -243,11 +244,13 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   Fx magnitude = mux(addend_wins, name(alone, "addend"), exact);
   magnitude =
       mux(inf, assume(constant(g, formats::inf_code(f)), 0, pow2(f.width() - 1) - 1), magnitude);
-  magnitude =
-      mux(nan, assume(constant(g, formats::nan_code(f)), 0, pow2(f.width() - 1) - 1), magnitude);
+  magnitude = name(
+      mux(nan, assume(constant(g, formats::nan_code(f)), 0, pow2(f.width() - 1) - 1), magnitude),
+      "result_magnitude");
   // Before c's sign is put back.
-  const Fx opposite = mux(inf, products.minus_inf, and_(negative, not_(addend_wins)));
-  const Fx some = mux(addend_wins, nonzero(c.magnitude), nonzero_sum);
+  const Fx opposite =
+      name(mux(inf, products.minus_inf, and_(negative, not_(addend_wins))), "opposite");
+  const Fx some = name(mux(addend_wins, nonzero(c.magnitude), nonzero_sum), "result_nonzero");
   const Fx result_sign =
       name(and_(and_(xor_(c.sign, opposite), or_(some, inf)), not_(nan)), "result_sign");
   output("result_o", name(cat({result_sign, magnitude}), "result"));

@@ -122,14 +122,15 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
       limit.lo == limit.hi
           ? constant(g, limit.lo < width ? pow2(width - 1 - static_cast<int>(limit.lo)) : Int(0))
           : name(shr_floor(constant(g, pow2(width - 1)), limit), label("marker"));
-  const Fx marked = marker.hi == 0 ? magnitude : or_(magnitude, bits(marker, 0, width));
+  const Fx marked =
+      marker.hi == 0 ? magnitude : name(or_(magnitude, bits(marker, 0, width)), label("marked"));
   Fx zeros = name(clz(marked), label("zeros"));
   if (limit.hi < width) zeros = assume(zeros, 0, limit.hi);
-  const Fx wide = shl(magnitude, zeros);
-  const Fx shifted = name(bits(wide, 0, width), label("norm"));
+  const Fx shifted = bits(name(shl(magnitude, zeros), label("norm")), 0, width);
   const Fx normal = bit(shifted, width - 1);
   // Biased: 1 at the smallest normal exponent. Where no bit is set it means nothing.
-  const Fx exponent_of_top = sub(x.above, sub(zeros, constant(g, 1)));
+  const Fx down = name(sub(zeros, constant(g, 1)), label("down"));
+  const Fx exponent_of_top = name(sub(x.above, down), label("top_exp"));
   Fx exponent = assume(exponent_of_top, 0, x.above.hi + 1);
   exponent = name(mux(normal, exponent, constant(g, 0)), label("exp"));
 
@@ -231,7 +232,7 @@ Fx build_encode(const ElementFormat& f, const Rounding& rounding, const Fx& sign
   const Fx beyond =
       name(or_(inf, overflow_is_special ? and_(rounded.overflow, not_(inf)) : constant(g, 0)),
            label("beyond"));
-  Fx out_sign = mux(inf, inf_sign, sign);
+  const Fx out_sign = mux(inf, inf_sign, sign);
   Fx code = rounded.code;
   Fx is_nan = nan;
   if (has_inf) {
@@ -242,9 +243,8 @@ Fx build_encode(const ElementFormat& f, const Rounding& rounding, const Fx& sign
     code = mux(inf, magnitude_code(formats::max_finite_code(f)), code);
   }
   const Fx nan_code = has_nan ? magnitude_code(formats::nan_code(f)) : constant(g, 0);
-  code = bits(mux(is_nan, nan_code, code), 0, width);
-  out_sign = and_(out_sign, not_(is_nan));
-  return cat({out_sign, code});
+  code = name(bits(mux(is_nan, nan_code, code), 0, width), label("magnitude"));
+  return cat({name(and_(out_sign, not_(is_nan)), label("sign_bit")), code});
 }
 
 }  // namespace blockdot::rtl_gen

@@ -26,7 +26,7 @@ struct FloatFields {
 };
 FloatFields split(Graph& g, const ElementFormat& f, const Fx& code) {
   const Fx exponent = bits(code, f.man_bits, f.exp_bits);
-  const Fx normal = nonzero(exponent);
+  const Fx normal = name(nonzero(exponent), "acc_normal");
   FloatFields out;
   out.significand =
       name(f.man_bits == 0 ? normal : cat({normal, bits(code, 0, f.man_bits)}), "acc_sig");
@@ -78,6 +78,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
   found.sum_lsb = sum.lsb;
 
   Flags flags;
+  Fx opposed = constant(g, 0);  // Infs of both signs
   Rounded rounded;
   Fx sign_bit;
   ResultFactor factor;
@@ -90,6 +91,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     found.accumulator_width = total.width;
     found.accumulator_lsb = total.lsb;
     flags = build_flags(g, beat, framing);
+    opposed = and_(flags.plus_inf, flags.minus_inf);
     g.section("normalise and round");
     sign_bit = total.sign;
     const Fx& magnitude = total.magnitude;
@@ -102,9 +104,13 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     found.accumulator_width = spec.accumulator.format.width();
     flags = build_flags(g, beat, framing);
     if (formats::has_inf(spec.accumulator.format)) {
+      // Without Inf elements only the accumulator's own is left, of one sign.
+      const bool of_elements = g.node(flags.plus_inf.node).op != Op::kConst ||
+                               g.node(flags.minus_inf.node).op != Op::kConst;
       flags.plus_inf =
           name(or_(flags.plus_inf, and_(total.held, not_(total.sign))), "any_plus_inf");
       flags.minus_inf = name(or_(flags.minus_inf, and_(total.held, total.sign)), "any_minus_inf");
+      if (of_elements) opposed = and_(flags.plus_inf, flags.minus_inf);
     } else {
       flags.nan = or_(flags.nan, total.held);
     }
@@ -154,7 +160,7 @@ Graph build_dot_unit(const DotSpec& spec, UnitFacts* facts, const Structure& str
     sign_bit = name(and_(sign_bit, not_(factor.scale.zero)), "out_neg");
   }
   g.section("encode");
-  const Fx nan = name(or_(flags.nan, and_(flags.plus_inf, flags.minus_inf)), "result_nan");
+  const Fx nan = name(or_(flags.nan, opposed), "result_nan");
   const Fx inf = name(or_(flags.plus_inf, flags.minus_inf), "result_inf");
   output("valid_o", done);
   output("result_o", name(build_encode(spec.output, spec.rounding, sign_bit, rounded, nan, inf,
