@@ -139,11 +139,36 @@ std::optional<sim::Wave> wave_of(const SimArguments& arguments) {
 }
 
 /// The timeline of the one product that was asked for.
-void write_timeline(const std::string& file, const explore::DesignPoint& point,
-                    const sim::MachineDesign& design, const sim::GemmInfo& gemm) {
+std::string timeline_text(const explore::DesignPoint& point, const sim::MachineDesign& design,
+                          const sim::GemmInfo& gemm) {
   const sim::Schedule schedule = make_schedule(design.machine, design.timing, design.sum_width,
                                                point.spec, gemm.m, gemm.n, gemm.k);
-  write_file_atomic(file, timeline_json(schedule, gemm.name));
+  return timeline_json(schedule, gemm.name);
+}
+
+/// A point's unit and how it is replayed.
+struct Run {
+  const explore::DesignPoint& point;
+  rtl_gen::Unit unit;
+  sim::ReplayOptions options;
+};
+
+Run make_run(const explore::DesignPoint& point, sim::Engine engine, const SimArguments& arguments,
+             const std::optional<sim::Wave>& wave) {
+  Run run{point, explore::generate_unit(point), {}};
+  sim::ReplayOptions& options = run.options;
+  options.quantize = point.quantize;
+  options.seed = point.quantize.seed;
+  options.clock_ns = point.arch.clock_ns;
+  options.jobs = arguments.jobs > 0
+                     ? arguments.jobs
+                     : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.input_stalls = arguments.input_stalls;
+  options.output_stalls = arguments.output_stalls;
+  options.stall_seed = arguments.stall_seed;
+  options.machine = design_machine(point, engine);
+  options.wave = wave;
+  return run;
 }
 
 void run(const SimArguments& arguments, Context& context) {
@@ -169,29 +194,27 @@ void run(const SimArguments& arguments, Context& context) {
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
   // What cannot be written in the end is said before the work.
   if (to_file) check_writable(arguments.json_file);
-  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  std::vector<Run> runs;
   for (const explore::DesignPoint& point : designs.points) {
-    rtl_gen::Unit unit = explore::generate_unit(point);
-    sim::ReplayOptions options;
-    options.quantize = point.quantize;
-    options.seed = point.quantize.seed;
-    options.clock_ns = point.arch.clock_ns;
-    options.jobs = arguments.jobs > 0
-                       ? arguments.jobs
-                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    options.input_stalls = arguments.input_stalls;
-    options.output_stalls = arguments.output_stalls;
-    options.stall_seed = arguments.stall_seed;
-    options.machine = design_machine(point, engine);
-    options.wave = wave;
-    if (!arguments.timeline.empty())
-      write_timeline(arguments.timeline, point, *options.machine, trace.gemms()[chosen[0]]);
+    runs.push_back(make_run(point, engine, arguments, wave));
+    explore::in_point(point, [&] {
+      check_replay(trace, chosen, point.spec, runs.back().unit, engine, runs.back().options);
+    });
+  }
+  std::string timeline;
+  if (!arguments.timeline.empty())
+    timeline = timeline_text(runs[0].point, *runs[0].options.machine, trace.gemms()[chosen[0]]);
+
+  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  for (Run& run : runs) {
+    const explore::DesignPoint& point = run.point;
     Progress bar(point.name, context.quiet);
-    options.progress = [&](const sim::Progress& progress) {
+    run.options.progress = [&](const sim::Progress& progress) {
       bar.update(static_cast<double>(progress.macs_done), static_cast<double>(progress.macs_total),
                  progress.gemm);
     };
-    sim::SimReport report = sim::replay_trace(trace, chosen, point.spec, unit, engine, options);
+    sim::SimReport report =
+        sim::replay_trace(trace, chosen, point.spec, run.unit, engine, run.options);
     bar.clear();
     if (!report.agree()) context.exit_code = kCheckFailed;
     nlohmann::ordered_json json = sim::to_json(report);
@@ -199,6 +222,7 @@ void run(const SimArguments& arguments, Context& context) {
     reports.push_back(json);
     if (!to_stdout && !context.quiet) print_report(point, report);
   }
+  if (!timeline.empty()) write_file_atomic(arguments.timeline, timeline);
   nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
   if (to_file) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
   if (to_stdout) print_json(document);

@@ -71,7 +71,8 @@ double clock_of(const rtl_gen::Arch& arch, const rtl_gen::UnitReport& report) {
   return std::max(rtl_gen::CostModel(arch.technology).default_clock_ns(), path);
 }
 
-PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
+PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
+                   const std::optional<sim::MachineDesign>& machine) {
   PointRow row;
   row.name = point.name;
   row.text = canonical_text(point);
@@ -88,7 +89,7 @@ PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
   row.interval = unit.report.interval;
   row.estimated = estimated_figures(unit.report);
   row.clock_ns = clock_of(point.arch, unit.report);
-  if (const auto machine = design_machine(point, sim::Engine::kFast)) {
+  if (machine) {
     row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
     row.clock_ns = machine->clock_ns;
   }
@@ -111,16 +112,6 @@ class Reporter {
   std::mutex mutex_;
   double done_ = 0, total_ = 0;
 };
-
-// What `work` gives; a ConfigError that it throws names the design point.
-template <typename Work>
-auto in_point(const DesignPoint& point, Work work) {
-  try {
-    return work();
-  } catch (const ConfigError& error) {
-    throw ConfigError("design point '{}': {}", point.name, error.what());
-  }
-}
 
 // Calls work(i) for each point, `jobs` at a time; the first failure by order of the points is
 // thrown and names its point.
@@ -177,9 +168,21 @@ void take_energy(const json& from, std::size_t point, ResultTable& table) {
   }
 }
 
+sim::ReplayOptions replay_options(const DesignPoint& point, const rtl_gen::Unit& unit,
+                                  const CompareOptions& options) {
+  sim::ReplayOptions replay;
+  replay.quantize = point.quantize;
+  replay.seed = point.quantize.seed;
+  replay.clock_ns = clock_of(point.arch, unit.report);
+  replay.jobs = options.jobs;
+  replay.cache = options.unit_cache;
+  replay.machine = design_machine(point, options.engine);
+  return replay;
+}
+
 // The reports of one point on the chosen GEMMs, from the store or replayed.
 std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_gen::Unit& unit,
-                                          sim::TraceReader& trace,
+                                          sim::ReplayOptions replay, sim::TraceReader& trace,
                                           const std::vector<std::size_t>& chosen,
                                           const CompareOptions& options, Reporter& reporter) {
   std::vector<std::string> keys, found(chosen.size());
@@ -198,13 +201,6 @@ std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_ge
   if (!missing.empty()) {
     std::vector<std::size_t> indices;
     for (std::size_t i : missing) indices.push_back(chosen[i]);
-    sim::ReplayOptions replay;
-    replay.quantize = point.quantize;
-    replay.seed = point.quantize.seed;
-    replay.clock_ns = clock_of(point.arch, unit.report);
-    replay.jobs = options.jobs;
-    replay.cache = options.unit_cache;
-    replay.machine = design_machine(point, options.engine);
     std::int64_t macs = 0;
     replay.progress = [&](const sim::Progress& progress) {
       reporter.add(static_cast<double>(progress.macs_done - macs),
@@ -476,10 +472,14 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   table.trace_sha256 = sim::sha256_hex(identities);
 
   std::vector<rtl_gen::Unit> units;
+  std::vector<sim::ReplayOptions> replays;
   for (const DesignPoint& point : designs.points) {
     units.push_back(generate_unit(point));
-    table.points.push_back(point_row(point, units.back()));
-    if (options.on_unit) options.on_unit(point, units.back());
+    replays.push_back(replay_options(point, units.back(), options));
+    table.points.push_back(point_row(point, units.back(), replays.back().machine));
+    in_point(point, [&] {
+      check_replay(trace, chosen, point.spec, units.back(), options.engine, replays.back());
+    });
   }
 
   Reporter reporter(options);
@@ -494,7 +494,8 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     });
   for (std::size_t i = 0; i < units.size(); ++i) {
     std::vector<sim::GemmReport> reports = in_point(designs.points[i], [&] {
-      return replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
+      return replay_point(designs.points[i], units[i], replays[i], trace, chosen, options,
+                          reporter);
     });
     for (std::size_t j = 0; j < reports.size(); ++j)
       table.results.push_back({i, j, std::move(reports[j])});
@@ -509,6 +510,8 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     });
     for (std::size_t i = 0; i < found.size(); ++i) take_energy(found[i], i, table);
   }
+  if (options.on_unit)
+    for (std::size_t i = 0; i < units.size(); ++i) options.on_unit(designs.points[i], units[i]);
   return table;
 }
 

@@ -119,12 +119,13 @@ struct CompareOptions {
   std::filesystem::path unit_cache;  // of compiled units; empty: the default
   std::string program = "blockdot";
   std::function<void(const CompareProgress&)> progress;
-  /// Called with each generated unit, in the order of the points.
+  /// Called with each generated unit, in the order of the points, once all work is done.
   std::function<void(const DesignPoint&, const rtl_gen::Unit&)> on_unit;
 };
 
-/// Generates every unit, synthesises where asked, replays what the store does not hold. The table
-/// does not depend on jobs or on what the store held. ConfigError names the design point.
+/// Generates every unit, checks that every point suits every product, synthesises where asked,
+/// replays what the store does not hold. The table does not depend on jobs or on what the store
+/// held. ConfigError names the design point; it comes before any work is done.
 ResultTable compare(const DesignFile& designs, const std::filesystem::path& trace,
                     const CompareOptions& options);
 

@@ -145,6 +145,14 @@ struct SimReport {
   bool agree() const;
 };
 
+/// ConfigError for everything that replay_trace with these arguments can be refused for: a field
+/// out of range, a product that does not fit the unit or the machine, a damaged tensor, a missing
+/// tool, a cache that cannot be written. Takes a moment, writes nothing: to be called for all of a
+/// program's work before any of it.
+void check_replay(TraceReader& trace, const std::vector<std::size_t>& chosen,
+                  const formats::DotSpec& spec, const rtl_gen::Unit& unit, Engine engine,
+                  const ReplayOptions& options = {});
+
 /// Replays the chosen products (indices into the trace; empty: all), `options.jobs` at a time. The
 /// report does not depend on jobs.
 SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chosen,
