@@ -355,18 +355,11 @@ double snr_db(const sim::GemmReport& report) {
   return report.fp64.compared > 0 ? report.fp64.snr_db : kNan;
 }
 
-std::int64_t check_count(const sim::GemmReport& report) {
-  std::int64_t count = 0;
-  for (const sim::EngineRun& run : report.engines)
-    if (run.engine == sim::Engine::kRtl ||
-        (run.engine == sim::Engine::kSystemc && report.engines.size() > 1))
-      count += run.results;
-  return count;
-}
-
 bool all_agree(const ResultTable& table) {
-  return std::all_of(table.results.begin(), table.results.end(),
-                     [](const ResultRow& row) { return row.report.agree; });
+  return !table.results.empty() &&
+         std::all_of(table.results.begin(), table.results.end(), [](const ResultRow& row) {
+           return row.report.agree && not_compared(row.report).empty();
+         });
 }
 
 std::vector<double> areas(const ResultTable& table) {
@@ -410,7 +403,8 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
     s.unit += weight * row.energy.unit;
     s.sram += weight * row.energy.sram;
     s.dram += weight * row.energy.dram;
-    s.out.checked += check_count(report);
+    s.out.checked += report.checked();
+    s.out.handshakes += report.handshakes();
     s.out.mismatches += report.mismatches;
     for (const sim::EngineRun& run : report.engines)
       s.out.cycle_delta = std::max(s.out.cycle_delta, std::abs(run.cycles - report.cycles));
@@ -553,8 +547,10 @@ std::string to_json(const ResultTable& table) {
                                  {"provenance", p.energy->provenance}};
     for (const Aggregate& a : all)
       if (a.point == i)
-        points.back()["verification"] = {
-            {"checked", a.checked}, {"mismatches", a.mismatches}, {"cycle_delta", a.cycle_delta}};
+        points.back()["verification"] = {{"checked", a.checked},
+                                         {"handshakes", a.handshakes},
+                                         {"mismatches", a.mismatches},
+                                         {"cycle_delta", a.cycle_delta}};
   }
   ordered_json results = ordered_json::array();
   for (const ResultRow& row : table.results) {
@@ -653,7 +649,7 @@ std::string results_csv(const ResultTable& table) {
                        csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
                        r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));
     out += fmt::format("{},{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
-                       csv(r.gmac_per_s), energy_fields(row.energy), check_count(r), r.mismatches);
+                       csv(r.gmac_per_s), energy_fields(row.energy), r.checked(), r.mismatches);
   }
   return out;
 }

@@ -102,6 +102,7 @@ EngineRun run_systemc(const Work& work, std::string& first_mismatch) {
   run.input_idle = stream.input_idle;
   run.input_blocked = stream.input_blocked;
   run.output_blocked = stream.output_blocked;
+  run.checked = run.results;
   for (std::size_t i = 0; i < stream.codes.size(); ++i)
     if (stream.codes[i] != work.expected.codes[i] && run.mismatches++ == 0)
       first_mismatch = fmt::format("{}: systemc result {}: expected 0x{:x}, got 0x{:x}",
@@ -124,6 +125,8 @@ EngineRun run_rtl(const Work& work, std::string& first_mismatch) {
   run.results = lockstep.results;
   run.cycles = lockstep.cycles;
   run.input_idle = lockstep.idle;
+  run.checked = lockstep.results;
+  run.handshakes = lockstep.handshakes;
   run.mismatches = lockstep.mismatches;
   first_mismatch = lockstep.first_mismatch;
   run.seconds = seconds_since(start);
@@ -185,6 +188,7 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   run.results = static_cast<std::int64_t>(machine.codes.size());
   run.cycles = machine.count.cycles;
   run.input_idle = machine.stalled;
+  run.checked = run.results;
   run.seconds = seconds_since(start);
   for (std::size_t i = 0; i < machine.codes.size(); ++i)
     if (machine.codes[i] != work.expected.codes[i] && run.mismatches++ == 0)
@@ -203,7 +207,8 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   if (systemc) runs.push_back(run);
   if (rtl) {
     run.engine = Engine::kRtl;
-    run.results = lockstep->results();
+    run.results = run.checked = lockstep->results();
+    run.handshakes = lockstep->handshakes();
     run.mismatches = lockstep->mismatches() + (systemc ? 0 : run.mismatches);
     if (first_mismatch.empty() && lockstep->mismatches() > 0)
       first_mismatch =
@@ -337,7 +342,9 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
       take(run, mismatch);
     }
   }
-  report.agree = report.agree && report.mismatches == 0;
+  const std::string vacuous = not_compared(report);
+  if (report.first_mismatch.empty()) report.first_mismatch = vacuous;
+  report.agree = report.agree && report.mismatches == 0 && vacuous.empty();
   return report;
 }
 
@@ -561,14 +568,50 @@ GemmReport replay(const GemmTrace& gemm, const formats::DotSpec& spec, const rtl
   return replay_one(gemm, spec, unit, engine, options, options.jobs);
 }
 
+namespace {
+
+template <typename Items, typename Of>
+std::int64_t sum(const Items& items, Of of) {
+  std::int64_t total = 0;
+  for (const auto& item : items) total += of(item);
+  return total;
+}
+
+}  // namespace
+
+std::int64_t GemmReport::checked() const {
+  return sum(engines, [](const EngineRun& run) { return run.checked; });
+}
+std::int64_t GemmReport::handshakes() const {
+  return sum(engines, [](const EngineRun& run) { return run.handshakes; });
+}
+
+std::string not_compared(const GemmReport& report) {
+  const std::int64_t results = report.m * report.n;
+  for (const EngineRun& run : report.engines) {
+    if (run.engine == Engine::kFast) continue;
+    if (run.checked != results || results == 0)
+      return fmt::format("{}: {} compared {} of {} results", report.name, to_text(run.engine),
+                         run.checked, results);
+    if (run.engine == Engine::kRtl && run.handshakes == 0)
+      return fmt::format("{}: rtl compared no handshake", report.name);
+  }
+  return report.engines.empty() ? report.name + ": no engine ran" : "";
+}
+
+std::int64_t SimReport::checked() const {
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.checked(); });
+}
+std::int64_t SimReport::handshakes() const {
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.handshakes(); });
+}
 std::int64_t SimReport::mismatches() const {
-  std::int64_t sum = 0;
-  for (const GemmReport& gemm : gemms) sum += gemm.mismatches;
-  return sum;
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.mismatches; });
 }
 
 bool SimReport::agree() const {
-  return std::all_of(gemms.begin(), gemms.end(), [](const GemmReport& g) { return g.agree; });
+  return !gemms.empty() &&
+         std::all_of(gemms.begin(), gemms.end(), [](const GemmReport& g) { return g.agree; });
 }
 
 std::vector<SimReport::MachineGroup> SimReport::machine_groups() const {
