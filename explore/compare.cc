@@ -90,6 +90,7 @@ PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
   row.estimated = estimated_figures(unit.report);
   row.clock_ns = clock_of(point.arch, unit.report);
   if (machine) {
+    row.machine = to_text(machine->machine);
     row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
     row.clock_ns = machine->clock_ns;
   }
@@ -530,6 +531,7 @@ std::string to_json(const ResultTable& table) {
                       {"a", p.a},
                       {"b", p.b},
                       {"lanes", p.lanes},
+                      {"machine", p.machine},
                       {"units", p.units},
                       {"accumulator", p.accumulator},
                       {"output", p.output},
@@ -600,6 +602,7 @@ ResultTable table_from_json(std::string_view text) {
       row.a = p.at("a");
       row.b = p.at("b");
       row.lanes = p.at("lanes");
+      row.machine = p.value("machine", std::string());
       row.units = p.value("units", std::int64_t{1});
       row.accumulator = p.at("accumulator");
       row.output = p.at("output");

@@ -26,6 +26,7 @@ struct PointRow {
   std::string text, hash;  // canonical_text, content_hash
   std::string a, b;        // display names
   std::int64_t lanes = 0;
+  std::string machine;     // to_text; empty: one unit behind a stream
   std::int64_t units = 1;  // of its machine; figures are one unit's, areas() are all units'
   std::string accumulator, output, rounding, technology;  // text forms
   double bits_per_element = 0;                            // with scales, mean of a and b
