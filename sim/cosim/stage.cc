@@ -28,6 +28,12 @@ class Silencer {
   }
   bool can() const { return side_.has_value(); }
 
+  std::vector<BeatBuffer> silent(std::vector<BeatBuffer> beats) const {
+    for (BeatBuffer& beat : beats)
+      for (int j = 0; j < spec_.lanes; ++j) silence(beat, j);
+    return beats;
+  }
+
   /// The last beat alone; of it, one lane alone where `lane` is not negative, and its operands in
   /// lane `to` where that is not.
   std::vector<BeatBuffer> last_alone(std::vector<BeatBuffer> beats, int lane = -1,
@@ -46,8 +52,7 @@ class Silencer {
 
  private:
   void silence(BeatBuffer& beat, int lane) const {
-    (*side_ ? beat.a : beat.b)[at(lane)] =
-        formats::zero_code((*side_ ? spec_.a : spec_.b).element);
+    (*side_ ? beat.a : beat.b)[at(lane)] = formats::zero_code((*side_ ? spec_.a : spec_.b).element);
   }
 
   const DotSpec& spec_;
@@ -100,13 +105,15 @@ std::optional<Exact> unrounded(const DotSpec& spec, const std::vector<BeatBuffer
   return sum;
 }
 
-/// The two codes are neighbours, and the value before rounding is not one of them.
+/// The two codes are neighbours, and the value before rounding lies between them.
 bool is_rounding(const DotSpec& spec, const Trial& trial, const std::optional<Exact>& value) {
   if (!trial.got) return false;
   const std::uint32_t low = std::min(trial.want, *trial.got);
   if (std::max(trial.want, *trial.got) - low != 1) return false;
   const double want = formats::decode(spec.output, trial.want);
-  return std::isfinite(want) && (!value || *value != Exact(want));
+  const double got = formats::decode(spec.output, *trial.got);
+  if (!std::isfinite(want) || !std::isfinite(got)) return false;
+  return !value || (Exact(std::min(want, got)) < *value && *value < Exact(std::max(want, got)));
 }
 
 double ratio_of(const DotSpec& spec, const Trial& trial) {
@@ -133,6 +140,9 @@ std::string stage_text(const DotSpec& spec, const std::vector<BeatBuffer>& beats
                        show(trial));
   };
 
+  const Trial silent = run(silencer.silent(beats));
+  if (!silent.right())
+    return "\n  stage: product of a lane, or sum: zeros in all of them give " + show(silent);
   int live = 0;
   struct Wrong {
     int lane;
@@ -157,14 +167,15 @@ std::string stage_text(const DotSpec& spec, const std::vector<BeatBuffer>& beats
                          other);
     if (run(with_unit_scales(spec, silencer.last_alone(beats, lane))).right())
       return fmt::format("\n  stage: shared exponent: {}, and with scales of 1 it is right", text);
-    const bool all_by_the_same =
-        std::ssize(wrong) == live && live > 1 &&
-        std::all_of(wrong.begin(), wrong.end(),
-                    [&](const Wrong& w) { return w.ratio == wrong[0].ratio; });
+    const bool all_by_the_same = std::ssize(wrong) == live && live > 1 &&
+                                 std::all_of(wrong.begin(), wrong.end(), [&](const Wrong& w) {
+                                   return w.ratio == wrong[0].ratio;
+                                 });
     if (all_by_the_same && std::exp2(std::round(std::log2(wrong[0].ratio))) == wrong[0].ratio)
-      return fmt::format("\n  stage: shared exponent: every lane alone gives {:g} times what it "
-                         "should; {}",
-                         wrong[0].ratio, text);
+      return fmt::format(
+          "\n  stage: shared exponent: every lane alone gives {:g} times what it "
+          "should; {}",
+          wrong[0].ratio, text);
     return fmt::format("\n  stage: {}: {}{}", other < count ? "result" : "product or result", text,
                        other < count ? fmt::format(", and so does lane {}", other) : "");
   }
