@@ -381,7 +381,7 @@ TEST_F(Cli, SimWritesAWaveOfTheChosenCyclesOfAMachine) {
   expect_refused(sim + "--engine systemc --vcd /proc/none/x.vcd",
                  "/proc/none: the folder cannot be made");
   expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 " + machine,
-                 "needs one of each");
+                 "needs one product, one design point and a machine");
   EXPECT_FALSE(fs::exists(folder_ / "x.vcd"));
 }
 
@@ -408,7 +408,7 @@ TEST_F(Cli, RefusesMachinesThatCannotRun) {
   expect_refused(sim + "--machine 'rows=1 cols=1' --timeline /proc/none/t.json",
                  "/proc/none: the folder cannot be made");
   expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 --timeline t.json",
-                 "needs one of each");
+                 "needs one product, one design point and a machine");
   write("bad.toml", "[[design]]\na = \"mxint8\"\nmachine = \"row=3\"\n");
   expect_refused("sim bad.toml --trace '" + trace_ + "'", "bad.toml:3:11: machine");
   EXPECT_FALSE(fs::exists(folder_ / "t.json"));
