@@ -162,7 +162,7 @@
           el("tbody", {}, data.map((row) => el("tr", {}, row.map((cell, i) => el(i === 0 ? "th" : "td", { class: i === 0 && "text", scope: i === 0 ? "row" : null }, cell)))))))));
   }
   const axis = { grid: true, labelAnchor: "center", labelArrow: "none", ticks: 6 };
-  const base = { width: 560, height: 340, marginLeft: 52, marginBottom: 44, style: { background: "none", overflow: "visible" } };
+  const base = { width: 560, height: 340, marginLeft: 52, marginBottom: 48, style: { background: "none", overflow: "visible" } };
 
   // Puts each label beside its mark, where it covers the fewest of the other labels, of all marks and
   // of the lines, within [left, right]. Positions are in pixels.
@@ -258,7 +258,7 @@
     const [sx, sy] = ["x", "y"].map((axis) => scales.scale(axis));
     // Along the slope, which is the same for every bandwidth where both axes are logarithmic.
     const turn = (180 / Math.PI) * Math.atan2(sy.apply(2) - sy.apply(1), sx.apply(2) - sx.apply(1));
-    const middle = (w) => Math.sqrt(lo * w.corner);
+    const middle = (w) => lo ** 0.62 * w.corner ** 0.38;
     const plot = Plot.plot({ ...options,
       marks: [
         walls.map((w) => Plot.line(w.line, { stroke: w.stroke, strokeWidth: 1.8, strokeOpacity: 0.75, className: "wall" })),
