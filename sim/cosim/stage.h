@@ -1,5 +1,5 @@
-// Which stage of a unit a wrong result comes from, told from outside: the unit runs changed operands
-// that leave a stage nothing to do, and where it is right again, that stage was wrong.
+// Which stage of a unit a wrong result comes from, told from outside: the unit runs changed
+// operands that leave a stage nothing to do, and where it is right again, that stage was wrong.
 #pragma once
 
 #include <cstdint>
