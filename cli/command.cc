@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <limits>
+#include <map>
 
 #include "formats/error.h"
 #include "formats/text.h"
@@ -31,6 +32,44 @@ std::string folder_name(const std::string& point) {
   for (char& c : name)
     if (!isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
   return name;
+}
+
+void add_designs(CLI::App& command, Designs& designs, const std::string& machine_help) {
+  command.add_option("DESIGNS", designs.file, "Design file (TOML), one point or many")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--point", designs.point, "Only the design point of this name")
+      ->type_name("NAME");
+  if (!machine_help.empty())
+    command
+        .add_option("--machine", designs.machine,
+                    machine_help + ", e.g. 'rows=8 cols=8 bandwidth=32' (docs/machine.md)")
+        ->type_name("FIELDS");
+}
+
+explore::DesignFile read_designs(const Designs& designs) {
+  explore::DesignFile file =
+      explore::only_point(explore::read_design_file(designs.file), designs.point);
+  if (!designs.machine) return file;
+  if (designs.machine->find_first_not_of(' ') == std::string::npos)
+    throw ConfigError("machine = (nothing): must name fields, e.g. 'rows=4 cols=4'");
+  for (explore::DesignPoint& point : file.points)
+    point.machine = sim::parse_machine(*designs.machine);
+  return file;
+}
+
+std::vector<std::filesystem::path> point_folders(const explore::DesignFile& designs,
+                                                 const std::filesystem::path& parent) {
+  std::vector<std::filesystem::path> folders;
+  std::map<std::string, std::string> taken;
+  for (const explore::DesignPoint& point : designs.points) {
+    const std::string name = folder_name(point.name);
+    if (const auto [other, fresh] = taken.emplace(name, point.name); !fresh)
+      throw ConfigError("design points '{}' and '{}': both have the folder {}; rename one",
+                        other->second, point.name, (parent / name).string());
+    folders.push_back(parent / name);
+  }
+  return folders;
 }
 
 }  // namespace blockdot::cli

@@ -3,8 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
+
+#include "explore/design.h"
 
 namespace blockdot::cli {
 
@@ -45,6 +50,19 @@ void check_seed(std::uint64_t seed);
 
 /// A folder name for a design point: what is no letter, digit, dot or dash becomes '_'.
 std::string folder_name(const std::string& point);
+
+/// What a command reads of a design file.
+struct Designs {
+  std::string file, point;
+  std::optional<std::string> machine;  // of every point, instead of its own
+};
+/// Adds DESIGNS and --point, and --machine where its help is given.
+void add_designs(CLI::App& command, Designs& designs, const std::string& machine_help = "");
+explore::DesignFile read_designs(const Designs& designs);
+
+/// The folders of all points under `parent`. ConfigError where two would share one.
+std::vector<std::filesystem::path> point_folders(const explore::DesignFile& designs,
+                                                 const std::filesystem::path& parent);
 
 /// The common end of a command's --help: "Examples:" and the given lines, indented.
 std::string examples(std::initializer_list<std::string_view> lines);

@@ -23,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CompareArguments {
-  std::string designs, trace, out, engine = "fast", machine;
+  Designs designs;
+  std::string trace, out, engine = "fast";
   std::vector<std::string> gemms;
   bool synth = false, energy = false, no_cache = false;
   int jobs = 0;
@@ -59,12 +60,16 @@ void print_table(const explore::ResultTable& table) {
       if (!shown) return std::string();
       return std::isnan(value) ? fmt::format(" {:>8}", "-") : fmt::format(" {:>8.3f}", value);
     };
+    // Nothing compared is no agreement.
+    const auto count = [&](std::int64_t number) {
+      return total.checked > 0 ? fmt::format("{}", number) : "-";
+    };
     fmt::print("{:<24} {:>9.3f} {:>18} {:>18} {:>9} {:>9} {:>8.3f}{}{}{} {:>9} {:>10}\n",
                point.name, point.bits_per_element, figure(point.estimated),
                figure(point.synthesised), decibel(total.snr_mean_db), decibel(total.snr_min_db),
                total.gmac_per_s, picojoules(energy, total.energy.unit),
                picojoules(memory, total.energy.sram), picojoules(memory, total.energy.dram),
-               total.checked, total.mismatches);
+               count(total.checked), count(total.mismatches));
   }
   if (energy)
     for (const explore::PointRow& point : table.points)
@@ -75,12 +80,23 @@ void print_table(const explore::ResultTable& table) {
       }
 }
 
+/// What was compared with what, and how much of it.
+void print_verdict(const explore::ResultTable& table) {
+  std::int64_t checked = 0, handshakes = 0;
+  for (const explore::ResultRow& row : table.results) {
+    checked += row.report.checked();
+    handshakes += row.report.handshakes();
+  }
+  if (checked == 0)
+    fmt::print("nothing compared; --engine all checks the RTL against the model\n");
+  else
+    fmt::print("compared {} values{}\n", checked,
+               handshakes > 0 ? fmt::format(" and {} handshakes of the RTL", handshakes) : "");
+}
+
 void run(const CompareArguments& arguments, Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
-  explore::DesignFile designs = explore::read_design_file(arguments.designs);
-  if (!arguments.machine.empty())
-    for (explore::DesignPoint& point : designs.points)
-      point.machine = sim::parse_machine(arguments.machine);
+  const explore::DesignFile designs = read_designs(arguments.designs);
   explore::CompareOptions options;
   options.engine = sim::parse_engine(arguments.engine);
   options.synth = arguments.synth;
@@ -95,14 +111,19 @@ void run(const CompareArguments& arguments, Context& context) {
     for (const std::string& name : arguments.gemms) options.gemms.push_back(trace.find(name));
   }
   fs::path out = arguments.out;
-  check_writable(out / "report.html");  // said before the work, not after it
+  // Said before the work, not after it.
+  for (const char* file : {"report.html", "results.json", "results.csv", "points.csv"})
+    check_writable(out / file);
+  for (const fs::path& folder : point_folders(designs, out / "units"))
+    check_writable(folder / "unit.v");
   Progress bar("comparing", context.quiet);
+  bar.update(0, 1, "checking all points");
   options.progress = [&](const explore::CompareProgress& progress) {
     bar.update(progress.done, progress.total, progress.what);
   };
   std::vector<fs::path> units;
   options.on_unit = [&](const explore::DesignPoint& point, const rtl_gen::Unit& unit) {
-    fs::path folder = out / "units" / folder_name(point.name);
+    const fs::path folder = out / "units" / folder_name(point.name);
     write_file_atomic(folder / "unit.v", unit.verilog);
     sim::write_testbench(folder, sim::make_testbench(unit, point.spec, 64));
     write_file_atomic(folder / "unit.json", rtl_gen::to_json(unit.report).dump(2) + "\n");
@@ -119,11 +140,13 @@ void run(const CompareArguments& arguments, Context& context) {
   }
   if (context.quiet) return;
   print_table(table);
+  print_verdict(table);
   if (context.exit_code != kDone) {
     for (const explore::ResultRow& row : table.results)
-      if (!row.report.agree)
+      if (!row.report.agree || !not_compared(row.report).empty())
         fmt::print("MISMATCH {}: {}: {}\n", table.points[row.point].name, row.report.name,
-                   row.report.first_mismatch);
+                   row.report.first_mismatch.empty() ? not_compared(row.report)
+                                                     : row.report.first_mismatch);
   }
   fmt::print("wrote {}, results.json, results.csv, points.csv and {} units\n",
              (out / "report.html").string(), units.size());
@@ -135,8 +158,7 @@ void add_compare(CLI::App& program, Context& context) {
   auto arguments = std::make_shared<CompareArguments>();
   CLI::App* command =
       program.add_subcommand("compare", "Compare design points on a trace, with a report");
-  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
-      ->required();
+  add_designs(*command, arguments->designs, "Run every point on this machine");
   command->add_option("--trace", arguments->trace, "Folder of the trace")
       ->required()
       ->type_name("DIR");
@@ -155,11 +177,6 @@ void add_compare(CLI::App& program, Context& context) {
   command->add_flag("--energy", arguments->energy,
                     "Also pJ/MAC of each unit on the trace's data (as blockdot energy; Yosys, ABC, "
                     "Verilator)");
-  command
-      ->add_option("--machine", arguments->machine,
-                   "Run every point on this machine, e.g. 'rows=8 cols=8 bandwidth=32' "
-                   "(docs/machine.md)")
-      ->type_name("TEXT");
   command->add_flag("--no-cache", arguments->no_cache, "Neither read nor keep earlier results");
   command->add_option("--jobs", arguments->jobs, "Replays at a time (default: all cores)")
       ->check(CLI::Range(1, 1024))

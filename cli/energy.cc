@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct EnergyArguments {
-  std::string designs, trace, point, machine, json_file, saif;
+  Designs designs;
+  std::string trace, json_file, saif;
   std::vector<std::string> gemms;
   std::int64_t beats = 2048;
   bool no_cache = false;
@@ -54,19 +55,26 @@ void print_report(const explore::EnergyReport& report) {
 }
 
 void run(const EnergyArguments& arguments, Context& context) {
-  explore::DesignFile designs =
-      explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
-  if (!arguments.machine.empty())
-    for (explore::DesignPoint& point : designs.points)
-      point.machine = sim::parse_machine(arguments.machine);
+  const explore::DesignFile designs = read_designs(arguments.designs);
   sim::TraceReader trace(arguments.trace);
   if (!arguments.json_file.empty()) check_writable(arguments.json_file);
-  if (!arguments.saif.empty()) check_writable(fs::path(arguments.saif) / "netlist.json");
+  if (!arguments.saif.empty())
+    for (const fs::path& folder : point_folders(designs, arguments.saif))
+      check_writable(folder / "zeros.saif");
+  std::vector<std::size_t> chosen;
+  for (const std::string& name : arguments.gemms) chosen.push_back(trace.find(name));
+  if (chosen.empty())
+    for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
+  for (const explore::DesignPoint& point : designs.points) {
+    const rtl_gen::Unit unit = explore::generate_unit(point);
+    sim::ReplayOptions replay;
+    replay.quantize = point.quantize;
+    replay.machine = design_machine(point, sim::Engine::kFast);
+    explore::in_point(
+        point, [&] { check_replay(trace, chosen, point.spec, unit, sim::Engine::kFast, replay); });
+  }
   std::vector<sim::GemmTrace> products;
-  for (const std::string& name : arguments.gemms) products.push_back(trace.load(trace.find(name)));
-  if (products.empty())
-    for (std::size_t i = 0; i < trace.size(); ++i) products.push_back(trace.load(i));
-  if (products.empty()) throw ConfigError("{}: holds no product", arguments.trace);
+  for (std::size_t index : chosen) products.push_back(trace.load(index));
 
   explore::EnergyOptions options;
   options.beats = arguments.beats;
@@ -98,20 +106,12 @@ void add_energy(CLI::App& program, Context& context) {
   auto arguments = std::make_shared<EnergyArguments>();
   CLI::App* command = program.add_subcommand(
       "energy", "Energy of units on the data of a trace, from the transitions of their gates");
-  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
-      ->required();
+  add_designs(*command, arguments->designs, "Also the memories of every point on this machine");
   command->add_option("--trace", arguments->trace, "Folder of the trace")
       ->required()
       ->type_name("DIR");
-  command->add_option("--point", arguments->point, "Only the design point of this name")
-      ->type_name("NAME");
   command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
       ->type_name("NAME");
-  command
-      ->add_option("--machine", arguments->machine,
-                   "Also the memories of every point on this machine, e.g. 'rows=8 cols=8' "
-                   "(docs/machine.md)")
-      ->type_name("FIELDS");
   command->add_option("--beats", arguments->beats, "Beats to count of each product")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
       ->capture_default_str()

@@ -12,13 +12,12 @@ namespace blockdot::cli {
 namespace {
 
 struct ProveArguments {
-  std::string designs, point;
+  Designs designs;
   explore::ProveOptions options;
 };
 
 void run(const ProveArguments& arguments, Context& context) {
-  explore::DesignFile designs =
-      explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
+  const explore::DesignFile designs = read_designs(arguments.designs);
   nlohmann::json points = nlohmann::json::array();
   bool text = !context.json && !context.quiet;
   for (const explore::DesignPoint& point : designs.points) {
@@ -28,12 +27,8 @@ void run(const ProveArguments& arguments, Context& context) {
     options.progress = [&](std::string_view what) {
       bar.update(begun++, options.netlist ? 6 : 5, std::string(what));
     };
-    std::vector<explore::ProofStep> steps;
-    try {
-      steps = explore::prove(point, options);
-    } catch (const ConfigError& error) {
-      throw ConfigError("design point '{}': {}", point.name, error.what());
-    }
+    const std::vector<explore::ProofStep> steps =
+        explore::in_point(point, [&] { return explore::prove(point, options); });
     bar.clear();
     nlohmann::json list = nlohmann::json::array();
     const std::string spec = to_text(explore::design_spec(point));
@@ -62,10 +57,7 @@ void add_prove(CLI::App& program, Context& context) {
   explore::ProveOptions& options = arguments->options;
   CLI::App* command = program.add_subcommand(
       "prove", "Prove what can be proved of a design's units, sample the rest, say which is which");
-  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
-      ->required();
-  command->add_option("--point", arguments->point, "Only the design point of this name")
-      ->type_name("NAME");
+  add_designs(*command, arguments->designs);
   command->add_option("--beats", options.beats, "Sampled beats of the whole unit, at least")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
       ->capture_default_str()

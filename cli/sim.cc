@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <limits>
 #include <thread>
 
 #include "cli/command.h"
@@ -16,8 +17,8 @@ namespace blockdot::cli {
 namespace {
 
 struct SimArguments {
-  std::string design, trace, engine = "fast", json_file, point, machine, timeline;
-  std::string vcd, fst, wave_window;
+  Designs designs;
+  std::string trace, engine = "fast", json_file, timeline, vcd, fst, wave_window;
   std::vector<std::string> gemms;
   int jobs = 0;
   double input_stalls = 0, output_stalls = 0;
@@ -37,17 +38,22 @@ std::string decibel(double value) {
 
 /// What was compared with what: an engine alone proves nothing.
 std::string verdict(const sim::SimReport& report) {
+  const std::string compared = fmt::format(
+      "{} values{} compared", report.checked(),
+      report.handshakes() > 0 ? fmt::format(" and {} handshakes of the RTL", report.handshakes())
+                              : "");
   if (!report.agree())
-    return fmt::format("{} MISMATCHES: the engines do not agree", report.mismatches());
+    return fmt::format("{}, {} MISMATCHES: the engines do not agree", compared,
+                       report.mismatches());
   switch (report.engine) {
     case sim::Engine::kFast:
       return "nothing compared; --engine all does";
     case sim::Engine::kSystemc:
-      return "cycles as the closed form says; --engine all compares values";
+      return compared + ", 0 mismatches; --engine all compares the RTL";
     case sim::Engine::kRtl:
-      return "0 mismatches between the RTL and the model";
+      return compared + ", 0 mismatches between the RTL and the model";
     case sim::Engine::kAll:
-      return "0 mismatches, all engines agree in every bit and cycle";
+      return compared + ", 0 mismatches, all engines agree in every bit and cycle";
   }
   BLOCKDOT_CHECK(false, "engine");
 }
@@ -94,9 +100,7 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
   fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>6} {:>8} {:>8} {:>10} {:>9}\n", "product", "M",
              "N", "K", "cycles", "util", "GMAC/s", "SNR dB", "cosine", "checked");
   for (const sim::GemmReport& gemm : report.gemms) {
-    std::string checked = "-";
-    for (const sim::EngineRun& run : gemm.engines)
-      if (run.engine == sim::Engine::kRtl) checked = fmt::format("{}", run.results);
+    const std::string checked = gemm.checked() > 0 ? fmt::format("{}", gemm.checked()) : "-";
     fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>5.1f}% {:>8.3f} {:>8} {:>10.7f} {:>9}\n",
                gemm.name, gemm.m, gemm.n, gemm.k, gemm.cycles, 100 * gemm.utilisation,
                gemm.gmac_per_s, decibel(gemm.fp64.snr_db), gemm.fp64.cosine, checked);
@@ -118,9 +122,9 @@ void require_one_product(const char* option, const std::string& file, std::size_
                          const std::vector<explore::DesignPoint>& points) {
   if (products != 1 || points.size() != 1 || !points[0].machine)
     throw ConfigError(
-        "{} = {}: {} products, {} design points{}; needs one of each (--gemm, --point) and a "
-        "machine (--machine 'rows=4 cols=4', or in the design file)",
-        option, file, products, points.size(), points[0].machine ? "" : " without a machine");
+        "{} = {}: needs one product, one design point and a machine, not {}, {} and {}; choose "
+        "with --gemm, --point and --machine 'rows=4 cols=4'",
+        option, file, products, points.size(), points[0].machine ? "one" : "none");
   check_writable(file);
 }
 
@@ -139,19 +143,40 @@ std::optional<sim::Wave> wave_of(const SimArguments& arguments) {
 }
 
 /// The timeline of the one product that was asked for.
-void write_timeline(const std::string& file, const explore::DesignPoint& point,
-                    const sim::MachineDesign& design, const sim::GemmInfo& gemm) {
+std::string timeline_text(const explore::DesignPoint& point, const sim::MachineDesign& design,
+                          const sim::GemmInfo& gemm) {
   const sim::Schedule schedule = make_schedule(design.machine, design.timing, design.sum_width,
                                                point.spec, gemm.m, gemm.n, gemm.k);
-  write_file_atomic(file, timeline_json(schedule, gemm.name));
+  return timeline_json(schedule, gemm.name);
+}
+
+/// A point's unit and how it is replayed.
+struct Run {
+  const explore::DesignPoint& point;
+  rtl_gen::Unit unit;
+  sim::ReplayOptions options;
+};
+
+Run make_run(const explore::DesignPoint& point, sim::Engine engine, const SimArguments& arguments,
+             const std::optional<sim::Wave>& wave) {
+  Run run{point, explore::generate_unit(point), {}};
+  sim::ReplayOptions& options = run.options;
+  options.quantize = point.quantize;
+  options.seed = point.quantize.seed;
+  options.clock_ns = point.arch.clock_ns;
+  options.jobs = arguments.jobs > 0
+                     ? arguments.jobs
+                     : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  options.input_stalls = arguments.input_stalls;
+  options.output_stalls = arguments.output_stalls;
+  options.stall_seed = arguments.stall_seed;
+  options.machine = design_machine(point, engine);
+  options.wave = wave;
+  return run;
 }
 
 void run(const SimArguments& arguments, Context& context) {
-  explore::DesignFile designs =
-      explore::only_point(explore::read_design_file(arguments.design), arguments.point);
-  if (!arguments.machine.empty())
-    for (explore::DesignPoint& point : designs.points)
-      point.machine = sim::parse_machine(arguments.machine);
+  const explore::DesignFile designs = read_designs(arguments.designs);
   sim::Engine engine = sim::parse_engine(arguments.engine);
   sim::TraceReader trace(arguments.trace);
   std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
@@ -169,29 +194,28 @@ void run(const SimArguments& arguments, Context& context) {
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
   // What cannot be written in the end is said before the work.
   if (to_file) check_writable(arguments.json_file);
-  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  std::vector<Run> runs;
   for (const explore::DesignPoint& point : designs.points) {
-    rtl_gen::Unit unit = explore::generate_unit(point);
-    sim::ReplayOptions options;
-    options.quantize = point.quantize;
-    options.seed = point.quantize.seed;
-    options.clock_ns = point.arch.clock_ns;
-    options.jobs = arguments.jobs > 0
-                       ? arguments.jobs
-                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    options.input_stalls = arguments.input_stalls;
-    options.output_stalls = arguments.output_stalls;
-    options.stall_seed = arguments.stall_seed;
-    options.machine = design_machine(point, engine);
-    options.wave = wave;
-    if (!arguments.timeline.empty())
-      write_timeline(arguments.timeline, point, *options.machine, trace.gemms()[chosen[0]]);
+    runs.push_back(make_run(point, engine, arguments, wave));
+    explore::in_point(point, [&] {
+      check_replay(trace, chosen, point.spec, runs.back().unit, engine, runs.back().options);
+    });
+  }
+  std::string timeline;
+  if (!arguments.timeline.empty())
+    timeline = timeline_text(runs[0].point, *runs[0].options.machine, trace.gemms()[chosen[0]]);
+
+  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+  for (Run& run : runs) {
+    const explore::DesignPoint& point = run.point;
     Progress bar(point.name, context.quiet);
-    options.progress = [&](const sim::Progress& progress) {
+    bar.update(0, 1, "starting");
+    run.options.progress = [&](const sim::Progress& progress) {
       bar.update(static_cast<double>(progress.macs_done), static_cast<double>(progress.macs_total),
                  progress.gemm);
     };
-    sim::SimReport report = sim::replay_trace(trace, chosen, point.spec, unit, engine, options);
+    sim::SimReport report =
+        sim::replay_trace(trace, chosen, point.spec, run.unit, engine, run.options);
     bar.clear();
     if (!report.agree()) context.exit_code = kCheckFailed;
     nlohmann::ordered_json json = sim::to_json(report);
@@ -199,6 +223,7 @@ void run(const SimArguments& arguments, Context& context) {
     reports.push_back(json);
     if (!to_stdout && !context.quiet) print_report(point, report);
   }
+  if (!timeline.empty()) write_file_atomic(arguments.timeline, timeline);
   nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
   if (to_file) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
   if (to_stdout) print_json(document);
@@ -209,7 +234,7 @@ void run(const SimArguments& arguments, Context& context) {
 void add_sim(CLI::App& program, Context& context) {
   auto arguments = std::make_shared<SimArguments>();
   CLI::App* command = program.add_subcommand("sim", "Replay a training trace through units");
-  command->add_option("DESIGN", arguments->design, "Design file (TOML)")->required();
+  add_designs(*command, arguments->designs, "Run every point on this machine");
   command->add_option("--trace", arguments->trace, "Folder of the trace")
       ->required()
       ->type_name("DIR");
@@ -221,18 +246,11 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("ENGINE");
   command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
       ->type_name("NAME");
-  command->add_option("--point", arguments->point, "Only this point of the design file")
-      ->type_name("NAME");
   command
       ->add_option("--json", arguments->json_file,
                    "Write the reports to this file as JSON; - is standard output, as is `blockdot "
                    "--json sim`")
       ->type_name("FILE");
-  command
-      ->add_option("--machine", arguments->machine,
-                   "Run every point on this machine, e.g. 'rows=8 cols=8 dataflow=ws bandwidth=32' "
-                   "(docs/machine.md)")
-      ->type_name("TEXT");
   command
       ->add_option("--timeline", arguments->timeline,
                    "Write when one product's loads, tiles and stores happen on its machine, for "
@@ -253,15 +271,20 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("N");
   command
       ->add_option("--input-stalls", arguments->input_stalls,
-                   "Share of cycles in which no beat is offered: values may not change")
+                   "Share of cycles in which no beat is offered: values may not change; on a "
+                   "machine every channel has the larger of the two shares")
       ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str()
       ->type_name("P");
   command
       ->add_option("--output-stalls", arguments->output_stalls,
                    "Share of cycles in which no result is taken")
       ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str()
       ->type_name("P");
   command->add_option("--stall-seed", arguments->stall_seed, "Seed of the stalls")
+      ->check(CLI::Range(std::int64_t{0}, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str()
       ->type_name("SEED");
   command->footer(examples(
       {"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",

@@ -23,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct SynthArguments {
-  std::string designs, point, out;
+  Designs designs;
+  std::string out;
   bool no_cache = false;
 };
 
@@ -54,10 +55,10 @@ std::string summary(std::vector<double> errors) {
 }
 
 void run(const SynthArguments& arguments, Context& context) {
-  explore::DesignFile designs =
-      explore::only_point(explore::read_design_file(arguments.designs), arguments.point);
+  const explore::DesignFile designs = read_designs(arguments.designs);
   fs::path out = arguments.out;
-  if (!arguments.out.empty()) check_writable(out / "unit.json");
+  if (!arguments.out.empty())
+    for (const fs::path& folder : point_folders(designs, out)) check_writable(folder / "unit.json");
   explore::ResultStore store =
       arguments.no_cache ? explore::ResultStore({}) : explore::ResultStore::at_default();
   nlohmann::json units = nlohmann::json::array();
@@ -67,13 +68,19 @@ void run(const SynthArguments& arguments, Context& context) {
                "area synth.", "error", "ns est.", "ns synth.", "error", "unit of area");
   Progress bar("synthesising", context.quiet || context.json);
   double done = 0;
+  std::vector<rtl_gen::Design> made;  // all, before any is synthesised
+  for (const explore::DesignPoint& point : designs.points) {
+    made.push_back(explore::generate_design(point));
+    explore::require_synthesis_tools(point.arch.technology);
+  }
   struct Errors {
     std::vector<double> area, delay;
   };
   std::map<std::string, Errors> errors;  // by technology
-  for (const explore::DesignPoint& point : designs.points) {
-    bar.update(done++, static_cast<double>(designs.points.size()), point.name);
-    const rtl_gen::Design design = explore::generate_design(point);
+  for (std::size_t i = 0; i < made.size(); ++i) {
+    const explore::DesignPoint& point = designs.points[i];
+    const rtl_gen::Design& design = made[i];
+    bar.update(done++, static_cast<double>(made.size()), point.name);
     explore::Figures figures = explore::synthesise(design, point.arch.technology, store);
     nlohmann::json json = explore::unit_json(design.json, figures);
     if (!arguments.out.empty()) {
@@ -112,10 +119,7 @@ void add_synth(CLI::App& program, Context& context) {
   auto arguments = std::make_shared<SynthArguments>();
   CLI::App* command = program.add_subcommand(
       "synth", "Synthesise the units of a design file, and compare with the estimates");
-  command->add_option("DESIGNS", arguments->designs, "Design file (TOML), one point or many")
-      ->required();
-  command->add_option("--point", arguments->point, "Only the design point of this name")
-      ->type_name("NAME");
+  add_designs(*command, arguments->designs);
   command
       ->add_option("--out", arguments->out,
                    "Folder for Verilog and unit.json, estimates and measurements, of each point")

@@ -40,6 +40,7 @@ void info(const std::string& folder, const Context& context) {
                 {"gemms", gemms}});
     return;
   }
+  if (context.quiet) return;
   fmt::print("{:<38} {:<6} {:>6} {:>6} {:>6} {:>10}  {}\n", "product", "role", "M", "N", "K",
              "MACs", "loss");
   for (const sim::GemmInfo& gemm : reader.gemms())

@@ -71,7 +71,8 @@ double clock_of(const rtl_gen::Arch& arch, const rtl_gen::UnitReport& report) {
   return std::max(rtl_gen::CostModel(arch.technology).default_clock_ns(), path);
 }
 
-PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
+PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
+                   const std::optional<sim::MachineDesign>& machine) {
   PointRow row;
   row.name = point.name;
   row.text = canonical_text(point);
@@ -88,7 +89,8 @@ PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit) {
   row.interval = unit.report.interval;
   row.estimated = estimated_figures(unit.report);
   row.clock_ns = clock_of(point.arch, unit.report);
-  if (const auto machine = design_machine(point, sim::Engine::kFast)) {
+  if (machine) {
+    row.machine = to_text(machine->machine);
     row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
     row.clock_ns = machine->clock_ns;
   }
@@ -111,16 +113,6 @@ class Reporter {
   std::mutex mutex_;
   double done_ = 0, total_ = 0;
 };
-
-// What `work` gives; a ConfigError that it throws names the design point.
-template <typename Work>
-auto in_point(const DesignPoint& point, Work work) {
-  try {
-    return work();
-  } catch (const ConfigError& error) {
-    throw ConfigError("design point '{}': {}", point.name, error.what());
-  }
-}
 
 // Calls work(i) for each point, `jobs` at a time; the first failure by order of the points is
 // thrown and names its point.
@@ -177,9 +169,21 @@ void take_energy(const json& from, std::size_t point, ResultTable& table) {
   }
 }
 
+sim::ReplayOptions replay_options(const DesignPoint& point, const rtl_gen::Unit& unit,
+                                  const CompareOptions& options) {
+  sim::ReplayOptions replay;
+  replay.quantize = point.quantize;
+  replay.seed = point.quantize.seed;
+  replay.clock_ns = clock_of(point.arch, unit.report);
+  replay.jobs = options.jobs;
+  replay.cache = options.unit_cache;
+  replay.machine = design_machine(point, options.engine);
+  return replay;
+}
+
 // The reports of one point on the chosen GEMMs, from the store or replayed.
 std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_gen::Unit& unit,
-                                          sim::TraceReader& trace,
+                                          sim::ReplayOptions replay, sim::TraceReader& trace,
                                           const std::vector<std::size_t>& chosen,
                                           const CompareOptions& options, Reporter& reporter) {
   std::vector<std::string> keys, found(chosen.size());
@@ -198,13 +202,6 @@ std::vector<sim::GemmReport> replay_point(const DesignPoint& point, const rtl_ge
   if (!missing.empty()) {
     std::vector<std::size_t> indices;
     for (std::size_t i : missing) indices.push_back(chosen[i]);
-    sim::ReplayOptions replay;
-    replay.quantize = point.quantize;
-    replay.seed = point.quantize.seed;
-    replay.clock_ns = clock_of(point.arch, unit.report);
-    replay.jobs = options.jobs;
-    replay.cache = options.unit_cache;
-    replay.machine = design_machine(point, options.engine);
     std::int64_t macs = 0;
     replay.progress = [&](const sim::Progress& progress) {
       reporter.add(static_cast<double>(progress.macs_done - macs),
@@ -359,18 +356,11 @@ double snr_db(const sim::GemmReport& report) {
   return report.fp64.compared > 0 ? report.fp64.snr_db : kNan;
 }
 
-std::int64_t check_count(const sim::GemmReport& report) {
-  std::int64_t count = 0;
-  for (const sim::EngineRun& run : report.engines)
-    if (run.engine == sim::Engine::kRtl ||
-        (run.engine == sim::Engine::kSystemc && report.engines.size() > 1))
-      count += run.results;
-  return count;
-}
-
 bool all_agree(const ResultTable& table) {
-  return std::all_of(table.results.begin(), table.results.end(),
-                     [](const ResultRow& row) { return row.report.agree; });
+  return !table.results.empty() &&
+         std::all_of(table.results.begin(), table.results.end(), [](const ResultRow& row) {
+           return row.report.agree && not_compared(row.report).empty();
+         });
 }
 
 std::vector<double> areas(const ResultTable& table) {
@@ -414,7 +404,8 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
     s.unit += weight * row.energy.unit;
     s.sram += weight * row.energy.sram;
     s.dram += weight * row.energy.dram;
-    s.out.checked += check_count(report);
+    s.out.checked += report.checked();
+    s.out.handshakes += report.handshakes();
     s.out.mismatches += report.mismatches;
     for (const sim::EngineRun& run : report.engines)
       s.out.cycle_delta = std::max(s.out.cycle_delta, std::abs(run.cycles - report.cycles));
@@ -476,10 +467,14 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
   table.trace_sha256 = sim::sha256_hex(identities);
 
   std::vector<rtl_gen::Unit> units;
+  std::vector<sim::ReplayOptions> replays;
   for (const DesignPoint& point : designs.points) {
     units.push_back(generate_unit(point));
-    table.points.push_back(point_row(point, units.back()));
-    if (options.on_unit) options.on_unit(point, units.back());
+    replays.push_back(replay_options(point, units.back(), options));
+    table.points.push_back(point_row(point, units.back(), replays.back().machine));
+    in_point(point, [&] {
+      check_replay(trace, chosen, point.spec, units.back(), options.engine, replays.back());
+    });
   }
 
   Reporter reporter(options);
@@ -494,7 +489,8 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     });
   for (std::size_t i = 0; i < units.size(); ++i) {
     std::vector<sim::GemmReport> reports = in_point(designs.points[i], [&] {
-      return replay_point(designs.points[i], units[i], trace, chosen, options, reporter);
+      return replay_point(designs.points[i], units[i], replays[i], trace, chosen, options,
+                          reporter);
     });
     for (std::size_t j = 0; j < reports.size(); ++j)
       table.results.push_back({i, j, std::move(reports[j])});
@@ -509,6 +505,8 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     });
     for (std::size_t i = 0; i < found.size(); ++i) take_energy(found[i], i, table);
   }
+  if (options.on_unit)
+    for (std::size_t i = 0; i < units.size(); ++i) options.on_unit(designs.points[i], units[i]);
   return table;
 }
 
@@ -533,6 +531,7 @@ std::string to_json(const ResultTable& table) {
                       {"a", p.a},
                       {"b", p.b},
                       {"lanes", p.lanes},
+                      {"machine", p.machine},
                       {"units", p.units},
                       {"accumulator", p.accumulator},
                       {"output", p.output},
@@ -550,8 +549,10 @@ std::string to_json(const ResultTable& table) {
                                  {"provenance", p.energy->provenance}};
     for (const Aggregate& a : all)
       if (a.point == i)
-        points.back()["verification"] = {
-            {"checked", a.checked}, {"mismatches", a.mismatches}, {"cycle_delta", a.cycle_delta}};
+        points.back()["verification"] = {{"checked", a.checked},
+                                         {"handshakes", a.handshakes},
+                                         {"mismatches", a.mismatches},
+                                         {"cycle_delta", a.cycle_delta}};
   }
   ordered_json results = ordered_json::array();
   for (const ResultRow& row : table.results) {
@@ -601,6 +602,7 @@ ResultTable table_from_json(std::string_view text) {
       row.a = p.at("a");
       row.b = p.at("b");
       row.lanes = p.at("lanes");
+      row.machine = p.value("machine", std::string());
       row.units = p.value("units", std::int64_t{1});
       row.accumulator = p.at("accumulator");
       row.output = p.at("output");
@@ -650,7 +652,7 @@ std::string results_csv(const ResultTable& table) {
                        csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
                        r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));
     out += fmt::format("{},{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
-                       csv(r.gmac_per_s), energy_fields(row.energy), check_count(r), r.mismatches);
+                       csv(r.gmac_per_s), energy_fields(row.energy), r.checked(), r.mismatches);
   }
   return out;
 }

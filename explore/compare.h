@@ -26,6 +26,7 @@ struct PointRow {
   std::string text, hash;  // canonical_text, content_hash
   std::string a, b;        // display names
   std::int64_t lanes = 0;
+  std::string machine;     // to_text; empty: one unit behind a stream
   std::int64_t units = 1;  // of its machine; figures are one unit's, areas() are all units'
   std::string accumulator, output, rounding, technology;  // text forms
   double bits_per_element = 0;                            // with scales, mean of a and b
@@ -83,7 +84,8 @@ struct Aggregate {
   double gmac_per_s = 0;  // all multiply-accumulates over all cycles, at the point's clock
   double utilisation = 0;
   ResultEnergy energy;           // of all multiply-accumulates
-  std::int64_t checked = 0;      // values compared between engines, by check_count
+  std::int64_t checked = 0;      // values compared with the model's
+  std::int64_t handshakes = 0;   // valid and ready signals of the RTL compared
   std::int64_t mismatches = 0;   // of them, those that differ
   std::int64_t cycle_delta = 0;  // largest difference of an engine's cycles from the closed form
 };
@@ -95,10 +97,6 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group);
 /// The SNR of a report against the FP64 product, dB: infinite where every result is exact, NaN
 /// where no result could be compared.
 double snr_db(const sim::GemmReport& report);
-
-/// Values of a report that were compared with another engine's: the results of its rtl run (against
-/// the model, in lock-step), and those of its systemc run where all engines ran.
-std::int64_t check_count(const sim::GemmReport& report);
 
 /// The area to rank by: synthesised where every point has it, else estimated; NaN where neither is.
 std::vector<double> areas(const ResultTable& table);
@@ -119,16 +117,17 @@ struct CompareOptions {
   std::filesystem::path unit_cache;  // of compiled units; empty: the default
   std::string program = "blockdot";
   std::function<void(const CompareProgress&)> progress;
-  /// Called with each generated unit, in the order of the points.
+  /// Called with each generated unit, in the order of the points, once all work is done.
   std::function<void(const DesignPoint&, const rtl_gen::Unit&)> on_unit;
 };
 
-/// Generates every unit, synthesises where asked, replays what the store does not hold. The table
-/// does not depend on jobs or on what the store held. ConfigError names the design point.
+/// Generates every unit, checks that every point suits every product, synthesises where asked,
+/// replays what the store does not hold. The table does not depend on jobs or on what the store
+/// held. ConfigError names the design point; it comes before any work is done.
 ResultTable compare(const DesignFile& designs, const std::filesystem::path& trace,
                     const CompareOptions& options);
 
-/// Every result agrees with every engine that ran.
+/// Every result agrees with every engine that ran, and each of them compared every value.
 bool all_agree(const ResultTable& table);
 
 std::string to_json(const ResultTable& table);

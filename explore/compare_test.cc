@@ -261,6 +261,11 @@ TEST(Compare, GivesTheReplaysOwnNumbers) {
   }
   EXPECT_EQ(checked, 6u);
   EXPECT_TRUE(all_agree(table));
+  ResultTable vacuous = table;
+  vacuous.results[0].report.engines[0].engine = sim::Engine::kRtl;  // that compared nothing
+  EXPECT_FALSE(all_agree(vacuous));
+  vacuous.results.clear();
+  EXPECT_FALSE(all_agree(vacuous));
   EXPECT_EQ(table.points[0].estimated.at("area").provenance, "estimated");
 }
 

@@ -368,11 +368,7 @@ rtl_gen::DesignSpec design_spec(const DesignPoint& point) {
 }
 
 rtl_gen::Design generate_design(const DesignPoint& point) {
-  try {
-    return rtl_gen::generate_design(design_spec(point), point.arch);
-  } catch (const ConfigError& error) {
-    throw ConfigError("design point '{}': {}", point.name, error.what());
-  }
+  return in_point(point, [&] { return rtl_gen::generate_design(design_spec(point), point.arch); });
 }
 
 rtl_gen::Unit generate_unit(const DesignPoint& point) {
@@ -387,11 +383,8 @@ rtl_gen::Unit generate_unit(const DesignPoint& point) {
 std::optional<sim::MachineDesign> design_machine(const DesignPoint& point, sim::Engine engine) {
   if (!point.machine) return std::nullopt;
   const bool rtl = engine == sim::Engine::kRtl || engine == sim::Engine::kAll;
-  try {
-    return sim::design_machine(*point.machine, point.spec, point.arch, rtl);
-  } catch (const ConfigError& error) {
-    throw ConfigError("design point '{}': {}", point.name, error.what());
-  }
+  return in_point(point,
+                  [&] { return sim::design_machine(*point.machine, point.spec, point.arch, rtl); });
 }
 
 }  // namespace blockdot::explore

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "formats/dot_spec.h"
+#include "formats/error.h"
 #include "formats/quantize.h"
 #include "rtl_gen/design.h"
 #include "sim/machine/report.h"
@@ -55,6 +56,16 @@ DesignFile only_point(DesignFile designs, const std::string& name);
 
 /// What a point is, of any kind: `unit` with `spec` as its contract.
 rtl_gen::DesignSpec design_spec(const DesignPoint& point);
+
+/// What `work` gives; a ConfigError that it throws names the design point.
+template <typename Work>
+auto in_point(const DesignPoint& point, Work work) {
+  try {
+    return work();
+  } catch (const ConfigError& error) {
+    throw ConfigError("design point '{}': {}", point.name, error.what());
+  }
+}
 
 /// The design of a point; what `rtl_gen` refuses names the point.
 rtl_gen::Design generate_design(const DesignPoint& point);

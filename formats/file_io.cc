@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "formats/error.h"
 
@@ -26,17 +28,22 @@ std::string read_file(const fs::path& path) {
 
 namespace {
 
-/// Makes the parent folder and a temporary file beside `path`; `temporary` is its name.
-int open_temporary(const fs::path& path, std::string& temporary) {
+void check_name(const fs::path& path) {
   if (path.empty() || !path.has_filename())
     throw ConfigError("'{}': is no file name; name a file to write", path.string());
+}
+
+[[noreturn]] void no_folder(const fs::path& path, const std::error_code& error) {
+  throw ConfigError("{}: the folder cannot be made: {}; choose a folder you may write to",
+                    path.parent_path().string(), error.message());
+}
+
+/// Makes the parent folder and a temporary file beside `path`; `temporary` is its name.
+int open_temporary(const fs::path& path, std::string& temporary) {
+  check_name(path);
   std::error_code error;
-  if (path.has_parent_path()) {
-    fs::create_directories(path.parent_path(), error);
-    if (error)
-      throw ConfigError("{}: the folder cannot be made: {}; choose a folder you may write to",
-                        path.parent_path().string(), error.message());
-  }
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  if (error) no_folder(path, error);
   if (fs::is_directory(path, error))
     throw ConfigError("{}: is a folder, not a file", path.string());
   temporary = path.string() + ".XXXXXX.tmp";
@@ -50,6 +57,17 @@ int open_temporary(const fs::path& path, std::string& temporary) {
 }  // namespace
 
 void check_writable(const fs::path& path) {
+  check_name(path);
+  const fs::path parent = path.parent_path();
+  fs::path there = parent;  // the nearest folder that is there
+  std::error_code error;
+  while (!there.empty() && !fs::exists(there, error)) there = there.parent_path();
+  if (there != parent) {  // whether a folder can be made in it
+    std::string probe = (there / "blockdot.XXXXXX").string();
+    if (::mkdtemp(probe.data()) == nullptr) no_folder(path, {errno, std::generic_category()});
+    ::rmdir(probe.c_str());
+    return;
+  }
   std::string temporary;
   ::close(open_temporary(path, temporary));
   ::unlink(temporary.c_str());

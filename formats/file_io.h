@@ -16,7 +16,7 @@ std::string read_file(const std::filesystem::path& path);
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
 
 /// ConfigError where write_file_atomic(path, ...) would fail now: for outputs that come after long
-/// work. Makes missing parent folders, leaves no file.
+/// work. Leaves nothing behind, no folder either.
 void check_writable(const std::filesystem::path& path);
 
 }  // namespace blockdot

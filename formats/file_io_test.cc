@@ -35,8 +35,15 @@ TEST_F(FileIo, RefusesAFolderThatIsAFileAndLeavesTheOldFileAlone) {
 }
 
 TEST_F(FileIo, ChecksThatAFileCouldBeWrittenAndLeavesNone) {
+  check_writable(folder_ / "new" / "later");
+  EXPECT_FALSE(fs::exists(folder_));
+  fs::create_directory(folder_);
   check_writable(folder_ / "later");
+  check_writable(folder_ / "new" / "later");
   EXPECT_TRUE(fs::is_empty(folder_));
+  write_file_atomic(folder_ / "x", "");
+  EXPECT_THROW(check_writable(folder_ / "x" / "new" / "y"), ConfigError);
+  fs::remove(folder_ / "x");
   EXPECT_THROW(check_writable(folder_), ConfigError);
   EXPECT_THROW(check_writable("/proc/nowhere/x"), ConfigError);
   EXPECT_THROW(check_writable(""), ConfigError);

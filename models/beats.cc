@@ -8,6 +8,15 @@ using formats::BeatRange;
 using formats::DotSpec;
 using formats::QuantizedMatrix;
 
+void check_length(const DotSpec& spec, std::int64_t k) {
+  if (k < 1) throw ConfigError("k = {}: must be at least 1", k);
+  const std::int64_t products = formats::beats_for(spec, k) * spec.lanes;
+  if (products > spec.max_k)
+    throw ConfigError(
+        "k = {}: {} products with padding, more than max-k = {}; raise max-k in the spec", k,
+        products, spec.max_k);
+}
+
 void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b) {
   formats::validate(spec);
   if (a.format != spec.a)
@@ -19,12 +28,7 @@ void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const Quantiz
   if (a.length != b.length)
     throw ConfigError("k: a has {} elements along the reduction and b has {}; must be equal",
                       a.length, b.length);
-  if (a.length < 1) throw ConfigError("k = {}: must be at least 1", a.length);
-  std::int64_t products = formats::beats_for(spec, a.length) * spec.lanes;
-  if (products > spec.max_k)
-    throw ConfigError(
-        "k = {}: {} products with padding, more than max-k = {}; raise max-k in the spec", a.length,
-        products, spec.max_k);
+  check_length(spec, a.length);
 }
 
 std::string port_name(BeatPort port, bool a) {

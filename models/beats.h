@@ -41,8 +41,11 @@ struct BeatBuffer {
   }
 };
 
+/// ConfigError for a reduction of no element, or of more products (with padding) than max_k.
+void check_length(const formats::DotSpec& spec, std::int64_t k);
+
 /// ConfigError where the operands do not suit the spec or each other: formats, lengths, a length of
-/// zero, or more products (with padding) than max_k.
+/// zero, or more products (with padding) than max_k (check_length).
 void check_operands(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
                     const formats::QuantizedMatrix& b);
 

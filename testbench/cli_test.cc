@@ -364,6 +364,10 @@ TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
             std::string::npos);
   expect_refused("sim d.toml --trace " + trace_ + " --json /proc/nowhere/x.json", "cannot be");
   json gemm = report["runs"][0]["gemms"][0];
+  // By SystemC and by the RTL; valid_o in every cycle until nothing can come any more.
+  EXPECT_EQ(report["runs"][0]["totals"]["checked"], 2 * 64 * 10);
+  EXPECT_GE(report["runs"][0]["totals"]["handshakes"], gemm["cycles"]);
+  EXPECT_NE(outcome.out.find("1280 values and "), std::string::npos) << outcome.out;
   // 64 x 10 results of K = 100: three whole blocks of 4 beats and one beat of the last 4 elements.
   EXPECT_EQ(gemm["beats"], 64 * 10 * 13);
   EXPECT_EQ(gemm["mismatches"], 0);
@@ -386,7 +390,8 @@ TEST_F(Cli, SimOnAMachineAgreesAcrossEnginesAndSaysWhereEveryCycleWent) {
     const json& gemm = run.at("gemms")[0];
     EXPECT_EQ(gemm.at("agree"), true);
     ASSERT_EQ(gemm.at("engines").size(), 3u);
-    EXPECT_GE(gemm.at("engines")[2].at("results"), 63 * 72);  // compared with the RTL
+    EXPECT_EQ(gemm.at("engines")[2].at("checked"), 63 * 72);  // compared with the RTL
+    EXPECT_GT(gemm.at("engines")[2].at("handshakes"), gemm.at("cycles"));
     std::int64_t sum = gemm.at("machine").at("compute");
     for (const json& part : gemm.at("machine").at("stalls")) sum += part.get<std::int64_t>();
     EXPECT_EQ(sum, gemm.at("cycles"));
@@ -426,7 +431,7 @@ TEST_F(Cli, SimWritesAWaveOfTheChosenCyclesOfAMachine) {
   expect_refused(sim + "--engine systemc --vcd /proc/none/x.vcd",
                  "/proc/none: the folder cannot be made");
   expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 " + machine,
-                 "needs one of each");
+                 "needs one product, one design point and a machine");
   EXPECT_FALSE(fs::exists(folder_ / "x.vcd"));
 }
 
@@ -453,10 +458,68 @@ TEST_F(Cli, RefusesMachinesThatCannotRun) {
   expect_refused(sim + "--machine 'rows=1 cols=1' --timeline /proc/none/t.json",
                  "/proc/none: the folder cannot be made");
   expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 --timeline t.json",
-                 "needs one of each");
+                 "needs one product, one design point and a machine");
   write("bad.toml", "[[design]]\na = \"mxint8\"\nmachine = \"row=3\"\n");
   expect_refused("sim bad.toml --trace '" + trace_ + "'", "bad.toml:3:11: machine");
   EXPECT_FALSE(fs::exists(folder_ / "t.json"));
+}
+
+// Whatever cannot be done is said for all points and products before any of it is done.
+TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
+  write("two.toml",
+        "[[design]]\na = \"mxfp8_e4m3\"\n[[design]]\nname = \"short\"\na = \"mxfp8_e4m3\"\n"
+        "max-k = 32\n");
+  write("sr.toml", "[[design]]\na = \"mxfp8_e4m3\"\nquantize = \"sr:8\"\n");
+  write("mean.toml",
+        "[[design]]\na = [\"mxfp8_e4m3\", \"nf4_dq\"]\nb = \"mxfp8_e4m3\"\nlanes = 4\n");
+  write("clash.toml",
+        "[[design]]\nname = \"a b\"\na = \"mxint8\"\n[[design]]\nname = \"a_b\"\na = \"mxfp4\"\n");
+  fs::copy(trace_, folder_ / "t", fs::copy_options::recursive);
+  std::string bytes = read_file(folder_ / "t/lm-step1000.safetensors");
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  write("t/lm-step1000.safetensors", bytes);
+  const auto names = [&] {
+    std::set<std::string> found;
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path().filename() != "stderr.txt") found.insert(entry.path().filename());
+    return found;
+  };
+  const std::set<std::string> before = names();
+  const std::string all = " --trace '" + trace_ + "'", one = all + " --gemm lm/step1000/head/fprop";
+  for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
+           {"two.toml" + all,
+            "design point 'short': cnn/step0000/conv1/wgrad: k = 192: 192 products "
+            "with padding, more than max-k = 32"},
+           {"d.toml" + all + " --machine a-sram=100", "a-sram = 100: a half holds 0 beats"},
+           {"d.toml" + all + " --machine c-sram=100", "must be in [2048, 1099511627776]"},
+           {"d.toml" + all + " --machine bandwidth=0", "bandwidth = 0: must be"},
+           {"d.toml" + all + " --machine ''", "machine = (nothing)"},
+           {"d.toml" + all + " --machine 'rows=64 cols=64' --engine rtl", "at most 4096 products"},
+           {"mean.toml" + all + " --machine rows=2", "a machine moves outer scales"},
+           {"sr.toml" + one + " --machine 'rows=2 operands=fp32' --engine systemc",
+            "must be rne, rna or rtz, or operands=packed"},
+           {"d.toml --trace t", "the data were changed or damaged"},
+           {"d.toml" + all + " --point q", "there is no such design point"}}) {
+    expect_refused("sim " + arguments + " --json new/r.json", part);
+    expect_refused("compare " + arguments + " --out new/o", part);
+  }
+  expect_refused("compare clash.toml" + all + " --out o", "both have the folder o/units/a_b");
+  expect_refused("compare d.toml" + all + " --out d.toml/o", "the folder cannot be made");
+  expect_refused("sim d.toml" + one + " --stall-seed -3", "--stall-seed");
+  const std::string machine = "sim d.toml" + one + " --machine 'rows=2 cols=2' --timeline t.json ";
+  expect_refused(machine + "--engine fast --vcd w.vcd", "engine = fast moves nothing");
+  expect_refused(machine + "--engine systemc --vcd w.vcd --wave-window 90000000:90000001",
+                 "FROM must be in [0, ");
+  for (const std::string& command :
+       {machine + "--engine rtl --vcd w.vcd", "compare d.toml" + all + " --engine rtl --out o"}) {
+    Outcome outcome =
+        shell("BLOCKDOT_CACHE=/proc/none '" BLOCKDOT_BINARY_DIR "/bin/blockdot' " + command);
+    EXPECT_EQ(outcome.code, 2) << command;
+    EXPECT_NE(outcome.err.find("the cache of compiled units cannot be written"), std::string::npos)
+        << outcome.err;
+  }
+  EXPECT_EQ(names(), before);
 }
 
 TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <regex>
 
 #include "models/golden.h"
 #include "rtl_gen/array/array.h"
@@ -100,7 +101,7 @@ TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {
     } else {
       ASSERT_EQ(run.codes, models::gemm_golden(spec, a, b).codes);
     }
-    ASSERT_GE(lockstep.results(), m * n);
+    ASSERT_EQ(lockstep.results(), m * n);
     results += lockstep.results();
     handshakes += lockstep.handshakes();
     ++machines;
@@ -157,9 +158,41 @@ TEST(MachineProofFault, AWrongResultIsTracedToItsUnitBeatAndOperands) {
   run_machine(schedule, {&a, &b, {}, {}, {}, {}}, {.watcher = &lockstep});
   ASSERT_GT(lockstep.mismatches(), 0);
   const std::string text = explain(lockstep.first(), model, array, schedule, a, b);
-  for (const char* part :
-       {"result [3, 0]", "beat 3 of 3 (k = 8..11)", "unit (1, 0)", "lane   0: a 0x"})
+  for (const char* part : {"result [3, 0]", "beat 3 of 3 (k = 8..11)", "unit (1, 0)",
+                           "lane   0: a 0x", "stage: between the units"})
     EXPECT_NE(text.find(part), std::string::npos) << part << " in:\n" << text;
+}
+
+// Every unit drops the products of its lane 1.
+TEST(MachineProofFault, AWrongResultIsTracedToTheStageOfItsUnit) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32");
+  spec.rows = spec.cols = 2;
+  for (const auto& [dataflow, name] : {std::pair{rtl_gen::Dataflow::kOutputStationary, "os"},
+                                       std::pair{rtl_gen::Dataflow::kWeightStationary, "ws"}}) {
+    spec.dataflow = dataflow;
+    const rtl_gen::Array array = generate_array(spec, {});
+    sim::ModelSource source = sim::model_source(array);
+    source.quick = true;
+    source.verilog = std::regex_replace(source.verilog, std::regex("assign prod1 = [^;]+;"),
+                                        "assign prod1 = 8'd0;");
+    const sim::Model model = sim::Model::load(source);
+    const sim::Machine machine =
+        sim::parse_machine(fmt::format("rows=2 cols=2 dataflow={} depth=8", name));
+    const sim::Schedule schedule = make_schedule(machine, array.timing, 40, spec.unit, 4, 4, 12);
+    std::vector<float> x(48);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 12 == 9 ? 0 : i + 1);
+    const auto a = formats::quantize(spec.unit.a, formats::row_major(x.data(), 4, 12));
+    const auto b = formats::quantize(spec.unit.b, formats::row_major(x.data(), 4, 12));
+    sim::ArrayLockstep lockstep(model, array, schedule, "product");
+    run_machine(schedule, {&a, &b, {}, {}, {}, {}}, {.watcher = &lockstep});
+    ASSERT_GT(lockstep.mismatches(), 0);
+    const std::string text = explain(lockstep.first(), model, array, schedule, a, b);
+    EXPECT_NE(text.find("stage: product of lane 1: lane 1 alone gives 0x00000000 (0), not 0x"),
+              std::string::npos)
+        << name << ":\n"
+        << text;
+  }
 }
 
 }  // namespace

@@ -7,8 +7,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <regex>
 
+#include "models/golden.h"
+#include "sim/cosim/lockstep.h"
 #include "testbench/proof.h"
 
 namespace blockdot::testbench {
@@ -203,6 +206,67 @@ TEST_P(EveryMutant, IsCaught) {
   EXPECT_TRUE(sound.passed()) << "without its fault: " << sound.mismatch;
   Outcome outcome = check_verilog(faulty, unit.report, spec, exercise);
   EXPECT_FALSE(outcome.mismatch.empty()) << outcome.checked << " results passed";
+}
+
+// What the lock-step's explanation makes of a fault: the stage that it sits in.
+struct Staged {
+  const char* name;
+  const char* spec;
+  const char* signal;
+  const char* pattern;
+  const char* replacement;
+  const char* stage;
+};
+
+constexpr const char* kSmall = "a=mxfp4_e2m1 lanes=4 max-k=64 output=e4m3";
+constexpr const char* kHalf = "a=mxfp4_e2m1 lanes=4 max-k=64 accumulator=bf16 output=bf16";
+
+const Staged kStaged[] = {
+    {"lane_dropped", kExact, "prod2", kAll, "8'd0", "product of lane 2: lane 2 alone gives 0x0000"},
+    {"lane_negated", kExact, "neg1", kAll, "~($&)", "product of lane 1"},
+    {"lane_shifted", kExact, "aligned0_shl", "<< shift0", "<< shift1", "product of lane 0"},
+    {"lane_loses_a_bit", kFloat, "prod3", kAll, "($&) & 6'd62", "product of lane 3"},
+    {"lane_of_zeros_counts", kFloat, "prod3", kAll, "~($&)",
+     "product of a lane, or sum: zeros in all of them give"},
+    {"scale_off_by_one", kExact, "scale_shift", kAll, "($&) + 9'd1",
+     "shared exponent: every lane alone gives 2 times what it should"},
+    {"scale_loses_a_bit", kExact, "scale_shift", kAll, "($&) | 9'd1", "shared exponent"},
+    {"sum_with_a_wrong_carry", kExact, "sum_part_5", kAll, "($&) + {4'd0, |prod1 & |prod2, 34'd0}",
+     "sum of the lanes"},
+    {"accumulator_cleared", kExact, "result_mux_4", "acc_q", "(acc_q & {551{~|addend}})",
+     "accumulate: the beat alone gives"},
+    {"float_accumulator_loses_bits", kFloat, "base_code", "acc_code_q",
+     "{acc_code_q[30:21], 21'd0}", "accumulate: the beat alone gives"},
+    {"ties_away_from_zero", kSmall, "out_up", "^(\\S+) &[\\s\\S]+", "$1", "rounding: "},
+    {"ties_towards_zero", kSmall, "out_up", "\\{[^,]+,", "{1'b0,", "rounding: "},
+    {"float_accumulator_truncates", kHalf, "round_up", kAll, "1'b0", "rounding: "},
+};
+
+class EveryStage : public ::testing::TestWithParam<Staged> {};
+INSTANTIATE_TEST_SUITE_P(Seeded, EveryStage, ::testing::ValuesIn(kStaged),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+TEST_P(EveryStage, IsNamed) {
+  const Staged& staged = GetParam();
+  const formats::DotSpec spec = formats::parse_dot_spec(staged.spec);
+  rtl_gen::Unit unit = unit_of(staged.spec, /*combinational=*/true);
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(24 * 32), y(24 * 32);
+  for (float& v : x) v = normal(random);
+  for (float& v : y) v = normal(random);
+  const auto a = formats::quantize(spec.a, formats::row_major(x.data(), 24, 32));
+  const auto b = formats::quantize(spec.b, formats::row_major(y.data(), 24, 32));
+  const auto golden = models::gemm_golden(spec, a, b);
+  unit.verilog = mutate(
+      unit.verilog, {staged.name, staged.spec, staged.signal, staged.pattern, staged.replacement});
+  ASSERT_FALSE(unit.verilog.empty()) << "the fault does not apply";
+  const sim::LockstepRun run =
+      sim::run_lockstep(sim::Model::load(sim::model_source(unit)), unit.report, spec, a, b,
+                        golden.codes, staged.name);
+  ASSERT_GT(run.mismatches, 0) << "no operands show the fault";
+  EXPECT_NE(run.first_mismatch.find(std::string("\n  stage: ") + staged.stage), std::string::npos)
+      << run.first_mismatch;
 }
 
 // Faults of a pipeline.

@@ -128,8 +128,8 @@
       ...(hasEnergy ? [{ name: "Energy", unit: "unit, pJ/MAC", value: (s) => s.energy, show: (s) => el("span", { title: energyNote(s.p) }, number(s.energy, 2)) }] : []),
       ...(hasMemory ? [{ name: "SRAM", unit: "pJ/MAC, 45 nm", value: (s) => s.sram, show: (s) => number(s.sram, 2) },
         { name: "DRAM", unit: "pJ/MAC, 45 nm", value: (s) => s.dram, show: (s) => number(s.dram, 2) }] : []),
-      ...from("estimated", "area", "Area", 0),
-      ...from("synthesised", "area", "Area", 0),
+      ...from("estimated", "area", hasMachine ? "Area of one" : "Area", 0),
+      ...from("synthesised", "area", hasMachine ? "Area of one" : "Area", 0),
       { name: "Clock", unit: "ns", value: (s) => s.p.clock_ns, show: (s) => number(s.p.clock_ns, 2) },
       ...from("estimated", "critical_path_ns", "Path", 2),
       ...from("synthesised", "critical_path_ns", "Path", 2),
@@ -141,9 +141,11 @@
   function verified(p) {
     if (!p.checked) return el("span", { title: "Run with --engine all to check the RTL against the model" }, "not run");
     return p.mismatches === 0 && !p.cycle_delta
-      ? el("span", { class: "ok", title: `${whole(p.checked)} values compared, none differs` }, "✓")
-      : el("span", { class: "fail" }, `✗ ${whole(p.mismatches)}`);
+      ? el("span", { class: "ok", title: compared(p.checked, p.handshakes) + ", none differs" }, "✓")
+      : el("span", { class: "fail", title: `among ${whole(p.checked)} values` }, `✗ ${whole(p.mismatches)}`);
   }
+
+  const compared = (values, handshakes) => `${whole(values)} values${handshakes ? ` and ${whole(handshakes)} handshakes of the RTL` : ""} compared`;
 
   const hasEnergy = points.some((p) => p.energy), hasMemory = rows.some((r) => finite(r.energy?.dram_pj_per_mac));
   const energyNote = (p) => (p.energy ? `zeros ${number(p.energy.zeros_pj_per_mac, 2)}, Gaussian ${number(p.energy.gaussian_pj_per_mac, 2)} pJ/MAC; ${p.energy.provenance}` : "");
@@ -160,21 +162,26 @@
           el("tbody", {}, data.map((row) => el("tr", {}, row.map((cell, i) => el(i === 0 ? "th" : "td", { class: i === 0 && "text", scope: i === 0 ? "row" : null }, cell)))))))));
   }
   const axis = { grid: true, labelAnchor: "center", labelArrow: "none", ticks: 6 };
-  const base = { width: 560, height: 340, marginLeft: 52, marginBottom: 44, style: { background: "none", overflow: "visible" } };
+  const base = { width: 560, height: 340, marginLeft: 52, marginBottom: 48, style: { background: "none", overflow: "visible" } };
 
-  // Shifts labels (about `height` apart) until none lies on another. Positions are in pixels.
-  function spreadLabels(marks, height, charWidth) {
+  // Puts each label beside its mark, where it covers the fewest of the other labels, of all marks and
+  // of the lines, within [left, right]. Positions are in pixels.
+  function placeLabels(labelled, marks, lines, left, right) {
     const placed = [];
-    for (const m of [...marks].sort((s, t) => s.py - t.py)) {
-      const w = m.label.length * charWidth + 8;
-      for (const dy of [-12, 16, -26, 30, -40, 44]) {
-        const box = { x0: m.px - w / 2, x1: m.px + w / 2, y: m.py + dy };
-        const hits = placed.some((b) => Math.abs(b.y - box.y) < height && b.x0 < box.x1 && box.x0 < b.x1) ||
-          marks.some((o) => o !== m && Math.abs(o.py - box.y) < 9 && o.px > box.x0 - 5 && o.px < box.x1 + 5);
-        if (!hits || dy === 44) { m.dy = hits ? -12 : dy; placed.push({ ...box, y: m.py + m.dy }); break; }
-      }
+    for (const m of [...labelled].sort((s, t) => s.py - t.py)) {
+      const w = m.label.length * 7.4 + 4;
+      const boxes = [];
+      for (const dy of [0, -14, 14, -28, 28])
+        for (const side of [1, -1])
+          boxes.push({ side, dy, x0: side > 0 ? m.px + 10 : m.px - 10 - w, x1: side > 0 ? m.px + 10 + w : m.px - 10, y0: m.py + dy - 7, y1: m.py + dy + 7 });
+      const over = (b, x0, x1, y0, y1) => b.x0 < x1 && x0 < b.x1 && b.y0 < y1 && y0 < b.y1;
+      const cost = (b) => 8 * ((b.x0 < left) + (b.x1 > right)) + 4 * placed.filter((p) => over(b, p.x0, p.x1, p.y0, p.y1)).length +
+        3 * marks.filter((o) => over(b, o.px - 8, o.px + 8, o.py - 8, o.py + 8)).length +
+        lines.filter(([[x0, y0], [x1, y1]]) => over(b, Math.min(x0, x1) - 2, Math.max(x0, x1) + 2, Math.min(y0, y1) - 2, Math.max(y0, y1) + 2)).length;
+      const best = boxes[d3.minIndex(boxes, cost)];
+      placed.push(best);
+      Object.assign(m, { dx: 10 * best.side, dy: best.dy, anchor: best.side > 0 ? "start" : "end" });
     }
-    return marks;
   }
 
   function scatter(id, title, subtitle, stats, x, xLabel, xShow) {
@@ -188,18 +195,20 @@
     const xDomain = log ? [x0 / 1.4, x1 * 1.4] : pad(x0, x1, 0.14);
     if (!log && xDomain[0] < 0) xDomain[0] = 0;
     const yDomain = pad(y0, y1, 0.06);
-    const options = { ...base, x: { ...axis, label: xLabel, domain: xDomain, type: log ? "log" : "linear", nice: true, tickFormat: xShow },
+    const options = { ...base, marginRight: 48, x: { ...axis, label: xLabel, domain: xDomain, type: log ? "log" : "linear", nice: true, tickFormat: xShow },
       y: { ...axis, label: "SNR (dB)", domain: yDomain, nice: true } };
     const scales = Plot.plot({ ...options, marks: [] });
     const sx = scales.scale("x"), sy = scales.scale("y");
     const labels = data.length > 14 ? data.filter((s) => onFront.has(s)) : data;
-    spreadLabels(labels.map((s) => Object.assign(s, { label: s.p.name, px: sx.apply(x(s)), py: sy.apply(s.snr) })), 14, 7.4);
+    for (const s of data) Object.assign(s, { label: s.p.name, px: sx.apply(x(s)), py: sy.apply(s.snr) });
     const line = front.length ? [...front.flatMap((s, i) => (i ? [[x(s), front[i - 1].snr], [x(s), s.snr]] : [[x(s), s.snr]])), [sx.domain.at(-1), front.at(-1).snr]] : [];
+    const place = ([u, v]) => [sx.apply(u), sy.apply(v)];
+    placeLabels(labels, data, [...d3.pairs(line), ...data.map((s) => [[x(s), s.low], [x(s), s.high]])].map((ends) => ends.map(place)), base.marginLeft, base.width);
     const plot = Plot.plot({ ...options, marks: [
       Plot.line(line, { stroke: "var(--soft)", strokeWidth: 1.4, strokeDasharray: "5 4" }),
       Plot.ruleX(data, { x, y1: "low", y2: "high", stroke: (s) => colour(s.i), strokeOpacity: 0.45, strokeWidth: 2.5, strokeLinecap: "round" }),
       Plot.dot(data, { x, y: "snr", r: 6.5, symbol: (s) => (s.p.accumulator.startsWith("kulisch") ? "circle" : "diamond"), fill: (s) => (onFront.has(s) ? colour(s.i) : "var(--card)"), stroke: (s) => colour(s.i), strokeWidth: 2, ariaLabel: (s) => s.p.name, className: "points" }),
-      labels.map((s) => Plot.text([s], { x, y: "snr", text: (d) => d.label, dy: s.dy, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4, fontWeight: onFront.has(s) ? 600 : 400 })),
+      labels.map((s) => Plot.text([s], { x, y: "snr", text: (d) => d.label, dx: s.dx, dy: s.dy, textAnchor: s.anchor, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4, fontWeight: onFront.has(s) ? 600 : 400 })),
       Plot.tip(data, Plot.pointer({ x, y: "snr", title: (s) => `${s.p.name}\n${format(s.p)}, ${s.p.accumulator}\nSNR mean ${number(s.snr)} dB (${number(s.low)} to ${number(s.high)})\n${xLabel}: ${xShow(x(s))}\n${onFront.has(s) ? "on the Pareto front" : "not on the front"}` })),
     ] });
     drawFigure(id, title, subtitle, plot, ["Design point", xLabel, "SNR mean (dB)", "SNR min (dB)", "Pareto front"],
@@ -230,33 +239,45 @@
   function drawRoofline(some) {
     const data = some.filter((r) => r.machine).map((r) => ({ r, i: r.point, x: r.machine.macs_per_byte, y: r.machine.gmac_per_s, roof: r.machine.roofline }));
     const shown = points.map((p, i) => ({ p, i })).filter(({ i }) => data.some((d) => d.i === i));
-    const lo = d3.min(data, (d) => d.x) / 2, hi = Math.max(d3.max(data, (d) => d.x) * 2, d3.max(data, (d) => (d.roof.bandwidth_gbyte_per_s > 0 ? (4 * d.roof.peak_gmac_per_s) / d.roof.bandwidth_gbyte_per_s : 0)));
-    // Walls by design point; the same machine at the same clock has the same.
-    const walls = unique(data.map((d) => `${d.i} ${d.roof.peak_gmac_per_s} ${d.roof.bandwidth_gbyte_per_s}`)).map((text) => {
-      const [i, peak, bandwidth] = text.split(" ").map(Number);
-      const ridge = bandwidth > 0 ? peak / bandwidth : lo;
-      const corner = Math.min(Math.max(ridge, lo), hi);
-      return { i, line: [[lo, bandwidth > 0 ? Math.min(peak, bandwidth * lo) : peak], [corner, bandwidth > 0 ? Math.min(peak, bandwidth * corner) : peak], [hi, bandwidth > 0 ? Math.min(peak, bandwidth * hi) : peak]] };
-    });
-    const top = d3.max(data, (d) => d.roof.peak_gmac_per_s) * 1.6, bottom = Math.min(d3.min(data, (d) => d.y), d3.min(walls, (w) => w.line[0][1])) / 1.6;
+    const lo = d3.min(data, (d) => d.x) / 2, hi = Math.max(d3.max(data, (d) => d.x) * 2, d3.max(data, (d) => (d.roof.bandwidth_gbyte_per_s > 0 ? (10 * d.roof.peak_gmac_per_s) / d.roof.bandwidth_gbyte_per_s : 0)));
+    // Each pair of walls once: in the colour of its design point, or in none where several share it.
+    const walls = d3.rollups(data, (v) => unique(v.map((d) => d.i)), (d) => `${d.roof.peak_gmac_per_s} ${d.roof.bandwidth_gbyte_per_s}`).map(([key, of]) => {
+      const [peak, bandwidth] = key.split(" ").map(Number);
+      const at = (x) => (bandwidth > 0 ? Math.min(peak, bandwidth * x) : peak);
+      const corner = Math.min(Math.max(bandwidth > 0 ? peak / bandwidth : lo, lo), hi);
+      return { peak, bandwidth, corner, stroke: of.length > 1 ? "var(--soft)" : colour(of[0]), line: [lo, corner, hi].map((x) => [x, at(x)]) };
+    }).sort((v, w) => w.peak - v.peak);
+    // The highest walls have their names above them, the lowest below; those between have none.
+    const named = walls.filter((w, n) => n === 0 || n === walls.length - 1).map((w, n) => ({ ...w, dy: n === 0 ? -8 : 12 }));
+    const top = d3.max(data, (d) => d.roof.peak_gmac_per_s) * 2.2, bottom = Math.min(d3.min(data, (d) => d.y), d3.min(walls, (w) => w.line[0][1])) / 1.6;
     const ticks = (v) => d3.format("~r")(Number(v.toPrecision(3)));
-    const plot = Plot.plot({ ...base, marginLeft: 58, marginRight: 16,
+    const options = { ...base, marginLeft: 58, marginRight: 16,
       x: { ...axis, type: "log", domain: [lo, hi], label: "Arithmetic intensity (MAC per DRAM byte)", tickFormat: ticks },
-      y: { ...axis, type: "log", domain: [bottom, top], label: "Throughput (GMAC/s)", tickFormat: ticks },
+      y: { ...axis, type: "log", domain: [bottom, top], label: "Throughput (GMAC/s)", tickFormat: ticks } };
+    const scales = Plot.plot({ ...options, marks: [] });
+    const [sx, sy] = ["x", "y"].map((axis) => scales.scale(axis));
+    // Along the slope, which is the same for every bandwidth where both axes are logarithmic.
+    const turn = (180 / Math.PI) * Math.atan2(sy.apply(2) - sy.apply(1), sx.apply(2) - sx.apply(1));
+    const middle = (w) => lo ** 0.62 * w.corner ** 0.38;
+    const plot = Plot.plot({ ...options,
       marks: [
-        walls.map((w) => Plot.line(w.line, { stroke: colour(w.i), strokeWidth: 1.8, strokeOpacity: 0.75, className: "wall" })),
+        walls.map((w) => Plot.line(w.line, { stroke: w.stroke, strokeWidth: 1.8, strokeOpacity: 0.75, className: "wall" })),
+        named.map((w) => Plot.text([[hi, w.peak]], { text: () => `compute wall ${significant(w.peak)} GMAC/s`, textAnchor: "end", dy: w.dy, fill: "var(--soft)", className: "wall-name" })),
+        named.filter((w) => w.bandwidth > 0 && w.corner > 1.5 * lo).map((w) => Plot.text([[middle(w), w.bandwidth * middle(w)]], { text: () => `memory wall ${significant(w.bandwidth)} GB/s`, rotate: turn, dx: w.dy < 0 ? -5 : 6, dy: w.dy < 0 ? -7 : 9, fill: "var(--soft)", className: "wall-name" })),
         Plot.dot(data, { x: "x", y: "y", r: 4.5, fill: (d) => colour(d.i), fillOpacity: 0.75, stroke: "var(--card)", strokeWidth: 0.8, className: "gemms" }),
         Plot.tip(data, Plot.pointer({ x: "x", y: "y", title: (d) => `${d.r.g.name}\n${d.r.p.name}\n${significant(d.x)} MAC/byte, ${significant(d.y)} GMAC/s\n${number(100 * d.roof.of_bound)} % of what the ${d.roof.wall} wall allows` })),
       ] });
-    drawFigure("chart-roofline", "Roofline", "a mark each GEMM; slope: DRAM bandwidth, flat: all units busy", plot,
+    drawFigure("chart-roofline", "Roofline", "a mark each GEMM; walls: all of the DRAM's bandwidth, all units busy", plot,
       ["GEMM", "Design point", "MAC/byte", "GMAC/s", "Bound (GMAC/s)", "Wall", "Of bound (%)"],
       data.map((d) => [d.r.g.name, d.r.p.name, significant(d.x), significant(d.y), significant(d.roof.bound_gmac_per_s), d.roof.wall, number(100 * d.roof.of_bound)]));
     legend("chart-roofline", shown.map(({ p, i }) => [p.name, colour(i)]));
   }
 
+  // Greyed, since the strong colours are those of the design points.
   const causes = [
-    ["compute", "compute", "#3ca951"], ["fill", "fill", "#a463f2"], ["drain", "drain", "#6f9fe0"], ["load", "load", "#ff725c"],
-    ["store", "store", "#e29a00"], ["bank", "bank", "#9c6b4e"], ["back_pressure", "back-pressure", "#838995"]];
+    ["compute", "compute", "#48687f"], ["fill", "fill", "#7d6482"], ["drain", "drain", "#bba6be"], ["load", "load", "#a3bccb"],
+    ["store", "store", "#d0c09c"], ["bank", "bank", "#94795b"], ["back_pressure", "back-pressure", "#85888f"]];
+  const onFill = (fill) => (d3.lab(fill).l > 62 ? "#10131c" : "#ffffff");
   function drawCycles(some) {
     const data = points.map((p, i) => {
       const of = some.filter((r) => r.point === i && r.machine).map((r) => r.machine);
@@ -274,7 +295,7 @@
       y: { label: null, domain: data.map((d) => d.p.name), padding: 0.3, tickSize: 0 },
       marks: [
         Plot.barX(parts, { x1: "x1", x2: "x2", y: "p", fill: "fill", insetRight: 0.5, className: "causes", title: (c) => `${c.p}: ${c.name} ${whole(c.cycles)} cycles, ${number(c.share)} %` }),
-        Plot.text(parts.filter((c) => c.share >= 7), { x: (c) => (c.x1 + c.x2) / 2, y: "p", text: (c) => number(c.share, 0), fill: "#ffffff", fontWeight: 600, pointerEvents: "none" }),
+        Plot.text(parts.filter((c) => c.share >= 7), { x: (c) => (c.x1 + c.x2) / 2, y: "p", text: (c) => number(c.share, 0), fill: (c) => onFill(c.fill), fontWeight: 600, pointerEvents: "none" }),
         Plot.text(data, { x: 100, y: (d) => d.p.name, text: (d) => short(d.cycles), textAnchor: "start", dx: 7, fill: "currentColor" }),
       ] });
     drawFigure("chart-cycles", "Where the cycles went", "of all cycles of the GEMMs; their number at the right", plot,
@@ -283,9 +304,9 @@
   }
   // The same unit on other data.
   function drawEnergyByData(stats) {
-    const kinds = [["zeros", "zeros", "#838995"], ["gaussian", "N(0, 1)", "#6f9fe0"], ["trace", "these GEMMs", "#ff725c"]];
+    const kinds = [["zeros", "zeros", "#c3c8d2"], ["gaussian", "N(0, 1)", "#8d95a5"], ["trace", "these GEMMs", "conic-gradient(" + points.map((p, i) => `${colour(i)} 0 ${(100 * (i + 1)) / points.length}%`).join(", ") + ")"]];
     const data = stats.filter((s) => finite(s.energy)).flatMap((s) => kinds.map(([key, name, fill]) =>
-      ({ p: s.p.name, name, fill, pj: key === "trace" ? s.energy : s.p.energy[`${key}_pj_per_mac`] })));
+      ({ p: s.p.name, name, fill: key === "trace" ? colour(s.i) : fill, pj: key === "trace" ? s.energy : s.p.energy[`${key}_pj_per_mac`] })));
     const marginLeft = Math.min(240, 16 + 7 * d3.max(data, (d) => d.p.length));
     const plot = Plot.plot({ ...base, height: Math.max(150, 62 + 58 * (data.length / 3)), marginLeft, marginRight: 56,
       fy: { label: null, domain: unique(data.map((d) => d.p)), padding: 0.2 }, y: { axis: null, domain: kinds.map(([, name]) => name), padding: 0.1 },
@@ -377,7 +398,7 @@
   function histogram({ id, title, side, h, note, counted }) {
     const total = d3.sum(h.counts) + (h.zeros ?? 0) + (h.infinities ?? 0) + (h.nans ?? 0) || 1;
     const bins = h.counts.map((count, i) => ({ e: h.first + i, count, share: count / total }));
-    const colours = { a: "#4269d0", b: "#39ab95", c: "#a463f2" };
+    const colours = { a: "#5f7390", b: "#8a7663", c: "#7d6482" };  // of no design point
     const plot = Plot.plot({ ...base, height: 230,
       x: { ...axis, grid: false, label: "floor(log2 |x|)", ticks: 10, tickFormat: (v) => (Number.isInteger(v) ? String(v) : ""), domain: bins.length ? [bins[0].e - 1, bins.at(-1).e + 1] : [0, 1] },
       y: { ...axis, label: `share of ${counted} (%)`, percent: true, ticks: 5 },
@@ -422,7 +443,7 @@
       { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
       { name: "GMAC/s", value: (r) => r.gmac_per_s ?? NaN, show: (r) => number(r.gmac_per_s, 2) },
       ...(hasEnergy ? [{ name: "Energy", unit: "pJ/MAC", value: (r) => r.energy?.pj_per_mac ?? NaN, show: (r) => number(r.energy?.pj_per_mac, 2) }] : []),
-      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.engines.length > 1 || r.engines[0]?.engine === "rtl" ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
+      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.engines.some((run) => run.checked) ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
     ], some);
   }
 
@@ -430,21 +451,26 @@
   function drawHead() {
     const t = table.trace;
     $("program-version").textContent = table.program.replace(/^blockdot ?/, "");
-    const made = [t.recipe?.dataset].filter(Boolean).map((d) => ` recorded on ${d}`).join("");
-    $("lead").textContent = `${plural(points.length, "design point")} on ${plural(gemms.length, "GEMM")} of a real training run${made}: ` +
-      `${models.length > 1 ? "models" : "model"} ${models.join(", ")}; ${steps.length > 1 ? "steps" : "step"} ${steps.join(", ")}; ` +
-      `${unique(gemms.map((g) => g.role)).join(", ")}. Engine: ${table.engine}.`;
+    const made = [t.recipe?.dataset].filter(Boolean).map((d) => `, recorded on ${d}`).join("");
+    const some = (names, most) => names.slice(0, most).join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+    $("lead").replaceChildren(...[
+      ["Designs", some(points.map((p) => p.name), 8)],
+      ["Trace", `${t.name}: ${plural(gemms.length, "GEMM")} of ${models.length > 1 ? "models" : "model"} ${some(models, 8)}, ` +
+        `${steps.length > 1 ? "steps" : "step"} ${some(steps, 8)}, ${unique(gemms.map((g) => g.role)).join(", ")}${made}`],
+      ...(hasMachine ? [["Machine", some(unique(points.map((p) => p.machine).filter(Boolean)), 2)]] : []),
+      ["Engine", table.engine],
+    ].flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
     const all = points.map((p) => p.verification);
-    const checked = d3.sum(all, (v) => v.checked), wrong = d3.sum(all, (v) => v.mismatches), delta = d3.max(all, (v) => v.cycle_delta);
+    const checked = d3.sum(all, (v) => v.checked), handshakes = d3.sum(all, (v) => v.handshakes), wrong = d3.sum(all, (v) => v.mismatches), delta = d3.max(all, (v) => v.cycle_delta);
     const verdict = $("verdict");
     if (!checked) {
       verdict.className = "verdict plain";
       verdict.textContent = "Values of the fast exact kernels; the RTL was not run. Use --engine all to check it in lock-step.";
     } else if (wrong || delta) {
       verdict.className = "verdict bad";
-      verdict.textContent = `✗ ${plural(wrong, "mismatch")} among ${whole(checked)} values; largest cycle difference ${whole(delta)}`;
+      verdict.textContent = `✗ ${whole(wrong)} ${wrong === 1 ? "mismatch" : "mismatches"}; ${compared(checked, handshakes)}; largest cycle difference ${whole(delta)}`;
     } else {
-      verdict.textContent = `✓ Verified: ${whole(checked)} values of ${whole(rows.length)} replays compared between the engines, 0 mismatches, cycle difference 0`;
+      verdict.textContent = `✓ ${handshakes ? "Verified" : "The RTL was not run"}: ${compared(checked, handshakes)} in ${plural(rows.length, "replay")}, 0 mismatches, cycle difference 0`;
     }
   }
   function drawTiles(stats) {
@@ -504,10 +530,11 @@
     drawTiles(stats);
     drawPoints(stats);
     const unit = prettyUnit(state.area.unit);
-    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; up and left is better`, stats, (s) => areaOf(s.p), `Area of the units (${unit}, ${state.area.source})`, short);
+    const source = state.area.source === "synthesised" ? "synthesised (Yosys, ABC)" : "estimated by the cost model";
+    scatter("chart-area", "Accuracy against area", `mean SNR ${over}; area ${source}; up and left is better`, stats, (s) => areaOf(s.p), `Area of ${hasMachine ? "all units" : "one unit"} (${unit}, ${state.area.source})`, short);
     scatter("chart-bits", "Accuracy against storage", `mean SNR ${over}; up and left is better`, stats, (s) => s.p.bits_per_element, "Storage (bits per element, scales included)", (v) => number(v, Number.isInteger(v) ? 0 : 2));
     bars("chart-throughput", "Throughput", `${hasMachine ? "the whole machine at its clock" : "one unit at its clock target"}, ${over}`, stats, (s) => s.gmacs, "Throughput (GMAC/s)", 2);
-    bars("chart-density", "Throughput per area", `area ${state.area.source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
+    bars("chart-density", "Throughput per area", `area ${source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
     if (hasEnergy) scatter("chart-energy", "Accuracy against energy", `one unit's gates on the data of the GEMMs, ${over}; up and left is better`, stats, (s) => s.energy, "Energy of the unit (pJ/MAC, OSU 0.18 µm)", (v) => significant(v));
     if (hasEnergy) drawEnergyByData(stats);
     if (hasMachine) { drawRoofline(some); drawCycles(some); }

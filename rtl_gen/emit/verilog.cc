@@ -185,7 +185,7 @@ std::string Emitter::read(NodeId id, int stage, bool nested) {
   if (n.op == Op::kSlice && inlined(id)) {
     const NodeId base = n.args[0];
     mark(base, stage, n.lo, n.width);
-    const std::string name = signal(base, stage);
+    std::string name = signal(base, stage);
     if (g_.width(base) == 1) return name;
     return n.width == 1 ? fmt::format("{}[{}]", name, n.lo)
                         : fmt::format("{}[{}:{}]", name, n.lo + n.width - 1, n.lo);

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "formats/element_format.h"
 #include "formats/error.h"
 #include "sim/cosim/lockstep.h"
+#include "sim/cosim/stage.h"
 #include "sim/machine/tile_values.h"
 #include "sim/systemc/machine.h"
 
@@ -151,7 +153,7 @@ void ArrayLockstep::cycle(const ArrayBorders& borders) {
   for (int c = 0; c < schedule_.machine.cols; ++c) {
     const auto got = static_cast<std::uint32_t>(get_bits(out_.data(), field, c * width, width));
     const std::uint32_t want = borders.out_row[static_cast<std::size_t>(c)];
-    if (borders.out_ready) ++results_;
+    if (borders.out_ready && c < tile.cols) ++results_;
     if (got == want) continue;
     const std::int64_t row = tile.row + borders.out_number, column = tile.col + c;
     note({fmt::format("{}: result [{}, {}] (tile {}, row {}, column {} of the array) in cycle {}: "
@@ -188,6 +190,37 @@ formats::QuantizedMatrix shortened(const formats::QuantizedMatrix& matrix, std::
   return part;
 }
 
+/// `rows` copies of one row's first `length` elements, with the codes and scales of the beats.
+formats::QuantizedMatrix filled(const formats::QuantizedMatrix& row, std::int64_t rows,
+                                std::int64_t length, const Schedule& s,
+                                const std::vector<models::BeatBuffer>& beats, bool is_a) {
+  formats::QuantizedMatrix part = shortened(row, length);
+  for (std::size_t t = 0; t < beats.size(); ++t) {
+    const formats::BeatRange& range = s.ranges[t];
+    const models::BeatBuffer& beat = beats[t];
+    for (int j = 0; j < range.count; ++j) {
+      const std::uint32_t code = (is_a ? beat.a : beat.b)[static_cast<std::size_t>(j)];
+      std::memcpy(&part.codes[static_cast<std::size_t>((range.k + j) * part.code_bytes)], &code,
+                  static_cast<std::size_t>(part.code_bytes));
+    }
+    if (!part.scales.empty())
+      part.scales[static_cast<std::size_t>(part.format.block == 0 ? 0
+                                                                  : range.k / part.format.block)] =
+          is_a ? beat.a_scale : beat.b_scale;
+    if (!part.outer_scales.empty()) part.outer_scales[0] = is_a ? beat.a_outer : beat.b_outer;
+  }
+  formats::QuantizedMatrix all = part;
+  all.rows = rows;
+  const auto repeat = [&](const auto& from, auto& to) {
+    for (std::int64_t r = 1; r < rows; ++r) to.insert(to.end(), from.begin(), from.end());
+  };
+  repeat(part.codes, all.codes);
+  repeat(part.scales, all.scales);
+  repeat(part.micros, all.micros);
+  if (part.format.outer.span == formats::Span::kRow) repeat(part.outer_scales, all.outer_scales);
+  return all;
+}
+
 }  // namespace
 
 std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
@@ -200,29 +233,52 @@ std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
   machine.k_tile = 0;
   const std::int64_t tile_row = mismatch.row / s.height * s.height;
   const std::int64_t tile_col = mismatch.column / machine.cols * machine.cols;
-  const std::int64_t r = mismatch.row - tile_row, c = mismatch.column - tile_col;
   const auto rows = rows_of(a, tile_row, std::min(s.height, s.m - tile_row));
   const auto cols = rows_of(b, tile_col, std::min<std::int64_t>(machine.cols, s.n - tile_col));
+  // A product of some beats of the tile on the array alone: its first mismatch.
+  const auto run = [&](const formats::QuantizedMatrix& part_a,
+                       const formats::QuantizedMatrix& part_b) {
+    const Schedule part =
+        make_schedule(machine, s.timing, 0, s.spec, part_a.rows, part_b.rows, part_a.length);
+    ArrayLockstep lockstep(model, array, part, "");
+    const MachineRun all =
+        run_machine(part, {&part_a, &part_b, {}, {}, {}, {}}, {.watcher = &lockstep});
+    ArrayLockstep::Mismatch first = lockstep.first();
+    if (first.text.empty()) first.expected = first.got = all.codes[0];
+    return first;
+  };
   for (std::size_t t = 0; t < s.ranges.size(); ++t) {
     const std::int64_t k = s.ranges[t].k + s.ranges[t].count;
     const auto part_a = shortened(rows, k), part_b = shortened(cols, k);
-    const Schedule part = make_schedule(machine, s.timing, 0, s.spec, rows.rows, cols.rows, k);
-    ArrayLockstep lockstep(model, array, part, "");
-    run_machine(part, {&part_a, &part_b, {}, {}, {}, {}}, {.watcher = &lockstep});
-    const ArrayLockstep::Mismatch& first = lockstep.first();
+    const ArrayLockstep::Mismatch first = run(part_a, part_b);
     if (first.text.empty()) continue;
-    models::BeatBuffer beat;
-    fill_beat(s.spec, a, mismatch.row, b, mismatch.column, s.ranges[t], beat);
+    if (first.row < 0) return fmt::format("{}\n  its tile alone: {}", mismatch.text, first.text);
+    std::vector<models::BeatBuffer> beats(t + 1);
+    for (std::size_t u = 0; u <= t; ++u)
+      fill_beat(s.spec, rows, first.row, cols, first.column, s.ranges[u], beats[u]);
+    // Every unit gets the same operands, so that no other can be the first to differ.
+    const RunTrial everywhere = [&](const std::vector<models::BeatBuffer>& trial) {
+      const std::int64_t length = s.ranges[trial.size() - 1].k + s.ranges[trial.size() - 1].count;
+      const auto same_a =
+          filled(rows_of(part_a, first.row, 1), part_a.rows, length, s, trial, true);
+      const auto same_b =
+          filled(rows_of(part_b, first.column, 1), part_b.rows, length, s, trial, false);
+      const ArrayLockstep::Mismatch found = run(same_a, same_b);
+      return Trial{found.expected, found.got};
+    };
+    const int count = s.ranges[t].count;
     const auto in_pass = static_cast<std::int64_t>(t) % machine.rows;
     return fmt::format(
         "{}\n  its tile alone first differs after {}, result [{}, {}] of the tile: unit ({}, "
-        "{}){}{}",
+        "{}){}{}{}",
         mismatch.text, beat_name(s.ranges, t), first.row, first.column,
-        s.os() ? std::max<std::int64_t>(0, first.row) : in_pass,
-        std::max<std::int64_t>(0, first.column),
+        s.os() ? first.row : in_pass, first.column,
         s.os() ? std::string()
                : fmt::format(" in pass {}", static_cast<std::int64_t>(t) / machine.rows),
-        first.row == r && first.column == c ? beat_text(s.spec, beat, s.ranges[t].count) : "");
+        beat_text(s.spec, beats[t], count),
+        everywhere(beats).right()
+            ? "\n  stage: between the units: with these operands in all of them each is right"
+            : stage_text(s.spec, beats, count, everywhere));
   }
   return mismatch.text +
          "\n  its tile alone, after a reset, gives the right results: something is left from the "

@@ -36,7 +36,7 @@ class ArrayLockstep final : public ArrayWatcher {
 
   std::int64_t cycles() const { return cycles_; }
   std::int64_t handshakes() const { return handshakes_; }  // compared
-  std::int64_t results() const { return results_; }        // rows' codes compared, taken ones
+  std::int64_t results() const { return results_; }        // of the product, compared when taken
   std::int64_t mismatches() const { return mismatches_; }
 
   struct Mismatch {
@@ -72,7 +72,7 @@ class ArrayLockstep final : public ArrayWatcher {
 };
 
 /// Where a wrong result comes from: runs its tile alone, after a reset, with 1, 2, ... beats, and
-/// tells after which beat it first differs, in which unit, with that beat's operands.
+/// tells after which beat it first differs, in which unit and stage, with that beat's operands.
 std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
                     const rtl_gen::Array& array, const Schedule& schedule,
                     const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b);

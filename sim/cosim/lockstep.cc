@@ -3,7 +3,7 @@
 //
 // A result tells that something went wrong, not where. The explanation runs the result alone, with
 // `last` after 1, 2, ... beats, through the unit and the golden model, and shows the first beat
-// after which they differ.
+// after which they differ, and the stage (stage.h).
 #include "sim/cosim/lockstep.h"
 
 #include <fmt/format.h>
@@ -14,6 +14,7 @@
 #include "formats/error.h"
 #include "formats/lfsr.h"
 #include "models/golden.h"
+#include "sim/cosim/stage.h"
 
 namespace blockdot::sim {
 namespace {
@@ -100,11 +101,6 @@ void start(Feeder& feeder, const DotRecords& records, std::uint64_t seed) {
 
 // ---- Explanation ----
 
-std::string code_text(const formats::ElementFormat& format, std::uint32_t code) {
-  return fmt::format("0x{:0{}x} ({:.9g})", code, (format.width() + 3) / 4,
-                     formats::decode(format, code));
-}
-
 /// State of the random stream before result number `result`.
 std::uint64_t random_state(const formats::DotSpec& spec, std::uint64_t seed, std::int64_t result,
                            std::int64_t beats) {
@@ -140,8 +136,7 @@ std::string scale_text(const char* what, const formats::ScaleFormat& scale, std:
 /// The result of the first `beats` beats alone, from reset; nothing where valid_o does not come.
 std::optional<std::uint32_t> run_alone(const Model& model, const DotRecords& records, int latency,
                                        std::uint64_t seed,
-                                       const std::vector<models::BeatBuffer>& beats,
-                                       std::size_t count) {
+                                       const std::vector<models::BeatBuffer>& beats) {
   Model::Instance instance(model);
   std::vector<std::uint8_t> out(model.output_bytes());
   auto cycle = [&](const DotRecords::Record& record) {
@@ -150,8 +145,8 @@ std::optional<std::uint32_t> run_alone(const Model& model, const DotRecords& rec
   cycle(records.reset());
   cycle(records.reset());
   cycle(records.seed(seed));
-  for (std::size_t t = 0; t < count; ++t)
-    cycle(records.beat(beats[t].beat(t == 0, t + 1 == count)));
+  for (std::size_t t = 0; t < beats.size(); ++t)
+    cycle(records.beat(beats[t].beat(t == 0, t + 1 == beats.size())));
   for (int i = 0; i < latency; ++i) cycle(records.idle());
   if (!records.valid(out.data())) return std::nullopt;
   return records.result(out.data());
@@ -179,22 +174,25 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
     return text + "\n  (without a seed port a result cannot be run alone with the bits it drew)";
   DotRecords records(model, spec);
   auto ranges = formats::beat_ranges(spec, a.length);
-  std::vector<models::BeatBuffer> beats(ranges.size());
-  for (std::size_t t = 0; t < ranges.size(); ++t)
-    models::fill_beat(spec, a, row, b, column, ranges[t], beats[t]);
   std::uint64_t state =
       random_state(spec, seed, mismatch.result, static_cast<std::int64_t>(ranges.size()));
-  models::GoldenDot golden(spec, state);
+  const RunTrial run = [&](const std::vector<models::BeatBuffer>& trial) {
+    models::GoldenDot golden(spec, state);
+    std::optional<std::uint32_t> want;
+    for (std::size_t t = 0; t < trial.size(); ++t)
+      want = golden.step(trial[t].beat(t == 0, t + 1 == trial.size()));
+    return Trial{*want, run_alone(model, records, unit.latency, state, trial)};
+  };
+  std::vector<models::BeatBuffer> beats;  // as if each were the last
   for (std::size_t t = 0; t < ranges.size(); ++t) {
-    models::GoldenDot ended = golden;  // as if this beat were the last
-    std::uint32_t want = *ended.step(beats[t].beat(t == 0, true));
-    auto got = run_alone(model, records, unit.latency, state, beats, t + 1);
-    golden.step(beats[t].beat(t == 0, false));
-    if (got == want) continue;
-    return text + fmt::format("\n  alone, it first differs after {}: golden {}, unit {}{}",
-                              beat_name(ranges, t), code_text(spec.output, want),
-                              got ? code_text(spec.output, *got) : "shows no valid_o",
-                              beat_text(spec, beats[t], ranges[t].count));
+    models::fill_beat(spec, a, row, b, column, ranges[t], beats.emplace_back());
+    const Trial trial = run(beats);
+    if (trial.right()) continue;
+    return text + fmt::format("\n  alone, it first differs after {}: golden {}, unit {}{}{}",
+                              beat_name(ranges, t), code_text(spec.output, trial.want),
+                              trial.got ? code_text(spec.output, *trial.got) : "shows no valid_o",
+                              beat_text(spec, beats[t], ranges[t].count),
+                              stage_text(spec, beats, ranges[t].count, run));
   }
   return text + fmt::format(
                     "\n  its {} beats alone, after a reset, give the golden model's result: "
@@ -343,6 +341,7 @@ LockstepRun run_lockstep(const Model& model, const rtl_gen::UnitReport& unit,
   BLOCKDOT_CHECK(scoreboard.pending() == 0 && scoreboard.checked() == a.rows * b.rows);
 
   run.results = scoreboard.checked();
+  run.handshakes = feeder.cycle();
   run.cycles = scoreboard.last_cycle() + 1;
   run.mismatches = scoreboard.mismatches();
   if (scoreboard.first())

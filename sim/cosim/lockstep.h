@@ -121,9 +121,10 @@ struct LockstepOptions {
 
 struct LockstepRun {
   std::int64_t beats = 0;
-  std::int64_t results = 0;  // compared
-  std::int64_t cycles = 0;   // first beat's to last result's, both counted
-  std::int64_t idle = 0;     // bubbles
+  std::int64_t results = 0;     // compared
+  std::int64_t handshakes = 0;  // cycles whose valid_o was compared
+  std::int64_t cycles = 0;      // first beat's to last result's, both counted
+  std::int64_t idle = 0;        // bubbles
   std::int64_t mismatches = 0;
   std::string first_mismatch;  // explained, several lines; empty when there is none
 };

@@ -373,6 +373,20 @@ fs::path default_cache() {
   return fs::temp_directory_path() / "blockdot";
 }
 
+namespace {
+
+fs::path file_of(const ModelSource& source, const std::string& shim, const fs::path& cache) {
+  std::string key;
+  for (const std::string& part : {environment_text(), source.top, source.verilog, shim,
+                                  std::string(source.quick ? "quick" : "")})
+    key += fmt::format("{} {}\n", part.size(), part);
+  // Tools run in other folders: the cache's path must not depend on the current one.
+  return fs::absolute(cache.empty() ? default_cache() : cache) /
+         fmt::format("model-{}.so", sha256_hex(key).substr(0, 40));
+}
+
+}  // namespace
+
 struct Model::Library {
   void* handle = nullptr;
   const Api* api = nullptr;
@@ -390,21 +404,21 @@ struct Model::Library {
   }
 };
 
+void Model::check(const ModelSource& source, const fs::path& cache) {
+  const std::string shim = shim_text(source, layout(source, true), layout(source, false));
+  const fs::path file = file_of(source, shim, cache);
+  if (!intact(file)) build_folder(file.parent_path());
+}
+
 Model Model::load(const ModelSource& source, const fs::path& cache_folder) {
   auto library = std::make_shared<Library>();
   library->top = source.top;
   library->inputs = layout(source, true);
   library->outputs = layout(source, false);
-  // Tools run in other folders: the cache's path must not depend on the current one.
-  fs::path cache = fs::absolute(cache_folder.empty() ? default_cache() : cache_folder);
-  std::string shim = shim_text(source, library->inputs, library->outputs);
-  std::string key;
-  for (const std::string& part : {environment_text(), source.top, source.verilog, shim,
-                                  std::string(source.quick ? "quick" : "")})
-    key += fmt::format("{} {}\n", part.size(), part);
-  library->file = cache / fmt::format("model-{}.so", sha256_hex(key).substr(0, 40));
+  const std::string shim = shim_text(source, library->inputs, library->outputs);
+  library->file = file_of(source, shim, cache_folder);
   if (!intact(library->file)) {
-    compile(source, shim, cache, library->file);
+    compile(source, shim, library->file.parent_path(), library->file);
     library->compiled = true;
   }
   library->handle = ::dlopen(library->file.c_str(), RTLD_NOW | RTLD_LOCAL);

@@ -60,6 +60,10 @@ class Model {
   /// (the message ends with their last lines), or the cache cannot be written.
   static Model load(const ModelSource& source, const std::filesystem::path& cache = {});
 
+  /// ConfigError where `load` would have to compile and could not begin to: a missing tool, a cache
+  /// that cannot be written.
+  static void check(const ModelSource& source, const std::filesystem::path& cache = {});
+
   /// Whether this load had to compile.
   bool compiled() const;
   /// The cached file.

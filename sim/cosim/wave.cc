@@ -19,6 +19,19 @@ void parse_wave_window(std::string_view text, Wave& wave) {
                                wave.from + 1, kLast);
 }
 
+namespace {
+
+[[noreturn]] void refuse_window(const Wave& wave, std::int64_t cycles) {
+  throw ConfigError("wave-window = {}:{}: the run has {} cycles; FROM must be in [0, {}]",
+                    wave.from, wave.to, cycles, cycles - 1);
+}
+
+}  // namespace
+
+void check_wave_window(const Wave& wave, std::int64_t cycles) {
+  if (wave.from >= cycles) refuse_window(wave, cycles);
+}
+
 WaveFile::WaveFile(const Wave& wave)
     : file_(fs::absolute(wave.file)), folder_(file_.parent_path()), temporary_(wave) {
   // Waves are written piece by piece, by libraries that take a name: SystemC's ends in .vcd.
@@ -26,9 +39,7 @@ WaveFile::WaveFile(const Wave& wave)
 }
 
 void WaveFile::keep(std::int64_t cycles) {
-  if (!fs::exists(temporary_.file))
-    throw ConfigError("wave-window = {}:{}: the run has {} cycles; FROM must be in [0, {}]",
-                      temporary_.from, temporary_.to, cycles, cycles - 1);
+  if (!fs::exists(temporary_.file)) refuse_window(temporary_, cycles);
   std::error_code error;
   fs::rename(temporary_.file, file_, error);
   if (error) throw ConfigError("{}: cannot be written: {}", file_.string(), error.message());

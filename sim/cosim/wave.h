@@ -20,6 +20,9 @@ struct Wave {
 /// `FROM:TO` into `wave`. ConfigError where it is not that, or holds no cycle.
 void parse_wave_window(std::string_view text, Wave& wave);
 
+/// ConfigError where the window begins after a run of so many cycles.
+void check_wave_window(const Wave& wave, std::int64_t cycles);
+
 /// A place beside `wave.file` to write to; `keep` puts what is there under the file's name.
 class WaveFile {
  public:

@@ -17,9 +17,9 @@ namespace blockdot::sim {
 ///                  into the array, and partial sums on their way back to its top
 ///   load           the operands are not in SRAM yet
 ///   bank           they are being read from SRAM through too few banks
-///   store          the array cannot take more until a result leaves, and that waits for a half of
-///   C back_pressure  the array cannot take more until a result leaves drain          no operands
-///   are left; the last results leave the array
+///   store          the array cannot take more until a result leaves, which waits for a half of C
+///   back_pressure  the array cannot take more until a result leaves
+///   drain          no operands are left; the last results leave the array
 ///
 /// Cycles after the last result are stores.
 struct CycleCount {

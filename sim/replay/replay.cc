@@ -102,6 +102,7 @@ EngineRun run_systemc(const Work& work, std::string& first_mismatch) {
   run.input_idle = stream.input_idle;
   run.input_blocked = stream.input_blocked;
   run.output_blocked = stream.output_blocked;
+  run.checked = run.results;
   for (std::size_t i = 0; i < stream.codes.size(); ++i)
     if (stream.codes[i] != work.expected.codes[i] && run.mismatches++ == 0)
       first_mismatch = fmt::format("{}: systemc result {}: expected 0x{:x}, got 0x{:x}",
@@ -124,6 +125,8 @@ EngineRun run_rtl(const Work& work, std::string& first_mismatch) {
   run.results = lockstep.results;
   run.cycles = lockstep.cycles;
   run.input_idle = lockstep.idle;
+  run.checked = lockstep.results;
+  run.handshakes = lockstep.handshakes;
   run.mismatches = lockstep.mismatches;
   first_mismatch = lockstep.first_mismatch;
   run.seconds = seconds_since(start);
@@ -185,6 +188,7 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   run.results = static_cast<std::int64_t>(machine.codes.size());
   run.cycles = machine.count.cycles;
   run.input_idle = machine.stalled;
+  run.checked = run.results;
   run.seconds = seconds_since(start);
   for (std::size_t i = 0; i < machine.codes.size(); ++i)
     if (machine.codes[i] != work.expected.codes[i] && run.mismatches++ == 0)
@@ -203,7 +207,8 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   if (systemc) runs.push_back(run);
   if (rtl) {
     run.engine = Engine::kRtl;
-    run.results = lockstep->results();
+    run.results = run.checked = lockstep->results();
+    run.handshakes = lockstep->handshakes();
     run.mismatches = lockstep->mismatches() + (systemc ? 0 : run.mismatches);
     if (first_mismatch.empty() && lockstep->mismatches() > 0)
       first_mismatch =
@@ -337,7 +342,9 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
       take(run, mismatch);
     }
   }
-  report.agree = report.agree && report.mismatches == 0;
+  const std::string vacuous = not_compared(report);
+  if (report.first_mismatch.empty()) report.first_mismatch = vacuous;
+  report.agree = report.agree && report.mismatches == 0 && vacuous.empty();
   return report;
 }
 
@@ -506,6 +513,21 @@ void run_workers(const std::vector<std::size_t>& order, int jobs, ReplayJob repl
   }
 }
 
+std::vector<std::size_t> all_or(const std::vector<std::size_t>& chosen, const TraceReader& trace) {
+  std::vector<std::size_t> indices = chosen;
+  if (indices.empty()) {
+    indices.resize(trace.size());
+    std::iota(indices.begin(), indices.end(), std::size_t{0});
+  }
+  return indices;
+}
+
+ModelSource rtl_source(const rtl_gen::Unit& unit, const ReplayOptions& options) {
+  if (!options.machine) return model_source(unit);
+  return model_source(*options.machine->array,
+                      options.wave ? options.wave->format : WaveFormat::kNone);
+}
+
 /// Of whom a wave is, and that it is one.
 void check_wave(const ReplayOptions& options, Engine engine, std::size_t products) {
   if (!options.machine || products != 1)
@@ -546,14 +568,50 @@ GemmReport replay(const GemmTrace& gemm, const formats::DotSpec& spec, const rtl
   return replay_one(gemm, spec, unit, engine, options, options.jobs);
 }
 
+namespace {
+
+template <typename Items, typename Of>
+std::int64_t sum(const Items& items, Of of) {
+  std::int64_t total = 0;
+  for (const auto& item : items) total += of(item);
+  return total;
+}
+
+}  // namespace
+
+std::int64_t GemmReport::checked() const {
+  return sum(engines, [](const EngineRun& run) { return run.checked; });
+}
+std::int64_t GemmReport::handshakes() const {
+  return sum(engines, [](const EngineRun& run) { return run.handshakes; });
+}
+
+std::string not_compared(const GemmReport& report) {
+  const std::int64_t results = report.m * report.n;
+  for (const EngineRun& run : report.engines) {
+    if (run.engine == Engine::kFast) continue;
+    if (run.checked != results || results == 0)
+      return fmt::format("{}: {} compared {} of {} results", report.name, to_text(run.engine),
+                         run.checked, results);
+    if (run.engine == Engine::kRtl && run.handshakes == 0)
+      return fmt::format("{}: rtl compared no handshake", report.name);
+  }
+  return report.engines.empty() ? report.name + ": no engine ran" : "";
+}
+
+std::int64_t SimReport::checked() const {
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.checked(); });
+}
+std::int64_t SimReport::handshakes() const {
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.handshakes(); });
+}
 std::int64_t SimReport::mismatches() const {
-  std::int64_t sum = 0;
-  for (const GemmReport& gemm : gemms) sum += gemm.mismatches;
-  return sum;
+  return sum(gemms, [](const GemmReport& gemm) { return gemm.mismatches; });
 }
 
 bool SimReport::agree() const {
-  return std::all_of(gemms.begin(), gemms.end(), [](const GemmReport& g) { return g.agree; });
+  return !gemms.empty() &&
+         std::all_of(gemms.begin(), gemms.end(), [](const GemmReport& g) { return g.agree; });
 }
 
 std::vector<SimReport::MachineGroup> SimReport::machine_groups() const {
@@ -580,11 +638,46 @@ std::vector<SimReport::MachineGroup> SimReport::machine_groups() const {
   return groups;
 }
 
+void check_replay(TraceReader& trace, const std::vector<std::size_t>& chosen_or_all,
+                  const formats::DotSpec& spec, const rtl_gen::Unit& unit, Engine engine,
+                  const ReplayOptions& options) {
+  if (options.jobs < 1) throw ConfigError("jobs = {}: must be at least 1", options.jobs);
+  check_unit(spec, unit);
+  // The rule and the rounding of the operands, by quantising one number.
+  const float zero = 0;
+  for (const formats::BlockFormat* format : {&spec.a, &spec.b})
+    formats::quantize(*format, formats::row_major(&zero, 1, 1), options.quantize);
+  const std::vector<std::size_t> chosen = all_or(chosen_or_all, trace);
+  if (options.wave) check_wave(options, engine, chosen.size());
+  const bool disturbed = options.input_stalls > 0 || options.output_stalls > 0;
+  for (std::size_t index : chosen) {
+    const GemmInfo& info = trace.gemms().at(index);
+    try {
+      models::check_length(spec, info.k);
+      if (!options.machine) continue;
+      const MachineDesign& design = *options.machine;
+      const Schedule schedule = make_schedule(design.machine, design.timing, design.sum_width, spec,
+                                              info.m, info.n, info.k);
+      if (engine != Engine::kFast && design.machine.operands != OperandSource::kPacked)
+        check_edge(options.quantize);
+      if (options.wave && !disturbed)
+        check_wave_window(*options.wave, machine_cycles(schedule).cycles);
+    } catch (const ConfigError& error) {  // says what does not fit, but not which product
+      throw ConfigError("{}: {}", info.name, error.what());
+    }
+  }
+  if (has_rtl(engine)) {
+    if (options.machine && !options.machine->array)
+      throw ConfigError("engine = {}: the machine was designed without its RTL", to_text(engine));
+    Model::check(rtl_source(unit, options), options.cache);
+  }
+  trace.verify(chosen);
+}
+
 SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chosen_or_all,
                        const formats::DotSpec& spec, const rtl_gen::Unit& unit, Engine engine,
                        const ReplayOptions& options) {
-  if (options.jobs < 1) throw ConfigError("jobs = {}: must be at least 1", options.jobs);
-  check_unit(spec, unit);
+  check_replay(trace, chosen_or_all, spec, unit, engine, options);
   SimReport report;
   report.spec = formats::to_text(spec);
   report.a_format = formats::display_name(spec.a);
@@ -602,11 +695,7 @@ SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chose
   report.seed = options.seed;
   if (options.machine) report.machine = to_text(options.machine->machine);
 
-  std::vector<std::size_t> chosen = chosen_or_all;
-  if (chosen.empty()) {
-    chosen.resize(trace.size());
-    std::iota(chosen.begin(), chosen.end(), std::size_t{0});
-  }
+  const std::vector<std::size_t> chosen = all_or(chosen_or_all, trace);
   auto macs = [&](std::size_t i) {
     const GemmInfo& info = trace.gemms()[chosen[i]];
     return info.m * info.n * info.k;
@@ -626,18 +715,9 @@ SimReport replay_trace(TraceReader& trace, const std::vector<std::size_t>& chose
     return replay_one(trace.load(chosen[i]), spec, unit, engine, options, 1);
   };
 
-  if (options.wave) check_wave(options, engine, chosen.size());
   // Compiled here once, so that the workers find it.
   std::optional<Model> model;
-  if (has_rtl(engine)) {
-    if (options.machine && !options.machine->array)
-      throw ConfigError("engine = {}: the machine was designed without its RTL", to_text(engine));
-    model = Model::load(options.machine
-                            ? model_source(*options.machine->array,
-                                           options.wave ? options.wave->format : WaveFormat::kNone)
-                            : model_source(unit),
-                        options.cache);
-  }
+  if (has_rtl(engine)) model = Model::load(rtl_source(unit, options), options.cache);
   int jobs = std::min(options.jobs, static_cast<int>(chosen.size()));
   if (jobs <= 1) {
     for (std::size_t i = 0; i < chosen.size(); ++i) done(i, job(i));

@@ -83,6 +83,8 @@ struct EngineRun {
   std::int64_t input_idle = 0;      // cycles without an offered beat before the last one
   std::int64_t input_blocked = 0;   // cycles in which an offered beat was not taken
   std::int64_t output_blocked = 0;  // cycles in which an offered result was not taken
+  std::int64_t checked = 0;         // results compared with the model's; of fast none
+  std::int64_t handshakes = 0;      // rtl: valid (and ready) signals compared, one a cycle and port
   std::int64_t mismatches = 0;      // results that differ from the model's (rtl), or wrong timing
   double seconds = 0;               // host time, not part of the deterministic report
 };
@@ -114,8 +116,16 @@ struct GemmReport {
   std::vector<EngineRun> engines;
   std::int64_t mismatches = 0;  // over all engines
   std::string first_mismatch;   // explained; empty when there is none
-  bool agree = true;            // no mismatch, and equal cycles where no stalls were asked for
+  bool agree = true;            // no mismatch, equal cycles where no stalls were asked for, and
+                                // every result compared
+
+  std::int64_t checked() const;     // over all engines
+  std::int64_t handshakes() const;  // over all engines
 };
+
+/// Which engine did not compare every result, or no handshake: its agreement would mean nothing.
+/// Empty where all that should compare did.
+std::string not_compared(const GemmReport& report);
 
 /// Replays one product. ConfigError where the spec does not suit it (K beyond max-k), or for rtl
 /// where a tool is missing.
@@ -141,9 +151,19 @@ struct SimReport {
   };
   std::vector<MachineGroup> machine_groups() const;
 
+  std::int64_t checked() const;
+  std::int64_t handshakes() const;
   std::int64_t mismatches() const;
   bool agree() const;
 };
+
+/// ConfigError for everything that replay_trace with these arguments can be refused for: a field
+/// out of range, a product that does not fit the unit or the machine, a damaged tensor, a missing
+/// tool, a cache that cannot be written. Takes a moment, writes nothing: to be called for all of a
+/// program's work before any of it.
+void check_replay(TraceReader& trace, const std::vector<std::size_t>& chosen,
+                  const formats::DotSpec& spec, const rtl_gen::Unit& unit, Engine engine,
+                  const ReplayOptions& options = {});
 
 /// Replays the chosen products (indices into the trace; empty: all), `options.jobs` at a time. The
 /// report does not depend on jobs.

@@ -73,6 +73,32 @@ INSTANTIATE_TEST_SUITE_P(Specs, AllEngines,
                                            "a=e2m1@e4m3/8x8*fp32/tensor "
                                            "b=e2m5:bias=2@e8m0/8x8 lanes=8"));
 
+TEST(Replay, ARunThatComparedNothingIsNoAgreement) {
+  auto spec = formats::parse_dot_spec(kSmall);
+  GemmTrace gemm = make_gemm("layer", random_matrix(3, 16, 1), random_matrix(16, 5, 2));
+  GemmReport r = replay(gemm, spec, dot_unit(spec), Engine::kAll, {.cache = kCache});
+  EXPECT_EQ(not_compared(r), "") << "all three compared";
+  EXPECT_EQ(r.checked(), 2 * 15);
+  EXPECT_EQ(r.handshakes(), r.cycles + 8);  // until nothing more can come
+  GemmReport less = r;
+  less.engines[1].checked = 14;
+  EXPECT_EQ(not_compared(less), "layer: systemc compared 14 of 15 results");
+  less = r;
+  less.engines[2].handshakes = 0;
+  EXPECT_EQ(not_compared(less), "layer: rtl compared no handshake");
+  less.engines.clear();
+  EXPECT_EQ(not_compared(less), "layer: no engine ran");
+  less = r;
+  less.n = 0;
+  less.engines[1].checked = less.engines[2].checked = 0;
+  EXPECT_EQ(not_compared(less), "layer: systemc compared 0 of 0 results");
+  SimReport none;
+  EXPECT_FALSE(none.agree());
+  GemmReport fast = replay(gemm, spec, dot_unit(spec), Engine::kFast);
+  EXPECT_EQ(fast.checked(), 0);  // it says so, and claims nothing
+  EXPECT_TRUE(fast.agree);
+}
+
 TEST(Replay, StallsAndBubblesChangeNoValue) {
   auto spec = formats::parse_dot_spec(kSmall);
   auto unit = dot_unit(spec);

@@ -16,6 +16,8 @@ ordered_json engine_json(const EngineRun& run, bool timing) {
                       {"input_idle", run.input_idle},
                       {"input_blocked", run.input_blocked},
                       {"output_blocked", run.output_blocked},
+                      {"checked", run.checked},
+                      {"handshakes", run.handshakes},
                       {"mismatches", run.mismatches}};
   if (timing) out["seconds"] = run.seconds;
   return out;
@@ -30,6 +32,8 @@ EngineRun engine_from_json(const json& from) {
   run.input_idle = from.at("input_idle");
   run.input_blocked = from.at("input_blocked");
   run.output_blocked = from.at("output_blocked");
+  run.checked = from.at("checked");
+  run.handshakes = from.at("handshakes");
   run.mismatches = from.at("mismatches");
   run.seconds = from.value("seconds", 0.0);
   return run;
@@ -139,6 +143,8 @@ ordered_json to_json(const SimReport& r, bool timing) {
                         {"beats", beats},
                         {"cycles", cycles},
                         {"time_us", time_us},
+                        {"checked", r.checked()},
+                        {"handshakes", r.handshakes()},
                         {"mismatches", r.mismatches()},
                         {"agree", r.agree()}}}};
   if (r.machine.empty()) return out;

@@ -862,17 +862,21 @@ void check_operands(const Schedule& s, const MachineOperands& operands) {
     BLOCKDOT_CHECK(operands.a->rows == s.m && operands.b->rows == s.n && operands.a->length == s.k);
     return;
   }
-  for (const formats::QuantizeOptions* options : {&operands.a_options, &operands.b_options})
-    if (options->rounding.stochastic())
-      throw ConfigError(
-          "quantize = {}: the quantiser at the edge meets the elements in the order of the tiles, "
-          "and a stream of draws has another; must be rne, rna or rtz, or operands=packed",
-          to_text(options->rounding));
+  check_edge(operands.a_options);
+  check_edge(operands.b_options);
   BLOCKDOT_CHECK(operands.a_reals.rows == s.m && operands.b_reals.rows == s.n &&
                  operands.a_reals.length == s.k && operands.b_reals.length == s.k);
 }
 
 }  // namespace
+
+void check_edge(const formats::QuantizeOptions& options) {
+  if (options.rounding.stochastic())
+    throw ConfigError(
+        "quantize = {}: the quantiser at the edge meets the elements in the order of the tiles, "
+        "and a stream of draws has another; must be rne, rna or rtz, or operands=packed",
+        to_text(options.rounding));
+}
 
 MachineRun run_machine(const Schedule& schedule, const MachineOperands& operands,
                        const MachineOptions& options) {

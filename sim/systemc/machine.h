@@ -51,8 +51,11 @@ struct MachineRun {
   std::int64_t stalled = 0;          // random stalls
 };
 
-/// ConfigError for options out of range and stochastic quantisers at the edge. Not to be called
-/// from two threads at once: SystemC has one simulation at a time in a process.
+/// ConfigError for a stochastic quantiser, which cannot stand at the edge.
+void check_edge(const formats::QuantizeOptions& options);
+
+/// ConfigError for options out of range and by check_edge. Not to be called from two threads at
+/// once: SystemC has one simulation at a time in a process.
 MachineRun run_machine(const Schedule& schedule, const MachineOperands& operands,
                        const MachineOptions& options = {});
 

@@ -270,15 +270,19 @@ GemmTrace TraceReader::load(std::size_t index) {
   return gemm;
 }
 
-std::int64_t TraceReader::verify() {
+std::int64_t TraceReader::verify(const std::vector<std::size_t>& chosen) {
   std::int64_t total = 0;
   std::set<std::pair<std::string, std::string>> seen;
-  for (const GemmInfo& gemm : gemms())
+  const auto take = [&](const GemmInfo& gemm) {
     for (const OperandInfo* operand : {&gemm.a, &gemm.b}) {
       auto bytes = checked_bytes(gemm, *operand);
       if (seen.emplace(operand->file, operand->tensor).second)
         total += static_cast<std::int64_t>(bytes.size());
     }
+  };
+  for (std::size_t index : chosen) take(gemms().at(index));
+  if (chosen.empty())
+    for (const GemmInfo& gemm : gemms()) take(gemm);
   return total;
 }
 

@@ -100,8 +100,8 @@ class TraceReader {
   GemmTrace load(std::size_t index);
   /// By name; ConfigError with the nearest names.
   std::size_t find(std::string_view name) const;
-  /// Checks every tensor of the trace; bytes checked.
-  std::int64_t verify();
+  /// Checks every tensor of the chosen products (empty: of all); bytes checked.
+  std::int64_t verify(const std::vector<std::size_t>& chosen = {});
   /// NaN and Inf (of either sign) in the tensors of the trace, each checked, and counted once
   /// however many products read it.
   NotFinite not_finite();

@@ -62,8 +62,10 @@ def check_charts(page, table):
     on_machine = [r for r in results if "machine" in r]
     if on_machine:
         check("a mark each GEMM on a machine", count(page, "#chart-roofline svg .gemms > *"), len(on_machine))
-        machines = unique((r["point"], *(r["machine"]["roofline"][w] for w in ("peak_gmac_per_s", "bandwidth_gbyte_per_s"))) for r in on_machine)
+        machines = unique(tuple(r["machine"]["roofline"][w] for w in ("peak_gmac_per_s", "bandwidth_gbyte_per_s")) for r in on_machine)
         check("walls", count(page, "#chart-roofline svg g.wall"), len(machines))
+        names = " ".join(texts(page, "#chart-roofline svg .wall-name text"))
+        check("both walls have their names", ["compute wall" in names, "memory wall" in names], [True, True])
         causes = {(r["point"], cause) for r in on_machine for cause, n in
                   {"compute": r["machine"]["compute"], **r["machine"]["stalls"]}.items() if n}
         check("parts of the cycles", count(page, "#chart-cycles svg .causes > *"), len(causes))
@@ -82,6 +84,17 @@ def check_charts(page, table):
             continue
         names = [points[i]["name"] for i in table["pareto"][front]]
         check(f"Pareto front of {chart}", page.evaluate(f"document.getElementById('{chart}').dataset.front"), "\n".join(names))
+
+
+def check_head(page, table):
+    head = dict(zip(texts(page, "#lead dt"), texts(page, "#lead dd")))
+    for p in table["points"][:8]:
+        check(f"the head names {p['name']}", p["name"] in head["Designs"], True)
+    check("the head names the trace", head["Trace"].startswith(f"{table['trace']['name']}: {len(table['gemms'])} GEMM"), True)
+    check("the head names the engine", head["Engine"], table["engine"])
+    check("the head names the machine", "Machine" in head, any(p["machine"] for p in table["points"]))
+    source = texts(page, "#chart-area figcaption span")[0]
+    check("the area says where it is from", "area estimated" in source or "area synthesised" in source, True)
 
 
 def check_tables(page, table):
@@ -165,6 +178,7 @@ def main():
         inside = json.loads(page.evaluate("document.getElementById('data').textContent"))
         check("the page holds the same results", inside == table, True)
         check_charts(page, table)
+        check_head(page, table)
         check_tables(page, table)
         check_filters(page, table)
         check_sorting(page)
