@@ -360,7 +360,7 @@ TEST_P(FusedModel, OfABinary32AccumulatorIsTheProcessorsFmaBeatByBeat) {
 }
 
 // An element as a whole number of 2^-16, which every one of these formats is.
-std::int64_t whole(const ElementFormat& f, std::uint32_t code) {
+std::int64_t small_units(const ElementFormat& f, std::uint32_t code) {
   return static_cast<std::int64_t>(std::ldexp(decode(f, code), 16));
 }
 
@@ -381,7 +381,7 @@ TEST_P(FusedModelOfMany, BeatsInAKulischAccumulatorAreTheirWholeNumberSumRounded
     for (std::size_t j = 0; j < v.a.size(); ++j) {
       finite = finite && std::isfinite(decode(m.a, v.a[j])) && std::isfinite(decode(m.b, v.b[j]));
       if (finite)
-        sum += Exact::Integer(whole(m.a, v.a[j])) * whole(m.b, v.b[j]) *
+        sum += Exact::Integer(small_units(m.a, v.a[j])) * small_units(m.b, v.b[j]) *
                (Exact::Integer(1) << (149 - 32));
     }
     const auto got = golden.step(v.mode, v.a, v.b, first, last);
