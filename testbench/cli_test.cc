@@ -478,7 +478,7 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
                  "only with an accumulator");
   expect_refused("gen --unit fused --modes e4m3 --accumulator fp32 --out u",
                  "is of unit dot, multi");
-  expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --clock-ns 0.5 --out u",
+  expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --clock-ns 1.5 --out u",
                  "accumulator kulisch fits");
   expect_refused("gen --a mxint8 --modes e4m3 --out u", "is of unit multi, fused");
   // Options of another kind, and sizes that no design of the kind has.
