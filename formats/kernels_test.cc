@@ -164,7 +164,6 @@ TEST(Kernels, QuantiseColumnsAsTheRowsOfTheTransposeAndBfloat16AsItsValues) {
   // Oracle: the same numbers stored the other way round; bfloat16 is the upper half of binary32.
   const std::int64_t rows = 37, length = 100;
   std::vector<float> x = near_ties(21, static_cast<size_t>(rows * length)), turned(x.size());
-  std::vector<std::uint16_t> short_codes;
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t k = 0; k < length; ++k)
       turned[static_cast<size_t>(k * rows + r)] = x[static_cast<size_t>(r * length + k)];
@@ -176,11 +175,36 @@ TEST(Kernels, QuantiseColumnsAsTheRowsOfTheTransposeAndBfloat16AsItsValues) {
     ASSERT_EQ(straight.codes, across.codes) << entry.name;
     ASSERT_EQ(straight.scales, across.scales) << entry.name;
   }
-  for (float v : x)
-    short_codes.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16));
-  std::vector<float> wide = widen_bfloat16(short_codes);
+}
+
+// bfloat16 operands give what their values as binary32 give.
+TEST(Kernels, TakeBfloat16OfEitherAxis) {
+  const std::int64_t rows = 37, length = 100;
   const ElementFormat bf16 = parse_element("bf16");
-  for (size_t i = 0; i < wide.size(); ++i) ASSERT_EQ(wide[i], decode(bf16, short_codes[i]));
+  std::vector<std::uint16_t> codes, turned(static_cast<size_t>(rows * length));
+  std::vector<float> x;
+  for (float v : near_ties(22, turned.size())) {
+    codes.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16));
+    x.push_back(static_cast<float>(decode(bf16, codes.back())));
+  }
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t k = 0; k < length; ++k)
+      turned[static_cast<size_t>(k * rows + r)] = codes[static_cast<size_t>(r * length + k)];
+  QuantizeOptions stochastic;
+  stochastic.rounding = stochastic_rounding(7);
+  for (const CatalogueEntry& entry : catalogue())
+    for (const QuantizeOptions& options : {QuantizeOptions{}, stochastic}) {
+      const BlockFormat format = parse_block_format(entry.text);
+      const QuantizedMatrix expected = quantize(format, row_major(x.data(), rows, length), options);
+      for (const MatrixView& view :
+           {row_major(codes.data(), rows, length), transposed(turned.data(), rows, length)}) {
+        const QuantizedMatrix q = quantize(format, view, options);
+        ASSERT_EQ(q.codes, expected.codes) << entry.name;
+        ASSERT_EQ(q.scales, expected.scales) << entry.name;
+        ASSERT_EQ(q.micros, expected.micros) << entry.name;
+        ASSERT_EQ(q.outer_scales, expected.outer_scales) << entry.name;
+      }
+    }
 }
 
 TEST(Kernels, DecideQuotientsNextToHalfwayPointsAsTheExactQuotientDoes) {

@@ -372,7 +372,7 @@ HWY_NOINLINE VI numbers_at_borders(const DividedMap& by, VF magnitude, VF place,
   hn::Store(number, i, numbers);
   for (size_t lane = 0; lane < hn::Lanes(f); ++lane) {
     const float border = at[lane] + 0.5f;
-    const auto upper = static_cast<std::int32_t>(border + 0.5f);
+    const auto upper = static_cast<std::int32_t>(std::floor(border + 0.5f));
     if (std::fabs(border - static_cast<float>(upper)) > 0x1p-12f || upper < 1) continue;
     const double middle = by.map.middle[upper - 1] * by.divisor;
     const bool tie_up = (by.map.zero + upper - 1) % 2 == 1;

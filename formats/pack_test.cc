@@ -56,7 +56,8 @@ TEST(Pack, UnpacksToTheSameMatrixForEveryFormatShapeAndLayout) {
 TEST(Pack, KeepsEveryCodeOfEveryWidth) {
   for (const char* text : {"binary", "int2:full", "int3:full", "e2m1", "int5:full", "e3m2",
                            "int7:full", "e4m3", "e5m3", "int16:full", "bf16", "tf32"}) {
-    QuantizedMatrix q = quantize(parse_block_format(text), row_major(nullptr, 0, 0));
+    QuantizedMatrix q =
+        quantize(parse_block_format(text), row_major(static_cast<const float*>(nullptr), 0, 0));
     int width = q.format.element.width();
     std::int64_t count = std::int64_t{1} << std::min(width, 16);
     q.rows = 1;

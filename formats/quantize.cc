@@ -113,29 +113,36 @@ int exponent_by_rule(ScaleRule rule, double amax, const ElementFormat& element) 
 
 // ---- the quantiser ----
 
-/// The rows of a matrix one after the other, side by side in memory: as they lie, or sixteen at a
-/// time turned into a buffer, so that both sides are read and written line by line.
+/// The rows of a matrix one after the other, as binary32 side by side in memory: as they lie, or
+/// sixteen at a time turned into a buffer, so that both sides are read and written line by line.
 class RowStrip {
  public:
   explicit RowStrip(const MatrixView& x) : x_(x) {
-    if (x.k_stride != 1) buffer_.resize(static_cast<size_t>(kRows * x.length));
+    if (!in_place()) buffer_.resize(static_cast<size_t>(kRows * x.length));
   }
 
   const float* row(std::int64_t r) {
-    if (x_.k_stride == 1) return x_.data + r * x_.row_stride;
-    if (r % kRows == 0) {
+    if (in_place()) return x_.data + r * x_.row_stride;
+    float* const to = buffer_.data() + r % kRows * x_.length;
+    if (x_.k_stride == 1) {
+      const std::uint16_t* from = x_.bfloat16 + r * x_.row_stride;
+      for (std::int64_t k = 0; k < x_.length; ++k)
+        to[k] = std::bit_cast<float>(std::uint32_t{from[k]} << 16);
+    } else if (r % kRows == 0) {
       std::int64_t count = std::min(kRows, x_.rows - r);
       for (std::int64_t k = 0; k < x_.length; ++k) {
-        const float* from = x_.data + r * x_.row_stride + k * x_.k_stride;
+        const std::int64_t from = r * x_.row_stride + k * x_.k_stride;
         for (std::int64_t i = 0; i < count; ++i)
-          buffer_[static_cast<size_t>(i * x_.length + k)] = from[i * x_.row_stride];
+          buffer_[static_cast<size_t>(i * x_.length + k)] = x_.at(from + i * x_.row_stride);
       }
     }
-    return buffer_.data() + r % kRows * x_.length;
+    return to;
   }
 
  private:
   static constexpr std::int64_t kRows = 16;
+  bool in_place() const { return x_.k_stride == 1 && x_.bfloat16 == nullptr; }
+
   const MatrixView& x_;
   std::vector<float> buffer_;
 };
@@ -269,8 +276,8 @@ class Quantizer {
 
   // Elements k0..k1 of a row side by side: where they lie, or a copy.
   const float* run_of(std::int64_t r, std::int64_t k0, std::int64_t k1) {
-    const float* first = x_.data + r * x_.row_stride + k0 * x_.k_stride;
-    if (x_.k_stride == 1 && !options_.flush_input_subnormals) return first;
+    if (x_.k_stride == 1 && x_.bfloat16 == nullptr && !options_.flush_input_subnormals)
+      return x_.data + r * x_.row_stride + k0;
     for (std::int64_t k = k0; k < k1; ++k) {
       float v = x_.at(r, k);
       if (options_.flush_input_subnormals && std::fpclassify(v) == FP_SUBNORMAL)
@@ -705,13 +712,6 @@ double QuantizedMatrix::value(std::int64_t r, std::int64_t k) const {
   if (format.scale.of_maximum) product /= max_value(format.element);
   if (format.micro.bits > 0) product = std::ldexp(product, -micro(r, k));
   return product * factor;
-}
-
-std::vector<float> widen_bfloat16(std::span<const std::uint16_t> codes) {
-  std::vector<float> values(codes.size());
-  for (size_t i = 0; i < codes.size(); ++i)
-    values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(codes[i]) << 16);
-  return values;
 }
 
 void quantize_into(const BlockFormat& format, const MatrixView& x, const QuantizeOptions& options,

@@ -2,6 +2,7 @@
 // the standard's.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -80,28 +81,38 @@ const std::vector<CompatProfile>& compat_profiles();
 /// the library does not have.
 void apply_compat(std::string_view profile, BlockFormat& format, QuantizeOptions& options);
 
-/// A read-only matrix of float32 whose rows run along the reduction axis: element (r, k) is
-/// data[r * row_stride + k * k_stride]. A transposed operand is a view with the strides swapped.
+/// A read-only matrix of float32 or bfloat16 whose rows run along the reduction axis: element (r,
+/// k) is data[r * row_stride + k * k_stride]. A transposed operand is a view with the strides
+/// swapped.
 struct MatrixView {
   const float* data = nullptr;
   std::int64_t rows = 0;
   std::int64_t length = 0;  // along the reduction axis
   std::int64_t row_stride = 0;
   std::int64_t k_stride = 1;
+  const std::uint16_t* bfloat16 = nullptr;  // codes; if set, instead of data
 
-  float at(std::int64_t r, std::int64_t k) const { return data[r * row_stride + k * k_stride]; }
+  float at(std::int64_t r, std::int64_t k) const { return at(r * row_stride + k * k_stride); }
+  float at(std::int64_t index) const {
+    return bfloat16 == nullptr ? data[index]
+                               : std::bit_cast<float>(std::uint32_t{bfloat16[index]} << 16);
+  }
 };
 
 inline MatrixView row_major(const float* data, std::int64_t rows, std::int64_t length) {
   return {data, rows, length, length, 1};
 }
+inline MatrixView row_major(const std::uint16_t* bfloat16, std::int64_t rows, std::int64_t length) {
+  return {nullptr, rows, length, length, 1, bfloat16};
+}
 /// The view of `data` [length x rows] whose rows are the stored columns.
 inline MatrixView transposed(const float* data, std::int64_t rows, std::int64_t length) {
   return {data, rows, length, 1, rows};
 }
-
-/// bfloat16 codes as float32, exactly: what a quantiser of bfloat16 tensors starts from.
-std::vector<float> widen_bfloat16(std::span<const std::uint16_t> codes);
+inline MatrixView transposed(const std::uint16_t* bfloat16, std::int64_t rows,
+                             std::int64_t length) {
+  return {nullptr, rows, length, 1, rows, bfloat16};
+}
 
 /// A matrix [rows x length] of codes in a block format, blocks along `length`, each row padded with
 /// codes of zero to whole blocks. Every row has its own copy of its scales, also where a tile, a

@@ -1,11 +1,12 @@
 // Rows of blockdot_bench: quantising and dequantising every one-level block format of the catalogue
 // with at most 8 bits an element, one thread, codes one byte each. `of_memcpy` is the speed against
-// memcpy of the binary32 values in the same run; on the large matrix the label says whether it
+// memcpy of the input in the same run; on the large matrix the label says whether it
 // holds the bar of 0.3.
 #include <benchmark/benchmark.h>
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstring>
 #include <random>
@@ -34,14 +35,15 @@ double seconds_of(auto call) {
 
 // Fastest of the run's calls against the fastest memcpy, measured turn by turn: the machine's other
 // work hits both.
-void compare_row(benchmark::State& state, const std::vector<float>& x, auto call) {
-  std::vector<float> copy(x.size());
+template <typename Value>
+void compare_row(benchmark::State& state, const std::vector<Value>& x, auto call) {
+  std::vector<Value> copy(x.size());
   double best = 1e30, best_copy = 1e30;
   while (state.KeepRunning()) {
     best = std::min(best, seconds_of(call));
     state.PauseTiming();
     best_copy = std::min(best_copy, seconds_of([&] {
-                           std::memcpy(copy.data(), x.data(), x.size() * sizeof(float));
+                           std::memcpy(copy.data(), x.data(), x.size() * sizeof(Value));
                            benchmark::DoNotOptimize(copy.data());
                            benchmark::ClobberMemory();
                          }));
@@ -49,7 +51,7 @@ void compare_row(benchmark::State& state, const std::vector<float>& x, auto call
   }
   double ratio = best_copy / best;
   state.counters["of_memcpy"] = ratio;
-  state.SetBytesProcessed(static_cast<std::int64_t>(x.size() * sizeof(float)) *
+  state.SetBytesProcessed(static_cast<std::int64_t>(x.size() * sizeof(Value)) *
                           static_cast<std::int64_t>(state.iterations()));
   state.SetLabel(state.range(0) == kSmall ? "in cache" : ratio >= kBar ? "holds 0.3" : "below 0.3");
 }
@@ -75,6 +77,22 @@ void quantise_row(benchmark::State& state, const BlockFormat& format) {
   });
 }
 
+// Of bfloat16, half as many bytes to read and to copy.
+void bfloat16_row(benchmark::State& state, const BlockFormat& format) {
+  const std::int64_t n = state.range(0);
+  std::vector<std::uint16_t> x;
+  for (const float value : normal_values(n))
+    x.push_back(static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16));
+  QuantizedMatrix q;
+  const auto view = formats::row_major(x.data(), n, n);
+  compare_row(state, x, [&] {
+    quantize_into(format, view, {}, q);
+    benchmark::DoNotOptimize(q.codes.data());
+    benchmark::ClobberMemory();
+  });
+  state.SetLabel("against memcpy of the bfloat16 input");
+}
+
 void dequantise_row(benchmark::State& state, const BlockFormat& format) {
   std::int64_t n = state.range(0);
   std::vector<float> x = normal_values(n), y(x.size());
@@ -95,11 +113,16 @@ void ocp_row(benchmark::State& state, const BlockFormat& format) {
 
 const bool kRegistered = [] {
   for (const char* name :
-       {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"})
-    benchmark::RegisterBenchmark(fmt::format("quantise_ocp/{}", name).c_str(), ocp_row,
-                                 formats::parse_block_format(name))
+       {"mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1", "mxint8"}) {
+    const BlockFormat format = formats::parse_block_format(name);
+    benchmark::RegisterBenchmark(fmt::format("quantise_ocp/{}", name).c_str(), ocp_row, format)
         ->Arg(4096)
         ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(fmt::format("quantise_bf16/{}", name).c_str(), bfloat16_row,
+                                 format)
+        ->Arg(4096)
+        ->Unit(benchmark::kMicrosecond);
+  }
   for (const formats::CatalogueEntry& entry : formats::catalogue()) {
     BlockFormat format = formats::parse_block_format(entry.name);
     if (!format.has_scale() || format.has_outer() || format.micro.bits > 0 ||

@@ -2,6 +2,8 @@
 // (gemm_mac.h, gemm_aligned.h, gemm_vector.h, gemm_results.h); here is the choice.
 #include "models/gemm.h"
 
+#include <variant>
+
 #include "formats/error.h"
 #include "models/beats.h"
 #include "models/gemm_aligned.h"
@@ -20,41 +22,53 @@ using formats::QuantizedMatrix;
 namespace {
 
 void solve_all(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-               const std::vector<std::uint64_t>& states, int threads, GemmResult& result) {
+               const RandomStreams& streams, int threads, GemmResult& result) {
   result.codes.resize(static_cast<size_t>(a.rows * b.rows));
   result.way = "results";
   const ResultSolver solver(spec, a, 0, a.rows, b, 0, b.rows, threads);
   parallel_tasks(a.rows, threads, [&](std::int64_t i) {
-    for (std::int64_t j = 0; j < b.rows; ++j) {
-      const auto at = static_cast<size_t>(i * b.rows + j);
-      result.codes[at] = solver.code(i, j, states.empty() ? 1 : states[at]);
-    }
+    for (std::int64_t j = 0; j < b.rows; ++j)
+      result.codes[static_cast<size_t>(i * b.rows + j)] = solver.code(i, j, streams);
   });
+}
+
+/// One unit from this state on, or an array's units.
+using Units = std::variant<std::uint64_t, ArrayTiles>;
+
+GemmResult product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
+                   const Units& units, int threads) {
+  if (threads < 1) throw ConfigError("threads = {}: must be at least 1", threads);
+  check_operands(spec, a, b);
+  GemmResult result{a.rows, b.rows, spec.output, {}};
+  if (a.rows == 0 || b.rows == 0) return result;
+  // A window that loses nothing holds what the exact accumulator holds, and its order is free.
+  if (spec.accumulator.kind == formats::AccumulatorKind::kKulischWindow &&
+      window_is_exact(spec, a, b))
+    spec.accumulator = {};
+  const auto* seed = std::get_if<std::uint64_t>(&units);
+  if ((seed != nullptr || !draws(spec)) &&
+      gemm_by_macs(spec, a, b, seed != nullptr ? *seed : 1, threads, result))
+    return result;
+  const RandomStreams streams =
+      seed != nullptr
+          ? RandomStreams::of_unit(spec, a.rows, b.rows, a.length, *seed, threads)
+          : RandomStreams::of_array(spec, std::get<ArrayTiles>(units), a.rows, b.rows, a.length);
+  if (gemm_by_aligned(spec, a, b, streams, threads, result)) return result;
+  if (gemm_by_vectors(spec, a, b, streams, threads, result)) return result;
+  solve_all(spec, a, b, streams, threads, result);
+  return result;
 }
 
 }  // namespace
 
 GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                 const GemmOptions& options) {
-  if (options.threads < 1) throw ConfigError("threads = {}: must be at least 1", options.threads);
-  check_operands(spec, a, b);
-  GemmResult result{a.rows, b.rows, spec.output, {}};
-  if (a.rows == 0 || b.rows == 0) return result;
-  // A window that loses nothing holds what the exact accumulator holds, and its order is free.
-  if (spec.accumulator.kind == formats::AccumulatorKind::kKulischWindow &&
-      window_is_exact(spec, a, b)) {
-    DotSpec exact = spec;
-    exact.accumulator = {};
-    return gemm(exact, a, b, options);
-  }
-  const std::uint64_t seed = options.seed.value_or(spec.lfsr.seed);
-  if (gemm_by_macs(spec, a, b, seed, options.threads, result)) return result;
-  const std::vector<std::uint64_t> states =
-      random_states(spec, a.rows, b.rows, a.length, seed, options.threads);
-  if (gemm_by_aligned(spec, a, b, states, options.threads, result)) return result;
-  if (gemm_by_vectors(spec, a, b, states, options.threads, result)) return result;
-  solve_all(spec, a, b, states, options.threads, result);
-  return result;
+  return product(spec, a, b, options.seed.value_or(spec.lfsr.seed), options.threads);
+}
+
+GemmResult gemm_on_array(const DotSpec& spec, const ArrayTiles& tiles, const QuantizedMatrix& a,
+                         const QuantizedMatrix& b, int threads) {
+  return product(spec, a, b, tiles, threads);
 }
 
 }  // namespace blockdot::models

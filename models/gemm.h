@@ -7,6 +7,7 @@
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
 #include "models/golden.h"
+#include "models/golden_array.h"
 
 namespace blockdot::models {
 
@@ -32,5 +33,18 @@ struct GemmOptions {
 ///   float y00 = y.values()[0];    // y.code(0, 0) is its fp32 encoding
 GemmResult gemm(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
                 const formats::QuantizedMatrix& b, const GemmOptions& options = {});
+
+/// An array of units whose results are computed in tiles of `height` rows and shape.cols columns,
+/// tile row after tile row.
+struct ArrayTiles {
+  ArrayShape shape;
+  std::int64_t height = 1;  // os: shape.rows
+};
+
+/// The same product by such an array: what GoldenArray gives for these tiles, bit for bit. Differs
+/// from gemm where results depend on random bits: each unit has a stream of its own.
+GemmResult gemm_on_array(const formats::DotSpec& spec, const ArrayTiles& tiles,
+                         const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b,
+                         int threads = 1);
 
 }  // namespace blockdot::models

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <optional>
 
-#include "models/gemm_draws.h"
 #include "models/gemm_encode.h"
 #include "models/gemm_factor.h"
 #include "models/gemm_operand.h"
@@ -133,8 +132,8 @@ class Side {
 
 template <typename Value>
 bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-         const std::vector<std::uint64_t>& states, int threads, StepKind step,
-         const StepFormat& format, GemmResult& result) {
+         const RandomStreams& streams, int threads, StepKind step, const StepFormat& format,
+         GemmResult& result) {
   const formats::Accumulator& accumulator = spec.accumulator;
   const std::vector<BeatRange> beats = beat_ranges(spec, a.length);
   const bool nan_for_inf = spec.specials == formats::SpecialsPolicy::kNan;
@@ -147,9 +146,6 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
   const bool same_float = !output_rounds(spec);
   const ResultFactors factors(spec, a, b);
   const Encoder encoder(spec);
-  std::optional<Draws> draws_of;
-  if (accumulator.rounding.stochastic())
-    draws_of.emplace(spec.lfsr, accumulator.rounding.random_bits);
   const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << spec.rounding.random_bits) - 1);
 
   parallel_tasks(rows.panels * columns.panels, threads, [&](std::int64_t task) {
@@ -157,17 +153,13 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
     const std::int64_t i0 = p * kRows, j0 = q * kCols;
     const auto in_rows = static_cast<int>(std::min<std::int64_t>(kRows, m - i0));
     const auto in_columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
-    const auto state_of = [&](int r, int c) -> std::uint64_t {
-      if (states.empty() || r >= in_rows || c >= in_columns) return 1;
-      return states[static_cast<size_t>((i0 + r) * n + j0 + c)];
-    };
     alignas(64) double acc[kResults] = {};
     std::vector<std::uint32_t> draws;
-    if (draws_of) {
-      std::uint64_t state[kResults];
-      for (int i = 0; i < kResults; ++i) state[i] = state_of(i / kCols, i % kCols);
+    if (accumulator.rounding.stochastic()) {
+      std::uint64_t states[kResults];
+      streams.begin(i0, kRows, j0, kCols, states);
       draws.resize(static_cast<size_t>(count) * kResults);
-      (*draws_of)(state, kResults, count, draws.data());
+      streams.draw(i0, kRows, j0, kCols, 0, count, states, draws.data());
     }
     AlignedTile tile;
     const std::int64_t row = p * count * kRows, column = q * count * kCols;
@@ -198,7 +190,7 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
       // A draw of r bits is the low bits of the state (formats/lfsr.h).
       if (spec.rounding.stochastic() && !same_float)
         for (int c = 0; c < kCols; ++c)
-          random[c] = static_cast<std::uint32_t>(state_of(r, c)) & mask;
+          random[c] = static_cast<std::uint32_t>(streams.first(i0 + r, j0 + c)) & mask;
       for (int c = 0; c < in_columns; ++c) {
         const auto j = static_cast<size_t>(j0 + c);
         if (factors.any()) value[c] = factors.times(value[c], i0 + r, j0 + c);
@@ -210,9 +202,8 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
         std::uint32_t& code = result.codes[i * static_cast<size_t>(n) + j];
         const bool solve =
             (rows.inf[i] != 0 || columns.inf[j] != 0) && rows.nan[i] == 0 && columns.nan[j] == 0;
-        code = !solve
-                   ? codes[c]
-                   : ResultSolver(spec, a, i0 + r, 1, b, j0 + c, 1, 1).code(0, 0, state_of(r, c));
+        code = !solve ? codes[c]
+                      : ResultSolver(spec, a, i0 + r, 1, b, j0 + c, 1, 1).code(0, 0, streams);
       }
     }
   });
@@ -240,7 +231,7 @@ int significant_bits(const BlockFormat& format) {
 }  // namespace
 
 bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                     const std::vector<std::uint64_t>& states, int threads, GemmResult& result) {
+                     const RandomStreams& streams, int threads, GemmResult& result) {
   const formats::Accumulator& accumulator = spec.accumulator;
   if (accumulator.kind != formats::AccumulatorKind::kAligned) return false;
   if (!one_float_scale(spec.a) || !one_float_scale(spec.b)) return false;
@@ -261,10 +252,10 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   if (accumulator.format == formats::minifloat(8, 23) && *step == StepKind::kNearestEven)
     step = StepKind::kNearest32;  // the processor's
   const int bits = significant_bits(spec.a) + significant_bits(spec.b);
-  if (bits <= 24 && sum_bits <= 30 && farthest <= 50)
-    return run<float>(spec, a, b, states, threads, *step, format, result);
+  if (bits <= 24 && sum_bits <= 30 && farthest <= 48)
+    return run<float>(spec, a, b, streams, threads, *step, format, result);
   if (bits <= 53 && sum_bits <= 53 && farthest <= 160)
-    return run<double>(spec, a, b, states, threads, *step, format, result);
+    return run<double>(spec, a, b, streams, threads, *step, format, result);
   return false;
 }
 

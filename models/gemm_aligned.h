@@ -1,20 +1,18 @@
 // The aligned accumulator in vectors: every product cut at the largest exponent of its beat.
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
+#include "models/gemm_draws.h"
 #include "models/golden.h"
 
 namespace blockdot::models {
 
 /// Fills `result` and its `way`; false, and nothing written, for a spec that this way does not
-/// take. `states` as in gemm_by_vectors.
+/// take.
 ///
 ///   "aligned:narrow"  products in binary32 and cut sums in int32: elements and scales of a pair
-///                     have 24 significant bits together, exponents of elements lie within 2^+-50,
+///                     have 24 significant bits together, exponents of elements lie within 2^+-48,
 ///                     and a beat's sum stays below 2^30
 ///   "aligned:wide"    both in binary64: 53 bits, 2^+-160, 2^53
 ///
@@ -23,7 +21,7 @@ namespace blockdot::models {
 /// 2^+-400. Results of rows with an Inf go to a ResultSolver; where that is more than a quarter of
 /// all, the way is refused.
 bool gemm_by_aligned(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
-                     const formats::QuantizedMatrix& b, const std::vector<std::uint64_t>& states,
-                     int threads, GemmResult& result);
+                     const formats::QuantizedMatrix& b, const RandomStreams& streams, int threads,
+                     GemmResult& result);
 
 }  // namespace blockdot::models

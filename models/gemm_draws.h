@@ -3,10 +3,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/dot_spec.h"
 #include "formats/lfsr.h"
+#include "models/gemm.h"
 #include "models/vector_kernels.h"
 
 namespace blockdot::models {
@@ -26,12 +28,6 @@ class ByteJump {
   std::array<std::array<std::uint64_t, 256>, 8> image_;
 };
 
-/// State of the register before each result's first draw, [m][n], in the order of results; empty
-/// where the spec draws nothing.
-std::vector<std::uint64_t> random_states(const formats::DotSpec& spec, std::int64_t m,
-                                         std::int64_t n, std::int64_t k, std::uint64_t seed,
-                                         int threads);
-
 /// Draws of `bits` bits each from streams of one register.
 class Draws {
  public:
@@ -48,6 +44,51 @@ class Draws {
   bool default_;  // galois:32
   DrawMatrices matrices_;
   ByteJump jump_;
+};
+
+/// Which random bits each result of a product takes.
+class RandomStreams {
+ public:
+  /// One unit that takes the results row by row, its register in the state `seed`.
+  static RandomStreams of_unit(const formats::DotSpec& spec, std::int64_t m, std::int64_t n,
+                               std::int64_t k, std::uint64_t seed, int threads);
+  static RandomStreams of_array(const formats::DotSpec& spec, const ArrayTiles& tiles,
+                                std::int64_t m, std::int64_t n, std::int64_t k);
+
+  /// State of the register before the first draw of result (i, j); 1 where the spec draws nothing
+  /// and outside of the product.
+  std::uint64_t first(std::int64_t i, std::int64_t j) const {
+    if (first_.empty() || i >= m_ || j >= n_) return 1;
+    return first_[static_cast<std::size_t>(i * n_ + j)];
+  }
+  /// Its stream at beat t, if `lfsr` is what the beat before has left (or first(i, j)).
+  void enter(std::int64_t i, std::int64_t j, std::int64_t t, formats::Lfsr& lfsr) const;
+
+  /// For a beat's rounding: states of the rows [i0, i0 + rows) and columns [j0, j0 + cols), and
+  /// then their draws beat after beat, [beats][rows][cols]. rows * cols as Draws takes it.
+  void begin(std::int64_t i0, int rows, std::int64_t j0, int cols, std::uint64_t* states) const;
+  void draw(std::int64_t i0, int rows, std::int64_t j0, int cols, std::int64_t t,
+            std::int64_t beats, std::uint64_t* states, std::uint32_t* out) const;
+
+ private:
+  RandomStreams(const formats::DotSpec& spec, std::int64_t m, std::int64_t n);
+  void fill_parts(const ArrayTiles& tiles, std::vector<std::uint64_t> streams);
+  void fill_first(const ArrayTiles& tiles, std::vector<std::uint64_t> streams);
+  std::uint64_t part(std::int64_t i, std::int64_t j, std::int64_t t) const {
+    if (i >= m_ || j >= n_) return 1;
+    return parts_[static_cast<std::size_t>((i / height_ * beats_ + t) * n_ + j)];
+  }
+
+  formats::LfsrSpec lfsr_;
+  std::int64_t m_, n_, beats_ = 0;
+  int bits_;                          // of a draw
+  std::vector<std::uint64_t> first_;  // [m][n]
+  std::optional<Draws> draws_;        // where every beat draws
+  // Weight-stationary arrays that draw every beat: each beat of a tile's column has a part of a
+  // stream, from which its rows draw one after the other.
+  std::int64_t height_ = 1;
+  std::vector<std::uint64_t> parts_;    // [tile row][beat][n], at the tile's first row
+  std::vector<ByteJump> rows_further_;  // by so many rows
 };
 
 }  // namespace blockdot::models

@@ -29,12 +29,16 @@ Units units_of(const BlockFormat& format, int most_bits) {
     const auto magnitude = static_cast<std::uint64_t>(std::abs(units.value[code]));
     units.magnitude[code] = static_cast<std::int64_t>(magnitude);
     units.most = std::max(units.most, units.magnitude[code]);
+    units.highest = std::max(units.highest, units.value[code]);
     if (magnitude != 0)
       units.bits = std::max(
           units.bits, static_cast<int>(std::bit_width(magnitude)) - std::countr_zero(magnitude));
   }
   units.known = std::ldexp(static_cast<double>(units.most), units.tau_most) <= most;
-  if (units.known) units.most <<= units.tau_most;
+  if (units.known) {
+    units.most <<= units.tau_most;
+    units.highest <<= units.tau_most;
+  }
   return units;
 }
 

@@ -39,6 +39,7 @@ struct Units {
   bool known = false;
   int unit = 0;
   std::int64_t most = 0;         // largest magnitude, second level included
+  std::int64_t highest = 0;      // largest value, second level included
   int bits = 0;                  // significant bits of a magnitude at most
   std::int64_t value[256] = {};  // by code, before the second level; 0 for NaN and Inf
   std::int64_t magnitude[256] = {};

@@ -138,22 +138,28 @@ std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
   return encode(output, value, spec_.rounding, random, Overflow::kToSpecial);
 }
 
-std::uint32_t ResultSolver::golden(std::int64_t i, std::int64_t j, std::uint64_t state) const {
-  GoldenDot unit(spec_, state);
+std::uint32_t ResultSolver::golden(std::int64_t i, std::int64_t j,
+                                   const RandomStreams& streams) const {
+  GoldenDot unit(spec_);
   BeatBuffer buffer;
+  const std::int64_t row = a_.first + i, column = b_.first + j;
+  Lfsr stream(streams.first(row, column), spec_.lfsr);
   for (size_t beat = 0;; ++beat) {
-    fill_beat(spec_, a_matrix_, a_.first + i, b_matrix_, b_.first + j, beats_[beat], buffer);
-    if (auto code = unit.step(buffer.beat(beat == 0, beat + 1 == beats_.size()))) return *code;
+    fill_beat(spec_, a_matrix_, row, b_matrix_, column, beats_[beat], buffer);
+    streams.enter(row, column, static_cast<std::int64_t>(beat), stream);
+    if (auto code = unit.step(buffer.beat(beat == 0, beat + 1 == beats_.size()), stream))
+      return *code;
   }
 }
 
 template <typename Wide, typename Sum>
-std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t state,
+std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, const RandomStreams& streams,
                                  int scale_low) const {
   const DotSpec& spec = spec_;
   const std::int64_t* x = a_.units_of(i);
   const std::int64_t* y = b_.units_of(j);
-  Lfsr stream(state, spec.lfsr);
+  const std::int64_t row = a_.first + i, column = b_.first + j;
+  Lfsr stream(streams.first(row, column), spec.lfsr);
   Wide fixed = 0;       // Kulisch: units of 2^scale_low; window: of its lsb
   bool lost = false;    // below the window
   double floating = 0;  // float accumulator
@@ -180,6 +186,7 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
       case AccumulatorKind::kAligned:
         break;  // not here: code()
       case AccumulatorKind::kFloat: {
+        streams.enter(row, column, c, stream);
         std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
         if (!std::isfinite(floating)) break;
         const ElementFormat& format = spec.accumulator.format;
@@ -193,7 +200,6 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
     }
   }
   double value = floating;
-  const std::int64_t row = a_.first + i, column = b_.first + j;
   if (spec.accumulator.is_float()) {
     if (factors_.any()) value = factors_.times(floating, row, column);
   } else {
@@ -208,7 +214,8 @@ std::uint32_t ResultSolver::wide(std::int64_t i, std::int64_t j, std::uint64_t s
   return finish(i, j, value, draws ? stream.draw(spec.rounding.random_bits) : 0);
 }
 
-std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t state) const {
+std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j,
+                                 const RandomStreams& streams) const {
   const DotSpec& spec = spec_;
   const OperandRange& x = a_.row[static_cast<size_t>(i)].range;
   const OperandRange& y = b_.row[static_cast<size_t>(j)].range;
@@ -235,7 +242,7 @@ std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t s
               std::abs(spec.accumulator.window.msb) < kSafeExponent;
       break;
     case AccumulatorKind::kAligned:
-      return golden(i, j, state);  // each product counts for itself
+      return golden(i, j, streams);  // each product counts for itself
     case AccumulatorKind::kFloat:
       need += 30;
       fits &= spec.accumulator.format.width() <= 32 &&
@@ -243,13 +250,13 @@ std::uint32_t ResultSolver::code(std::int64_t i, std::int64_t j, std::uint64_t s
       break;
   }
   const int room = factors_.any() ? ResultFactors::kFactorBits + 2 : 0;
-  if (!fits || need + room > kCapacity<Int512>) return golden(i, j, state);
+  if (!fits || need + room > kCapacity<Int512>) return golden(i, j, streams);
   bool narrow_sum = sum_bits <= 63;
   if (need <= kCapacity<Int128>)
-    return narrow_sum ? wide<Int128, std::int64_t>(i, j, state, scale_low)
-                      : wide<Int128, Int128>(i, j, state, scale_low);
-  return narrow_sum ? wide<Int512, std::int64_t>(i, j, state, scale_low)
-                    : wide<Int512, Int128>(i, j, state, scale_low);
+    return narrow_sum ? wide<Int128, std::int64_t>(i, j, streams, scale_low)
+                      : wide<Int128, Int128>(i, j, streams, scale_low);
+  return narrow_sum ? wide<Int512, std::int64_t>(i, j, streams, scale_low)
+                    : wide<Int512, Int128>(i, j, streams, scale_low);
 }
 
 }  // namespace blockdot::models

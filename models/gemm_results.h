@@ -7,6 +7,7 @@
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
+#include "models/gemm_draws.h"
 #include "models/gemm_factor.h"
 #include "models/gemm_operand.h"
 
@@ -22,9 +23,8 @@ class ResultSolver {
                std::int64_t first_row, std::int64_t rows, const formats::QuantizedMatrix& b,
                std::int64_t first_col, std::int64_t cols, int threads);
 
-  /// Code of the result of row first_row + i and column first_col + j, whose first draw is from an
-  /// Lfsr in this state.
-  std::uint32_t code(std::int64_t i, std::int64_t j, std::uint64_t state) const;
+  /// Code of the result of row first_row + i and column first_col + j.
+  std::uint32_t code(std::int64_t i, std::int64_t j, const RandomStreams& streams) const;
 
  private:
   struct Flags {
@@ -34,9 +34,10 @@ class ResultSolver {
   bool plain(std::int64_t i, std::int64_t j) const;
   Flags inf_flags(std::int64_t i, std::int64_t j) const;
   std::uint32_t finish(std::int64_t i, std::int64_t j, double value, std::uint32_t random) const;
-  std::uint32_t golden(std::int64_t i, std::int64_t j, std::uint64_t state) const;
+  std::uint32_t golden(std::int64_t i, std::int64_t j, const RandomStreams& streams) const;
   template <typename Wide, typename Sum>
-  std::uint32_t wide(std::int64_t i, std::int64_t j, std::uint64_t state, int scale_low) const;
+  std::uint32_t wide(std::int64_t i, std::int64_t j, const RandomStreams& streams,
+                     int scale_low) const;
 
   const formats::DotSpec& spec_;
   const formats::QuantizedMatrix& a_matrix_;

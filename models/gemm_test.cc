@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -125,7 +127,8 @@ QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format
 
 /// Compares one GEMM and returns the number of results.
 std::int64_t expect_equal(const std::string& text, std::int64_t m, std::int64_t n, std::int64_t k,
-                          Data data, unsigned seed, int threads) {
+                          Data data, unsigned seed, int threads,
+                          std::map<std::string, int>* ways = nullptr) {
   SCOPED_TRACE(fmt::format("{} m={} n={} k={} data={} seed={} threads={}", text, m, n, k,
                            static_cast<int>(data), seed, threads));
   std::mt19937 random(seed);
@@ -134,6 +137,7 @@ std::int64_t expect_equal(const std::string& text, std::int64_t m, std::int64_t 
   QuantizedMatrix b = operand(random, spec.b, n, k, data, -1);
   GemmResult golden = gemm_golden(spec, a, b, seed);
   GemmResult fast = gemm(spec, a, b, {seed, threads});
+  if (ways != nullptr) ++(*ways)[std::string(fast.way)];
   EXPECT_EQ(fast.codes.size(), static_cast<size_t>(m * n));
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
@@ -904,29 +908,163 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
   }
 }
 
-TEST(Gemm, EqualsGoldenForRandomSpecs) {
-  std::mt19937 random(7);
+// Any spec that the grammar has: every field drawn by itself, far from the formats in use too.
+std::string random_spec(std::mt19937& random) {
+  auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
   auto pick = [&](std::initializer_list<const char*> from) {
     return std::string(from.begin()[random() % from.size()]);
   };
-  std::int64_t checked = 0;
-  for (int trial = 0; trial < 1500; ++trial) {
-    auto side = [&] {
-      return pick({"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "sm3", "e3m4", "e1m2",
-                   "e5m0", "e6m1:bias=40", "e4m3:fnuz", "e5m2:finite", "int6:full"}) +
-             pick(
-                 {"@e8m0/32", "@e8m0/16", "@fp32/32", "@e4m3/16", "@bf16/32", "@e8m0/16+u1/4", ""});
-    };
-    std::string text = "a=" + side() + " b=" + side() + " lanes=" + pick({"4", "8", "16"}) +
-                       " accumulator=" +
-                       pick({"kulisch", "fp32", "bf16", "fp16", "tf32", "e5m2", "kulisch[30:-30]",
-                             "kulisch[7:-8]:wrap", "kulisch[200:-100]"}) +
-                       " output=" + pick({"fp32", "bf16", "fp16", "e5m2", "e4m3", "e2m1"}) +
-                       " rounding=" + pick({"rne", "rna", "rtz", "sr:1", "sr:12"});
-    checked += expect_equal(text, 1 + random() % 9, 1 + random() % 9, 1 + random() % 90,
-                            kAllData[random() % std::size(kAllData)], random(), 1);
+  auto minifloat = [&](int exp_bits, int man_bits) {
+    const int e = 1 + below(exp_bits);
+    std::string text = fmt::format("e{}m{}", e, below(man_bits + 1));
+    if (below(4) == 0) text += fmt::format(":bias={}", below(2 << e) - (1 << e) / 2);
+    return text + pick({"", "", "", ":ieee", ":fn", ":fnuz", ":finite"});
+  };
+  auto side = [&] {
+    std::string text;
+    switch (below(4)) {
+      case 0:
+        text = minifloat(below(3) == 0 ? 8 : 5, below(3) == 0 ? 10 : 3);
+        break;
+      case 1:
+        text = fmt::format("int{}", 2 + below(11)) + pick({"", ":full", ":frac=0", ":full:frac=3"});
+        break;
+      case 2:
+        text = pick({"sm1", "sm2", "sm3", "sm4", "sm6", "sm7", "sm9", "nf4", "dynamic8", "binary"});
+        break;
+      default:
+        text = pick({"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "bf16", "fp16"});
+    }
+    if (below(8) == 0) return text + "@none";
+    if (below(8) == 0) return text + "@fp32" + pick({"", ":amax"}) + pick({"/row", "/tensor"});
+    text += "@" + pick({"e8m0", "e8m0", "e8m0", "fp32", "bf16", "e4m3", "e5m3", "u4"}) +
+            pick({"/32", "/16", "/8", "/64", "/5"});
+    if (below(6) == 0) text += fmt::format("+u{}/{}", 1 + below(4), 1 << below(4));
+    if (below(6) == 0) text += pick({"*fp32/tensor", "*fp32/row", "*fp32/3", "*fp32/4:mean"});
+    return text;
+  };
+  auto rounding = [&] {
+    const std::string mode = pick({"rne", "rna", "rtz", "sr", "sr", "srf", "src"});
+    return mode[0] == 's' ? fmt::format("{}:{}", mode, 1 + below(below(2) == 0 ? 12 : 31)) : mode;
+  };
+  auto held = [&] { return pick({"fp32", "fp32", "bf16", "fp16", "tf32", "e5m2", "e4m3"}); };
+  std::string text = "a=" + side();
+  if (below(2) == 0) text += " b=" + side();
+  if (below(20) == 0) return text + " lanes=1 accumulator=bf16:" + rounding();
+  if (below(2) == 0) text += fmt::format(" lanes={}", 1 << below(7));
+  switch (below(6)) {
+    case 0:
+      break;
+    case 1: {
+      const int msb = below(50) - 10;
+      text += fmt::format(" accumulator=kulisch[{}:{}]", msb, msb - 1 - below(70)) +
+              pick({":saturate", ":wrap"}) + pick({"", ":sticky"});
+      break;
+    }
+    case 2:
+      text += fmt::format(" accumulator=aligned[{}]:", below(below(4) == 0 ? 60 : 27)) +
+              (below(4) == 0 ? minifloat(8, 23) : held()) + (below(2) == 0 ? ":" + rounding() : "");
+      break;
+    default:
+      text += " accumulator=" + (below(4) == 0 ? minifloat(8, 23) : held()) +
+              (below(2) == 0 ? ":" + rounding() : "");
   }
-  EXPECT_GT(checked, 10000);
+  if (below(2) == 0)
+    text += " output=" + (below(3) == 0 ? minifloat(8, 23)
+                                        : pick({"fp32", "bf16", "fp16", "e5m2", "e4m3", "e2m1"}));
+  if (below(2) == 0) text += " rounding=" + rounding();
+  if (below(4) == 0) text += " specials=nan";
+  if (below(2) == 0)
+    text += " lfsr=" + pick({"galois", "fibonacci"}) + fmt::format(":{}", 4 + below(61));
+  return text;
+}
+
+// BLOCKDOT_RANDOM_SPECS: how many; the first of them are always the same.
+TEST(Gemm, EqualsGoldenForRandomSpecs) {
+  const char* asked = std::getenv("BLOCKDOT_RANDOM_SPECS");
+  const int trials = asked == nullptr ? 4000 : std::atoi(asked);
+  const std::vector<std::string> targets = formats::lanes_targets();
+  std::mt19937 random(7);
+  std::int64_t checked = 0;
+  std::map<std::string, int> ways;
+  for (int trial = 0; trial < trials; ++trial) {
+    const std::string text = random_spec(random);
+    const auto m = static_cast<std::int64_t>(1 + random() % 9);
+    const auto n = static_cast<std::int64_t>(1 + random() % (random() % 4 == 0 ? 70 : 9));
+    const auto k = static_cast<std::int64_t>(1 + random() % (random() % 4 == 0 ? 300 : 90));
+    const Data data = kAllData[random() % std::size(kAllData)];
+    const unsigned seed = random();
+    const std::string& target = targets[random() % targets.size()];
+    try {
+      parse_dot_spec(text);
+    } catch (const ConfigError&) {
+      continue;  // two fields that do not go together
+    }
+    SCOPED_TRACE(fmt::format("trial {} on {}", trial, target));
+    formats::lanes_use_target(target);
+    checked += expect_equal(text, m, n, k, data, seed, 1 + trial % 2, &ways);
+    if (HasFailure()) break;
+  }
+  formats::lanes_use_target("");
+  EXPECT_GT(checked, trials * 10);
+  for (const char* way : {"aligned:narrow", "aligned:wide", "digits:exact", "doubles:exact",
+                          "doubles:odd", "integers:exact", "integers:fma", "macs", "results"})
+    EXPECT_GT(ways[way], 0) << way;
+}
+
+/// The product tile by tile on the golden array.
+std::vector<std::uint32_t> golden_on_array(const DotSpec& spec, const ArrayTiles& tiles,
+                                           const QuantizedMatrix& a, const QuantizedMatrix& b) {
+  GoldenArray array(spec, tiles.shape);
+  const std::vector<formats::BeatRange> ranges = formats::beat_ranges(spec, a.length);
+  std::vector<std::uint32_t> codes(static_cast<size_t>(a.rows * b.rows));
+  BeatBuffer beat;
+  for (std::int64_t i0 = 0; i0 < a.rows; i0 += tiles.height)
+    for (std::int64_t j0 = 0; j0 < b.rows; j0 += tiles.shape.cols) {
+      const std::int64_t rows = std::min(tiles.height, a.rows - i0);
+      const std::int64_t cols = std::min<std::int64_t>(tiles.shape.cols, b.rows - j0);
+      const std::vector<std::uint32_t> part = array.compute(
+          {rows, cols, std::ssize(ranges)}, rows,
+          [&](std::int64_t i, std::int64_t j, std::int64_t t) {
+            fill_beat(spec, a, i0 + i, b, j0 + j, ranges[static_cast<size_t>(t)], beat);
+            return beat.beat(false, false);
+          });
+      for (std::int64_t i = 0; i < rows; ++i)
+        std::copy_n(part.begin() + i * cols, cols, codes.begin() + (i0 + i) * b.rows + j0);
+    }
+  return codes;
+}
+
+TEST(Gemm, EqualsTheGoldenArrayWhateverStreamsItsUnitsDrawFrom) {
+  std::mt19937 random(55);
+  const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  std::int64_t checked = 0;
+  std::set<std::string> ways;
+  for (const char* text :
+       {"a=mxfp8_e4m3 rounding=sr:8 output=bf16", "a=mxint8 lanes=8 accumulator=fp32:sr:16",
+        "a=mxfp4_e2m1 accumulator=bf16:src:11 lfsr=fibonacci:40",
+        "a=mxfp8_e5m2 lanes=4 accumulator=aligned[13]:bf16:srf:5 lfsr=galois:17",
+        "a=mxfp8_e4m3 lanes=1 accumulator=bf16:sr:16", "a=bf16 b=mxfp6_e3m2 accumulator=e5m0:sr:3",
+        "a=mxint8 accumulator=kulisch[9:-9]:sticky rounding=sr:4 output=fp16", "a=mxint8"})
+    for (const bool weight_stationary : {false, true})
+      for (int trial = 0; trial < 8; ++trial) {
+        const DotSpec spec = parse_dot_spec(text);
+        ArrayTiles tiles{{weight_stationary, 1 + below(5), 1 + below(9)}, 0};
+        tiles.height = weight_stationary ? 1 + below(30) : tiles.shape.rows;
+        const std::int64_t m = 1 + below(40), n = 1 + below(40), k = 1 + below(200);
+        const Data data = kAllData[trial];
+        const QuantizedMatrix a = operand(random, spec.a, m, k, data, 1);
+        const QuantizedMatrix b = operand(random, spec.b, n, k, data, -1);
+        const GemmResult fast = gemm_on_array(spec, tiles, a, b, 1 + trial % 2);
+        ASSERT_EQ(fast.codes, golden_on_array(spec, tiles, a, b))
+            << text << " ws=" << weight_stationary << " " << tiles.shape.rows << "x"
+            << tiles.shape.cols << " height=" << tiles.height << " m=" << m << " n=" << n
+            << " k=" << k << " by " << fast.way;
+        ways.insert(std::string(fast.way.substr(0, fast.way.find(':'))));
+        checked += m * n;
+      }
+  EXPECT_GT(checked, 20'000);
+  EXPECT_EQ(ways, (std::set<std::string>{"aligned", "digits", "doubles", "integers", "results"}));
 }
 
 TEST(Gemm, DoesNotDependOnThreads) {
@@ -1094,8 +1232,9 @@ TEST(Draws, StartWhereTheResultsBeforeHaveLeftTheRegister) {
     const int bits = formats::drawn_rounding(spec).random_bits;
     const std::int64_t draws = formats::draws_each_beat(spec) ? formats::beats_for(spec, k) : 1;
     formats::Lfsr stream(321, spec.lfsr);
-    for (const std::uint64_t state : random_states(spec, m, n, k, 321, 3)) {
-      EXPECT_EQ(state, stream.state()) << text;
+    const RandomStreams streams = RandomStreams::of_unit(spec, m, n, k, 321, 3);
+    for (std::int64_t result = 0; result < m * n; ++result) {
+      EXPECT_EQ(streams.first(result / n, result % n), stream.state()) << text;
       for (std::int64_t draw = 0; draw < draws; ++draw) stream.draw(bits);
     }
   }

@@ -17,7 +17,6 @@
 #include <optional>
 
 #include "formats/error.h"
-#include "models/gemm_draws.h"
 #include "models/gemm_encode.h"
 #include "models/gemm_factor.h"
 #include "models/gemm_pack.h"
@@ -83,12 +82,12 @@ class VectorGemm {
 
   VectorGemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
              const Units& x, const Units& y, StepKind step, const StepFormat& format,
-             std::vector<BeatRange> chunks, const std::vector<std::uint64_t>& states, int threads)
+             std::vector<BeatRange> chunks, const RandomStreams& streams, int threads)
       : spec_(spec),
         step_(step),
         format_(format),
         chunks_(std::move(chunks)),
-        states_(states),
+        streams_(streams),
         threads_(threads),
         words_((longest(chunks_) + kInWord - 1) / kInWord),
         encoder_(spec),
@@ -102,7 +101,6 @@ class VectorGemm {
       column_digit_ = columns_.split(kColumnDigit);
       rows_.unit = std::ldexp(rows_.unit, row_digit_);
     }
-    if (draws_a_beat()) draws_.emplace(spec.lfsr, spec.accumulator.rounding.random_bits);
   }
 
   bool run(GemmResult& result) {
@@ -245,9 +243,8 @@ class VectorGemm {
       for (int lane = 0; lane < kWidth; ++lane) {
         Word* to = side.words.data() + at * words_ * kParts + lane;
         if (lane >= lanes) {
-          for (int w = 0; w < words_ * kParts; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
           set_scale(side, at + lane, matrix.rows, chunk.k, {});
-          if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = 0;
+          clear_words<kWidth, kBiased>(to, at + lane);
           continue;
         }
         const std::int64_t r = panel * kWidth + lane;
@@ -279,10 +276,20 @@ class VectorGemm {
             to[w * kWidth] = kBiased ? word ^ kBiasWord : word;
           }
         }
+        // Under a scale of zero a negative sum would be -0, and an accumulator that holds -0 is to
+        // become +0 by the next beat.
+        if (side.scales.data()[at + lane] == 0) clear_words<kWidth, kBiased>(to, at + lane);
       }
     }
     side.panel_ranges[static_cast<size_t>(panel)] =
         joint(side.ranges, panel * kWidth, (panel + 1) * kWidth);
+  }
+
+  /// Zeros for a chunk's words from `to` on, and what the sum starts from; `at` of a row.
+  template <int kWidth, bool kBiased>
+  void clear_words(Word* to, std::int64_t at) {
+    for (int w = 0; w < words_ * kParts; ++w) to[w * kWidth] = kBiased ? kBiasWord : Word{0};
+    if (kSource == Source::kBytes && !kBiased) start_.data()[at] = 0;
   }
 
   /// The elements of a row in units.
@@ -619,10 +626,7 @@ class VectorGemm {
       std::fill(tile.acc32, tile.acc32 + kResults, 0.0f);
     else
       std::fill(tile.acc, tile.acc + kResults, 0.0);
-    if (draws_a_beat())
-      for (int r = 0; r < kVectorRows; ++r)
-        for (int c = 0; c < kCols; ++c)
-          tile.states[r * kCols + c] = state(p * kVectorRows + r, q * kCols + c);
+    if (draws_a_beat()) streams_.begin(p * kVectorRows, kVectorRows, q * kCols, kCols, tile.states);
   }
 
   /// Chunks [c, c + chunks).
@@ -656,7 +660,8 @@ class VectorGemm {
     t.doubt = tile.doubt;
     if (draws_a_beat()) {
       tile.draws.resize(static_cast<size_t>(chunks) * kResults);
-      (*draws_)(tile.states, kResults, chunks, tile.draws.data());
+      streams_.draw(p * kVectorRows, kVectorRows, q * kCols, kCols, c, chunks, tile.states,
+                    tile.draws.data());
       t.draws = tile.draws.data();
     }
     vector_tile(kSource, way.step, way.certainty, t);
@@ -664,12 +669,6 @@ class VectorGemm {
 
   bool draws_a_beat() const {
     return step_ == StepKind::kStochastic || step_ == StepKind::kStochasticNearest;
-  }
-
-  /// Of the random stream at the first draw of a result; of any one outside of the matrix.
-  std::uint64_t state(std::int64_t i, std::int64_t j) const {
-    if (states_.empty() || i >= rows_.matrix.rows || j >= columns_.matrix.rows) return 1;
-    return states_[static_cast<size_t>(i * columns_.matrix.rows + j)];
   }
 
   void store(std::int64_t p, std::int64_t q, Tile& tile, GemmResult& result) const {
@@ -722,7 +721,7 @@ class VectorGemm {
         static_cast<std::uint32_t>((std::uint64_t{1} << spec_.rounding.random_bits) - 1);
     if (spec_.rounding.stochastic() && !same_float)
       for (int c = 0; c < kCols; ++c)
-        draws[c] = static_cast<std::uint32_t>(state(i, j0 + c)) & draw_mask;
+        draws[c] = static_cast<std::uint32_t>(streams_.first(i, j0 + c)) & draw_mask;
     const double* acc = tile.acc + r * kCols;
     if (way.step == StepKind::kFma32) {
       std::copy(tile.acc32 + r * kCols, tile.acc32 + (r + 1) * kCols, values);
@@ -812,9 +811,8 @@ class VectorGemm {
       for (std::int64_t j = 0; j < n; ++j) {
         if (tile.doubt[i * kCols + j] == 0) continue;
         std::uint32_t& code = result.codes[static_cast<size_t>((i0 + i) * b.rows + j0 + j)];
-        const std::uint64_t first = state(i0 + i, j0 + j);
-        code = together ? together->code(i, j, first)
-                        : ResultSolver(spec_, a, i0 + i, 1, b, j0 + j, 1, 1).code(0, 0, first);
+        code = together ? together->code(i, j, streams_)
+                        : ResultSolver(spec_, a, i0 + i, 1, b, j0 + j, 1, 1).code(0, 0, streams_);
       }
   }
 
@@ -824,8 +822,7 @@ class VectorGemm {
   StepKind step_;
   StepFormat format_;
   std::vector<BeatRange> chunks_;
-  const std::vector<std::uint64_t>& states_;
-  std::optional<Draws> draws_;  // of a beat's rounding
+  const RandomStreams& streams_;
   int threads_, words_;
   Encoder encoder_;
   Side rows_, columns_;
@@ -841,7 +838,7 @@ class VectorGemm {
 }  // namespace
 
 bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                     const std::vector<std::uint64_t>& states, int threads, GemmResult& result) {
+                     const RandomStreams& streams, int threads, GemmResult& result) {
   StepFormat format;
   const std::optional<StepKind> step = step_of(spec, format);
   if (!step) return false;
@@ -864,13 +861,14 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
     return beat_ranges(coarse, a.length);
   };
   auto run = [&]<Source kSource>(const Units& a_units, const Units& b_units, double most) {
-    return VectorGemm<kSource>(spec, a, b, a_units, b_units, *step, format, chunks(most), states,
+    return VectorGemm<kSource>(spec, a, b, a_units, b_units, *step, format, chunks(most), streams,
                                threads)
         .run(result);
   };
   if (lanes >= spec.lanes) {
-    // Biased bytes: 255 * 128 * length stays far below 2^31.
-    if (has_fast_bytes() && x.most <= 128 && y.most <= 128)
+    // Biased bytes: 255 * 128 * length stays far below 2^31. A byte has -128 but no 128.
+    const auto bytes = [](const Units& units) { return units.most <= 128 && units.highest < 128; };
+    if (has_fast_bytes() && bytes(x) && bytes(y))
       return run.template operator()<Source::kBytes>(x, y, lanes);
     return run.template operator()<Source::kHalves>(x, y, lanes);
   }

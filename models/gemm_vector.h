@@ -2,18 +2,15 @@
 // the accumulator that its data allow.
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
+#include "models/gemm_draws.h"
 #include "models/golden.h"
 
 namespace blockdot::models {
 
 /// Fills `result` (m, n and output set, codes sized) and its `way`; false, and nothing written, for
-/// a spec that this way does not take. `states`: of the spec's register at each result's first
-/// draw, [m][n], or empty where nothing is drawn.
+/// a spec that this way does not take.
 ///
 ///   sums       S of a beat: int32 from bytes (elements within +-128, on a processor that
 ///              multiplies bytes) or halves (within 2^15), where the beat's sum stays below 2^31;
@@ -36,7 +33,7 @@ namespace blockdot::models {
 /// A tile beyond 2^+-400, and the results of rows with an Inf, go to a ResultSolver too; where that
 /// is more than a quarter of all results, the way is refused.
 bool gemm_by_vectors(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
-                     const formats::QuantizedMatrix& b, const std::vector<std::uint64_t>& states,
-                     int threads, GemmResult& result);
+                     const formats::QuantizedMatrix& b, const RandomStreams& streams, int threads,
+                     GemmResult& result);
 
 }  // namespace blockdot::models

@@ -745,13 +745,15 @@ HWY_INLINE VD exponent_in(VD x) {
   return hn::Sub(biased, hn::Set(d, 0x1p52 + 1023));
 }
 
-// Products in binary32; cut, they are integers.
+// Products in binary32; cut, they are integers. kMostExponent: 2^e times two significands of
+// scales, each below 2, is still finite, so that a zero times it is one; no term that counts asks
+// for more.
 struct NarrowTerms {
   using Value = float;
   using Tag = F;
   using Sum = std::int32_t;
   using SumTag = I;
-  static constexpr int kLeastExponent = -126, kMostExponent = 127;
+  static constexpr int kLeastExponent = -126, kMostExponent = 125;
   static HWY_INLINE hn::Vec<F> power(const std::int32_t* e) {
     const I i;
     const VI field = hn::ShiftLeft<23>(hn::Add(hn::LoadU(i, e), hn::Set(i, 127)));

@@ -52,19 +52,9 @@ QuantizedMatrix rows_of(const QuantizedMatrix& matrix, std::int64_t row, std::in
 
 std::vector<std::uint32_t> machine_values(const Schedule& schedule, const QuantizedMatrix& a,
                                           const QuantizedMatrix& b, int threads) {
-  models::check_operands(schedule.spec, a, b);
-  if (!draws(schedule.spec)) return models::gemm(schedule.spec, a, b, {.threads = threads}).codes;
-  TileValues values(schedule);
-  std::vector<std::uint32_t> codes(static_cast<std::size_t>(a.rows * b.rows));
-  for (std::int64_t t = 0; t < schedule.tiles(); ++t) {
-    const MachineTile tile = schedule.tile(t);
-    const auto part =
-        values.compute(rows_of(a, tile.row, tile.rows), rows_of(b, tile.col, tile.cols), tile.rows);
-    for (std::int64_t r = 0; r < tile.rows; ++r)
-      std::copy_n(part.begin() + r * tile.cols, tile.cols,
-                  codes.begin() + (tile.row + r) * schedule.n + tile.col);
-  }
-  return codes;
+  const models::ArrayTiles tiles{{!schedule.os(), schedule.machine.rows, schedule.machine.cols},
+                                 schedule.height};
+  return models::gemm_on_array(schedule.spec, tiles, a, b, threads).codes;
 }
 
 }  // namespace blockdot::sim

@@ -32,8 +32,7 @@ class TileValues {
 formats::QuantizedMatrix rows_of(const formats::QuantizedMatrix& matrix, std::int64_t row,
                                  std::int64_t rows);
 
-/// All results of a product [m][n] on the machine, without its cycles. `threads` where no result
-/// depends on random bits.
+/// All results of a product [m][n] on the machine, without its cycles.
 std::vector<std::uint32_t> machine_values(const Schedule& schedule,
                                           const formats::QuantizedMatrix& a,
                                           const formats::QuantizedMatrix& b, int threads = 1);
