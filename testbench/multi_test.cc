@@ -237,6 +237,8 @@ struct Accumulated {
   const char *technology = "generic", *structure = "";
 };
 
+void PrintTo(const Accumulated& a, std::ostream* out) { *out << a.modes << " " << a.accumulator; }
+
 MultiSpec accumulating(const Accumulated& a) {
   formats::DotSpecText text;
   text.lanes = a.lanes;
