@@ -116,7 +116,7 @@ const std::vector<Case>& cases() {
        text("multi", "e4m3,e5m2,e2m1", "kulisch"),
        {{"a_i[0]", "b_i[0]"}, {"assign start = ", "assign start = 1'b1 | "}}},
       {"random_multi",
-       text("multi", "e4m3,e2m1", "fp32", "sr:6"),
+       text("multi", "e4m3,e2m1", "bf16:sr:6"),
        {{"assign seed = {seed_i", "assign seed = {~seed_i"}, {" = mode_i ? ", " = ~mode_i ? "}}},
       {"fused", text("fused", "e4m3,e2m1"), {{"c_i[", "~c_i["}}},
       {"quantizer", text("quantizer", "sm4@e8m0/8+u1/2"), {{"x_i[30:0]", "31'd5"}}},
