@@ -158,7 +158,8 @@ void add_gen(CLI::App& program, Context& context) {
           "--unit,--kind", arguments->design.unit,
           "dot (accumulates and rounds), block-dot (the bare exact sum), multi (that sum in "
           "formats "
-          "chosen by a mode input), fused (multi with an addend, rounded once by --rounding), "
+          "chosen by a mode input, accumulated and rounded where --accumulator is given), fused "
+          "(multi with an addend, rounded once by --rounding), "
           "stream (a "
           "dot "
           "behind AXI4-Stream), array (rows x columns of dots) or quantizer (floats to --a)")
@@ -231,6 +232,7 @@ void add_gen(CLI::App& program, Context& context) {
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",
        "blockdot gen --a mxint8 --unit block-dot --combinational --tech osu018 --out unit/",
+       "blockdot gen --unit multi --modes e4m3,e5m2,e2m1 --lanes 8 --accumulator fp32 --out unit/",
        "blockdot gen --unit fused --modes e4m3,e5m2 --lanes 8 --combinational --out unit/",
        "blockdot gen --unit fused --modes e4m3,e2m1 --addend bf16 --rounding sr:8 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --tech osu018 --arch adder=kogge-stone --explain --out unit/",

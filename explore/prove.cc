@@ -186,7 +186,9 @@ class Pins {
 class Prover {
  public:
   Prover(const DesignPoint& point, const ProveOptions& options)
-      : point_(point), options_(options), spec_(design_spec(point)) {}
+      : point_(point), options_(options), spec_(design_spec(point)), bare_(spec_.multi) {
+    bare_.accumulation.reset();
+  }
 
   std::vector<ProofStep> run() {
     design_ = rtl_gen::generate_design(spec_, point_.arch);
@@ -389,13 +391,21 @@ class Prover {
     searched(s);
   }
 
-  // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.
-  // Where terms of a lane share a multiplier, lanes are rewritten and ABC adds the terms of each.
-  void sum_of_modes(ProofStep& s) const {
-    const formats::MultiSpec& spec = spec_.multi;
+  // Without what only an accumulator has.
+  rtl_gen::Arch bare_arch() const {
     rtl_gen::Arch arch = point_.arch;
     arch.combinational = true;
     arch.clock_ns = 0;
+    arch.structure.segment = rtl_gen::kAutoSegment;
+    arch.structure.rounding = rtl_gen::SrPlace::kAuto;
+    return arch;
+  }
+
+  // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.
+  // Where terms of a lane share a multiplier, lanes are rewritten and ABC adds the terms of each.
+  void sum_of_modes(ProofStep& s) const {
+    const formats::MultiSpec& spec = bare_;
+    rtl_gen::Arch arch = bare_arch();
     const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
     arch.structure.adder = rtl_gen::Adder::kPlus;
     const rtl_gen::Unit plain = rtl_gen::generate(spec, arch);
@@ -663,15 +673,12 @@ class Prover {
   // Every pair of codes in every place of every mode, all others zero, as a combinational unit; of
   // a fused unit with the addend zero.
   void pairs(ProofStep& s) const {
-    const formats::MultiSpec& spec = spec_.multi;
+    const formats::MultiSpec& spec = bare_;
     if (spec.rounding.stochastic()) {
       s.how = "random bits: left to the vectors";
       return;
     }
-    rtl_gen::Arch arch = point_.arch;
-    arch.combinational = true;
-    arch.clock_ns = 0;
-    const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+    const rtl_gen::Unit unit = rtl_gen::generate(spec, bare_arch());
     Pins pins(unit);
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
@@ -858,6 +865,7 @@ class Prover {
   const DesignPoint& point_;
   const ProveOptions& options_;
   rtl_gen::DesignSpec spec_;
+  formats::MultiSpec bare_;  // of a multi unit, the sum that its accumulator is fed with
   rtl_gen::Design design_;
   std::vector<ProofStep> steps_;
 };

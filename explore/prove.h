@@ -48,6 +48,8 @@ struct ProveOptions {
 ///              and-inverter graphs of 2, 4, 8... lanes, ABC). With `lanes` this is the block dot
 ///              for all inputs. Multi units: with `pairs`, the same in every mode.
 ///   pairs      multi and fused units: every pair of codes in each lane and mode, the others zero.
+///              Of a multi unit with an accumulator this and `sum` are of the bare unit of its
+///              modes; what accumulates is sampled in `vectors`.
 ///   values     quantizers: every bfloat16 alone in a block, against the definition in `formats`.
 ///   beats      dot units in lock-step with the golden model: random and extreme beats.
 ///   vectors    all others: the testbench that ships with them, in Icarus: values, the stated

@@ -56,6 +56,12 @@ unit = "multi"
 modes = "e3m2,e2m1"
 lanes = 2
 [[design]]
+unit = "multi"
+modes = "e3m2,e2m1"
+lanes = 2
+accumulator = "bf16"
+output = "bf16"
+[[design]]
 unit = "fused"
 modes = "e2m1,e3m2xe2m1"
 lanes = 2
@@ -106,6 +112,7 @@ TEST(Prove, SaysOfEveryKindWhatIsProvedAndWhatIsSampled) {
   const std::string dots = "lint proved, lanes proved, sum proved, vectors sampled, ";
   EXPECT_EQ(seen, (std::vector<std::string>{
                       "block-dot: " + dots,
+                      "multi: lint proved, pairs proved, sum proved, vectors sampled, ",
                       "multi: lint proved, pairs proved, sum proved, vectors sampled, ",
                       "fused: lint proved, pairs proved, vectors sampled, ", "stream: " + dots,
                       "array: " + dots, "array: " + dots,

@@ -200,11 +200,15 @@ FixedFormat exact_window(const DotSpec& spec) {
 }
 
 Rounding drawn_rounding(const DotSpec& spec) {
-  if (draws_each_beat(spec)) return spec.accumulator.rounding;
-  return output_rounds(spec) ? spec.rounding : Rounding{};
+  return drawn_rounding(spec, has_result_factor(spec));
 }
 
-bool draws_each_beat(const DotSpec& spec) {
+Rounding drawn_rounding(const Accumulation& spec, bool factor) {
+  if (draws_each_beat(spec)) return spec.accumulator.rounding;
+  return output_rounds(spec, factor) ? spec.rounding : Rounding{};
+}
+
+bool draws_each_beat(const Accumulation& spec) {
   return spec.accumulator.is_float() && spec.accumulator.rounding.stochastic();
 }
 
@@ -253,9 +257,10 @@ bool has_result_factor(const DotSpec& spec) {
   return has_result_factor(spec.a) || has_result_factor(spec.b);
 }
 
-bool output_rounds(const DotSpec& spec) {
-  return !spec.accumulator.is_float() || spec.accumulator.format != spec.output ||
-         has_result_factor(spec);
+bool output_rounds(const DotSpec& spec) { return output_rounds(spec, has_result_factor(spec)); }
+
+bool output_rounds(const Accumulation& spec, bool factor) {
+  return !spec.accumulator.is_float() || spec.accumulator.format != spec.output || factor;
 }
 
 bool needs_count(const DotSpec& spec) {
@@ -286,21 +291,30 @@ std::string block_lengths_beside(int block) {
 // Widest element of exact_window: the products of two are doubles.
 constexpr int kExactWindowBits = 16;
 
-/// A window that says what becomes of sums beyond it may be of any width; one that does not must
-/// hold the `max-k` products that its user states.
-void check_stated_products(const DotSpec& spec) {
-  for (const BlockFormat* f : {&spec.a, &spec.b})
-    if (f->element.width() > kExactWindowBits) return;
-  const FixedFormat& window = spec.accumulator.window;
-  const FixedFormat needs = exact_window(spec);
-  if (window.msb < needs.msb)
-    throw ConfigError(
-        "accumulator = kulisch[{0}:{1}]: the sums of max-k = {2} products at any scales take bits "
-        "up to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
-        window.msb, window.lsb, spec.max_k, needs.msb);
+/// Exact windows are known.
+bool has_exact_window(const DotSpec& spec) {
+  return spec.a.element.width() <= kExactWindowBits && spec.b.element.width() <= kExactWindowBits;
 }
 
 }  // namespace
+
+void check_window(const Accumulation& spec, const FixedFormat& needs, bool stated) {
+  if (spec.accumulator.kind != AccumulatorKind::kKulischWindow) return;
+  const FixedFormat& window = spec.accumulator.window;
+  if (window.exact && (window.msb < needs.msb || window.lsb > needs.lsb))
+    throw ConfigError(
+        "accumulator = {}: the sums of {} products take bits {} to {}; try "
+        "kulisch[{}:{}]:exact, a smaller max-k, or :saturate or :wrap for a window that loses some",
+        to_text(spec.accumulator), spec.max_k, needs.msb, needs.lsb,
+        std::max(window.msb, needs.msb), std::min(window.lsb, needs.lsb));
+  // A window that says what becomes of sums beyond it may be of any width; one that does not must
+  // hold the `max-k` products that its user states.
+  if (stated && window.msb < needs.msb)
+    throw ConfigError(
+        "accumulator = kulisch[{0}:{1}]: the sums of max-k = {2} products take bits "
+        "up to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
+        window.msb, window.lsb, spec.max_k, needs.msb);
+}
 
 void validate(const DotSpec& spec) {
   validate(spec.a);
@@ -331,6 +345,19 @@ void validate(const DotSpec& spec) {
     throw ConfigError("lanes = {}: must be in [1, {}], the block length: a beat has one scale",
                       spec.lanes, segment);
 
+  validate(spec, has_result_factor(spec));
+  if (spec.accumulator.window.exact) {
+    for (const BlockFormat* f : {&spec.a, &spec.b})
+      if (f->element.width() > kExactWindowBits)
+        throw ConfigError(
+            "accumulator = {}: takes elements of at most {} bits, {} has {}; try kulisch, or "
+            ":wrap for a window that is as wide as its sums take",
+            to_text(spec.accumulator), kExactWindowBits, to_text(f->element), f->element.width());
+    check_window(spec, exact_window(spec), false);
+  }
+}
+
+void validate(const Accumulation& spec, bool factor) {
   auto check_float = [](const char* field, const ElementFormat& format) {
     validate(format);
     if (format.kind != ElementKind::kMinifloat)
@@ -363,24 +390,6 @@ void validate(const DotSpec& spec) {
       if (window.msb <= window.lsb || window.width() > 4096)
         throw ConfigError("accumulator = {}: needs msb > lsb and at most 4096 bits",
                           to_text(spec.accumulator));
-      if (window.exact && spec.max_k >= 1 && spec.max_k <= kMostProducts) {
-        for (const BlockFormat* f : {&spec.a, &spec.b})
-          if (f->element.width() > kExactWindowBits)
-            throw ConfigError(
-                "accumulator = {}: takes elements of at most {} bits, {} has {}; try kulisch, or "
-                ":wrap for a window that is as wide as its sums take",
-                to_text(spec.accumulator), kExactWindowBits, to_text(f->element),
-                f->element.width());
-        const FixedFormat needs = exact_window(spec);
-        if (window.msb < needs.msb || window.lsb > needs.lsb)
-          throw ConfigError(
-              "accumulator = {}: the sums of {} products at any scales take bits {} to {}; try "
-              "kulisch[{}:{}]:exact, a smaller max-k, or :saturate or :wrap for a window that "
-              "loses "
-              "some",
-              to_text(spec.accumulator), spec.max_k, needs.msb, needs.lsb,
-              std::max(window.msb, needs.msb), std::min(window.lsb, needs.lsb));
-      }
       break;
     }
     case AccumulatorKind::kAligned:
@@ -391,7 +400,7 @@ void validate(const DotSpec& spec) {
     case AccumulatorKind::kFloat:
       check_float("accumulator", spec.accumulator.format);
       check_rounding("accumulator rounding", spec.accumulator.rounding);
-      if (!output_rounds(spec)) {
+      if (!output_rounds(spec, factor)) {
         if (spec.accumulator.rounding != spec.rounding)
           throw ConfigError(
               "rounding = {}: accumulator {} has the output's format, so the one rounding is the "
@@ -417,14 +426,8 @@ std::string to_text(const DotSpec& spec) {
       spec.lfsr == LfsrSpec{} ? "" : " lfsr=" + to_text(spec.lfsr));
 }
 
-DotSpec resolve(const DotSpecText& text) {
-  DotSpec spec;
-  if (text.a.empty()) throw ConfigError("a = (nothing): a format is needed, e.g. mxfp8_e4m3");
-  spec.a = parse_block_format(text.a, "a");
-  spec.b = text.b.empty() ? spec.a : parse_block_format(text.b, "b");
-  int segment = segment_length(spec);
-  spec.lanes = text.lanes.empty() ? (segment == 0 ? 32 : std::min(32, segment))
-                                  : static_cast<int>(parse_int("lanes", text.lanes, 1, 1024));
+Accumulation resolve_accumulation(const DotSpecText& text, bool factor) {
+  Accumulation spec;
   if (!text.accumulator.empty()) spec.accumulator = parse_accumulator(text.accumulator);
   try {
     spec.output = parse_element(text.output.empty() ? "fp32" : text.output);
@@ -433,7 +436,7 @@ DotSpec resolve(const DotSpecText& text) {
                       did_you_mean(text.output, {"fp32", "bf16", "fp16", "e4m3", "e5m2"}));
   }
   if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
-  if (!output_rounds(spec)) {
+  if (!output_rounds(spec, factor)) {
     bool names_rounding = to_lower(text.accumulator).find(":r") != std::string::npos ||
                           to_lower(text.accumulator).find(":sr") != std::string::npos;  // srf, src
     if (text.rounding.empty())
@@ -441,20 +444,34 @@ DotSpec resolve(const DotSpecText& text) {
     else if (!names_rounding)
       spec.accumulator.rounding = spec.rounding;
   }
+  if (!text.max_k.empty()) spec.max_k = parse_int("max-k", text.max_k, 1, kMostProducts);
+  if (!text.lfsr.empty()) spec.lfsr = parse_lfsr(text.lfsr);
+  return spec;
+}
+
+bool states_sums(const DotSpecText& text) {
+  const std::string window = to_lower(text.accumulator);
+  return !text.max_k.empty() && window.starts_with("kulisch[") &&
+         window.find(":saturate") == std::string::npos && window.find(":wrap") == std::string::npos;
+}
+
+DotSpec resolve(const DotSpecText& text) {
+  DotSpec spec;
+  if (text.a.empty()) throw ConfigError("a = (nothing): a format is needed, e.g. mxfp8_e4m3");
+  spec.a = parse_block_format(text.a, "a");
+  spec.b = text.b.empty() ? spec.a : parse_block_format(text.b, "b");
+  int segment = segment_length(spec);
+  spec.lanes = text.lanes.empty() ? (segment == 0 ? 32 : std::min(32, segment))
+                                  : static_cast<int>(parse_int("lanes", text.lanes, 1, 1024));
+  static_cast<Accumulation&>(spec) = resolve_accumulation(text, has_result_factor(spec));
   std::string specials = to_lower(text.specials);
   if (specials == "nan") {
     spec.specials = SpecialsPolicy::kNan;
   } else if (!specials.empty() && specials != "ieee") {
     throw ConfigError("specials = {}: must be ieee or nan", text.specials);
   }
-  if (!text.max_k.empty()) spec.max_k = parse_int("max-k", text.max_k, 1, std::int64_t{1} << 32);
-  if (!text.lfsr.empty()) spec.lfsr = parse_lfsr(text.lfsr);
   validate(spec);
-  if (spec.accumulator.kind == AccumulatorKind::kKulischWindow && !text.max_k.empty()) {
-    const std::string window = to_lower(text.accumulator);
-    if (window.find(":saturate") == std::string::npos && window.find(":wrap") == std::string::npos)
-      check_stated_products(spec);
-  }
+  if (states_sums(text) && has_exact_window(spec)) check_window(spec, exact_window(spec), true);
   return spec;
 }
 

@@ -119,8 +119,9 @@ enum class AccumulatorKind { kKulisch, kKulischWindow, kFloat, kAligned };
 inline constexpr int kMaxAlignedBits = 128;
 
 /// Text forms: `kulisch`; `kulisch[MSB:LSB]` with `:saturate` (the default), `:wrap` or `:exact`,
-/// and `:sticky`; a minifloat with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`; `aligned[W]:`
-/// before such a minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is named.
+/// and `:sticky`; a minifloat with an optional rounding: `fp32`, `bf16`, `fp32:sr:16`;
+/// `aligned[W]:` before such a minifloat: `aligned[13]:fp32`, whose rounding is rtz where none is
+/// named.
 struct Accumulator {
   AccumulatorKind kind = AccumulatorKind::kKulisch;
   FixedFormat window;     // kKulischWindow
@@ -137,16 +138,23 @@ struct Accumulator {
 
 enum class SpecialsPolicy { kIeee, kNan };
 
-struct DotSpec {
+/// What becomes of the beat values, wherever they come from: the part of the contract that units of
+/// several formats (formats/multi_spec.h) have in common with this one.
+struct Accumulation {
+  Accumulator accumulator;
+  ElementFormat output;        // a minifloat
+  Rounding rounding;           // to the output
+  std::int64_t max_k = 65536;  // longest reduction, in products with padding; 1..2^32
+  LfsrSpec lfsr;               // where a rounding is stochastic
+
+  bool operator==(const Accumulation&) const = default;
+};
+
+struct DotSpec : Accumulation {
   BlockFormat a;
   BlockFormat b;
   int lanes = 32;  // element pairs a beat, 1..1024
-  Accumulator accumulator;
-  ElementFormat output;  // a minifloat
-  Rounding rounding;     // to the output
   SpecialsPolicy specials = SpecialsPolicy::kIeee;
-  std::int64_t max_k = 65536;  // longest reduction, in products with padding; 1..2^32
-  LfsrSpec lfsr;               // where a rounding is stochastic
 
   bool operator==(const DotSpec&) const = default;
 };
@@ -160,6 +168,11 @@ std::string to_text(const Accumulator& accumulator);
 /// or wider than 4096 bits, or `:exact` and narrower than exact_window; fraction bits; two
 /// stochastic roundings at once; more random bits than the lfsr has.
 void validate(const DotSpec& spec);
+/// Its part that is of the accumulation alone; `factor`: the result has one (has_result_factor).
+void validate(const Accumulation& spec, bool factor);
+/// ConfigError where the accumulator is a window with :exact that does not hold `needs`, the sums
+/// of max_k products; `stated`: also where it names no border but its user stated max_k.
+void check_window(const Accumulation& spec, const FixedFormat& needs, bool stated);
 
 /// The outer scale belongs to the beat: it changes along K, or a mean is added to its product.
 bool outer_in_beat(const BlockFormat& format);
@@ -171,6 +184,7 @@ bool has_result_factor(const BlockFormat& format);
 bool has_result_factor(const DotSpec& spec);
 /// The output is a rounding of its own, after the accumulator's.
 bool output_rounds(const DotSpec& spec);
+bool output_rounds(const Accumulation& spec, bool factor);
 /// Padded lanes have no code of zero on either side: beats carry the number of lanes that count.
 bool needs_count(const DotSpec& spec);
 /// max_value(element) = odd * 2^exponent: what :amax divides by.
@@ -198,6 +212,10 @@ struct DotSpecText {
   std::string a, b, lanes, accumulator, output, rounding, specials, max_k, lfsr;
 };
 DotSpec resolve(const DotSpecText& text);
+/// The fields of the accumulation among them, not validated; `factor` as for validate.
+Accumulation resolve_accumulation(const DotSpecText& text, bool factor);
+/// The text names a max-k, and a window that does not say what becomes of sums beyond it.
+bool states_sums(const DotSpecText& text);
 
 /// Exponent of a finite value that is not zero in the sense of the aligned accumulator.
 int exponent_of(const ElementFormat& format, double value);
@@ -210,8 +228,9 @@ FixedFormat exact_window(const DotSpec& spec);
 
 /// The rounding that draws random bits: the accumulator's or the output's; neither: not stochastic.
 Rounding drawn_rounding(const DotSpec& spec);
+Rounding drawn_rounding(const Accumulation& spec, bool factor);
 /// Where it draws: every beat, else every result.
-bool draws_each_beat(const DotSpec& spec);
+bool draws_each_beat(const Accumulation& spec);
 /// Results depend on random bits.
 inline bool draws(const DotSpec& spec) { return drawn_rounding(spec).stochastic(); }
 

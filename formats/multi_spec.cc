@@ -41,6 +41,12 @@ int MultiSpec::terms(const ModeFormats& mode) const {
   return 2 * mode.a.width() <= slot_a() && 2 * mode.b.width() <= slot_b() ? 2 : 1;
 }
 
+int MultiSpec::most_products() const {
+  int most = 0;
+  for (const ModeFormats& m : modes) most = std::max(most, lanes * terms(m));
+  return most;
+}
+
 int MultiSpec::mode_bits() const {
   int bits = 0;
   while ((std::size_t{1} << bits) < modes.size()) ++bits;
@@ -60,6 +66,10 @@ std::string to_text(const MultiSpec& spec) {
   if (spec.addend)
     text += fmt::format(" addend={} rounding={}{}", to_text(*spec.addend), to_text(spec.rounding),
                         spec.lfsr == LfsrSpec{} ? "" : " lfsr=" + to_text(spec.lfsr));
+  if (const auto& acc = spec.accumulation)
+    text += fmt::format(" accumulator={} output={} rounding={} max-k={}{}",
+                        to_text(acc->accumulator), to_text(acc->output), to_text(acc->rounding),
+                        acc->max_k, acc->lfsr == LfsrSpec{} ? "" : " lfsr=" + to_text(acc->lfsr));
   return text;
 }
 
@@ -106,14 +116,21 @@ void validate(const MultiSpec& spec) {
   }
   if (spec.lanes < 1 || spec.lanes > kMaxLanes)
     throw ConfigError("lanes = {}: must be in [1, {}]", spec.lanes, kMaxLanes);
-  if (!spec.addend) {
-    if (spec.rounding != Rounding{})
+  if (spec.accumulation) {
+    const Accumulation& acc = *spec.accumulation;
+    if (spec.addend)
+      throw ConfigError("accumulator = {}: a fused unit has an addend and none; take one of both",
+                        to_text(acc.accumulator));
+    if (acc.accumulator.kind == AccumulatorKind::kAligned)
       throw ConfigError(
-          "rounding = {}: a multi unit gives the exact sum; take a fused one, which "
-          "has an addend",
-          to_text(spec.rounding));
+          "accumulator = {}: cuts products one by one, and a unit of several formats gives their "
+          "exact sum; try kulisch, kulisch[MSB:LSB] or a float such as {}",
+          to_text(acc.accumulator), to_text(acc.accumulator.format));
+    validate(acc, false);
+    check_window(acc, exact_window(spec), false);
     return;
   }
+  if (!spec.addend) return;
   const ElementFormat& f = *spec.addend;
   validate(f);
   if (f.kind != ElementKind::kMinifloat || f.special != Special::kIeee)
@@ -140,17 +157,46 @@ void validate(const MultiSpec& spec) {
         to_text(f), least, most);
 }
 
-MultiSpec resolve_multi(std::string_view modes, std::string_view lanes, std::string_view addend,
-                        std::string_view rounding, std::string_view lfsr) {
+FixedFormat exact_window(const MultiSpec& spec) {
+  const int beat = spec.most_products();
+  const std::int64_t products = (spec.accumulation.value().max_k + beat - 1) / beat * beat;
+  const int lsb = product_lsb(spec);
+  FixedFormat window{lsb + 1, lsb, false, false, true};
+  // At most 2^32 + 128 products of 8-bit significand products: exact in a double.
+  for (const ModeFormats& m : spec.modes)
+    window.msb =
+        std::max(window.msb,
+                 std::ilogb(max_value(m.a) * max_value(m.b) * static_cast<double>(products)) + 1);
+  return window;
+}
+
+MultiSpec resolve_multi(std::string_view modes, std::string_view addend, const DotSpecText& text) {
   MultiSpec spec;
   if (modes.empty()) throw ConfigError("modes = (nothing): formats are needed, e.g. e4m3,e5m2");
-  for (const std::string& text : split(modes, ','))
-    spec.modes.push_back(parse_mode(to_lower(text)));
-  if (!lanes.empty()) spec.lanes = static_cast<int>(parse_int("lanes", lanes, 1, kMaxLanes));
+  for (const std::string& mode : split(modes, ','))
+    spec.modes.push_back(parse_mode(to_lower(mode)));
+  if (!text.lanes.empty())
+    spec.lanes = static_cast<int>(parse_int("lanes", text.lanes, 1, kMaxLanes));
   if (!addend.empty()) spec.addend = parse_element(addend, "addend");
-  if (!rounding.empty()) spec.rounding = parse_rounding(rounding);
-  if (!lfsr.empty()) spec.lfsr = parse_lfsr(lfsr);
+  if (!text.accumulator.empty()) {
+    spec.accumulation = resolve_accumulation(text, false);
+  } else if (spec.addend) {
+    if (!text.rounding.empty()) spec.rounding = parse_rounding(text.rounding);
+    if (!text.lfsr.empty()) spec.lfsr = parse_lfsr(text.lfsr);
+  } else {
+    for (const auto& [field, value] : {std::pair{"output", &text.output},
+                                       {"rounding", &text.rounding},
+                                       {"max-k", &text.max_k},
+                                       {"lfsr", &text.lfsr}})
+      if (!value->empty())
+        throw ConfigError(
+            "{} = {}: a multi unit without an accumulator gives the exact sum; give it one, such "
+            "as accumulator = kulisch or fp32, or take a fused unit, which has an addend",
+            field, shown(*value));
+  }
   validate(spec);
+  if (spec.accumulation && states_sums(text))
+    check_window(*spec.accumulation, exact_window(spec), true);
   return spec;
 }
 

@@ -241,53 +241,22 @@ Exact fit(const Exact& x, const FixedFormat& window) {
 
 }  // namespace
 
-GoldenDot::GoldenDot(const DotSpec& spec, std::optional<std::uint64_t> seed)
-    : spec_(spec), random_(seed.value_or(spec.lfsr.seed), spec.lfsr) {
-  validate(spec);
-}
+GoldenAccumulator::GoldenAccumulator(const formats::Accumulation& spec, bool factor)
+    : spec_(spec), output_rounds_(output_rounds(spec, factor)) {}
 
-void GoldenDot::reset(std::optional<std::uint64_t> seed) {
-  random_ = formats::Lfsr(seed.value_or(spec_.lfsr.seed), spec_.lfsr);
-  clear();
-}
-
-void GoldenDot::clear() {
+void GoldenAccumulator::clear() {
   accumulator_ = Exact();
   accumulator_code_ = 0;
   held_ = Held::kFinite;
-  lost_ = nan_ = plus_inf_ = minus_inf_ = false;
+  lost_ = false;
+  flags_ = {};
 }
 
-std::optional<std::uint32_t> GoldenDot::step(const Beat& beat, formats::Lfsr& random) {
-  check_beat(spec_, beat);
-  if (beat.first) clear();
-
-  Factor xa = beat_factor(spec_.a, beat.a_scale, beat.a_outer, beat.a_mean);
-  Factor xb = beat_factor(spec_.b, beat.b_scale, beat.b_outer, beat.b_mean);
-  if (xa.nan || xa.inf || xb.nan || xb.inf) nan_ = true;
-
-  std::vector<Term> products;
-  for (int j = 0; j < live_lanes(spec_, beat); ++j) {
-    Factor a = element(spec_.a, beat.a, beat.a_micro, j);
-    Factor b = element(spec_.b, beat.b, beat.b_micro, j);
-    if (a.nan || b.nan) {
-      nan_ = true;
-    } else if (a.inf || b.inf) {
-      int sign = a.sign * b.sign * xa.sign * xb.sign;  // 0: Inf times zero
-      if (spec_.specials == SpecialsPolicy::kNan || sign == 0) nan_ = true;
-      if (sign > 0) plus_inf_ = true;
-      if (sign < 0) minus_inf_ = true;
-    } else {
-      products.push_back({a.value * b.value, a.exponent + b.exponent});
-    }
-  }
-  accumulate(products, {xa.value * xb.value, xa.exponent + xb.exponent}, random);
-  if (!beat.last) return std::nullopt;
-  return result(beat, random);
-}
-
-void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale,
-                           formats::Lfsr& random) {
+void GoldenAccumulator::add(const Flags& flags, const std::vector<Term>& products,
+                            const Term& scale, formats::Lfsr& random) {
+  flags_.nan = flags_.nan || flags.nan;
+  flags_.plus_inf = flags_.plus_inf || flags.plus_inf;
+  flags_.minus_inf = flags_.minus_inf || flags.minus_inf;
   Exact sum;
   for (const Term& product : products) sum += product.value;
   const Exact beat_value = sum * scale.value;
@@ -309,7 +278,7 @@ void GoldenDot::accumulate(const std::vector<Term>& products, const Term& scale,
   }
 }
 
-Exact GoldenDot::aligned_sum(const std::vector<Term>& products, const Term& scale) const {
+Exact GoldenAccumulator::aligned_sum(const std::vector<Term>& products, const Term& scale) const {
   std::vector<Term> terms;
   for (const Term& product : products)
     terms.push_back({product.value * scale.value, product.exponent + scale.exponent});
@@ -329,7 +298,7 @@ Exact GoldenDot::aligned_sum(const std::vector<Term>& products, const Term& scal
   return sum;
 }
 
-void GoldenDot::round_into_accumulator(const Exact& sum, formats::Lfsr& stream) {
+void GoldenAccumulator::round_into_accumulator(const Exact& sum, formats::Lfsr& stream) {
   const Rounding& rounding = spec_.accumulator.rounding;
   std::uint32_t random = rounding.stochastic() ? stream.draw(rounding.random_bits) : 0;
   if (held_ != Held::kFinite) return;
@@ -345,17 +314,15 @@ void GoldenDot::round_into_accumulator(const Exact& sum, formats::Lfsr& stream) 
   }
 }
 
-std::uint32_t GoldenDot::result(const Beat& last, formats::Lfsr& stream) {
+std::uint32_t GoldenAccumulator::result(const ResultFactor& factor, formats::Lfsr& stream) const {
   const ElementFormat& output = spec_.output;
   std::uint32_t random = 0;
-  if (output_rounds(spec_) && spec_.rounding.stochastic())
+  if (output_rounds_ && spec_.rounding.stochastic())
     random = stream.draw(spec_.rounding.random_bits);
 
-  Factor factor = product(result_factor(spec_.a, last.a_scale, last.a_outer),
-                          result_factor(spec_.b, last.b_scale, last.b_outer));
-  bool plus_inf = plus_inf_ || held_ == Held::kPlusInf;
-  bool minus_inf = minus_inf_ || held_ == Held::kMinusInf;
-  bool nan = nan_ || held_ == Held::kNan || factor.nan || (plus_inf && minus_inf) ||
+  bool plus_inf = flags_.plus_inf || held_ == Held::kPlusInf;
+  bool minus_inf = flags_.minus_inf || held_ == Held::kMinusInf;
+  bool nan = flags_.nan || held_ == Held::kNan || factor.nan || (plus_inf && minus_inf) ||
              ((plus_inf || minus_inf) && factor.sign == 0);
   if (nan) return has_nan(output) ? nan_code(output) : 0;
   if (plus_inf || minus_inf) {
@@ -364,11 +331,55 @@ std::uint32_t GoldenDot::result(const Beat& last, formats::Lfsr& stream) {
     if (has_inf(output)) return inf_code(output) | sign;
     return has_nan(output) ? nan_code(output) : max_finite_code(output) | sign;
   }
-  if (!output_rounds(spec_)) return accumulator_code_;
+  if (!output_rounds_) return accumulator_code_;
   Exact total = accumulator_;
   if (lost_ && spec_.accumulator.window.sticky) total += ldexp(1, spec_.accumulator.window.lsb - 1);
   return golden_round(output, total * factor.value, spec_.rounding, random, Overflow::kToSpecial,
-                      result_divisor(spec_.a) * result_divisor(spec_.b));
+                      factor.divisor);
+}
+
+GoldenDot::GoldenDot(const DotSpec& spec, std::optional<std::uint64_t> seed)
+    : spec_(spec),
+      random_(seed.value_or(spec.lfsr.seed), spec.lfsr),
+      accumulator_(spec, has_result_factor(spec)) {
+  validate(spec);
+}
+
+void GoldenDot::reset(std::optional<std::uint64_t> seed) {
+  random_ = formats::Lfsr(seed.value_or(spec_.lfsr.seed), spec_.lfsr);
+  accumulator_.clear();
+}
+
+std::optional<std::uint32_t> GoldenDot::step(const Beat& beat, formats::Lfsr& random) {
+  check_beat(spec_, beat);
+  if (beat.first) accumulator_.clear();
+
+  Factor xa = beat_factor(spec_.a, beat.a_scale, beat.a_outer, beat.a_mean);
+  Factor xb = beat_factor(spec_.b, beat.b_scale, beat.b_outer, beat.b_mean);
+  GoldenAccumulator::Flags flags;
+  flags.nan = xa.nan || xa.inf || xb.nan || xb.inf;
+  std::vector<GoldenAccumulator::Term> products;
+  for (int j = 0; j < live_lanes(spec_, beat); ++j) {
+    Factor a = element(spec_.a, beat.a, beat.a_micro, j);
+    Factor b = element(spec_.b, beat.b, beat.b_micro, j);
+    if (a.nan || b.nan) {
+      flags.nan = true;
+    } else if (a.inf || b.inf) {
+      int sign = a.sign * b.sign * xa.sign * xb.sign;  // 0: Inf times zero
+      if (spec_.specials == SpecialsPolicy::kNan || sign == 0) flags.nan = true;
+      if (sign > 0) flags.plus_inf = true;
+      if (sign < 0) flags.minus_inf = true;
+    } else {
+      products.push_back({a.value * b.value, a.exponent + b.exponent});
+    }
+  }
+  accumulator_.add(flags, products, {xa.value * xb.value, xa.exponent + xb.exponent}, random);
+  if (!beat.last) return std::nullopt;
+  const Factor factor = product(result_factor(spec_.a, beat.a_scale, beat.a_outer),
+                                result_factor(spec_.b, beat.b_scale, beat.b_outer));
+  return accumulator_.result(
+      {factor.value, result_divisor(spec_.a) * result_divisor(spec_.b), factor.nan, factor.sign},
+      random);
 }
 
 namespace {

@@ -25,6 +25,55 @@ std::uint32_t golden_round(const formats::ElementFormat& format, const Exact& x,
                            const formats::Rounding& rounding, std::uint32_t random,
                            formats::Overflow overflow, const Exact& divisor = Exact(1));
 
+/// The accumulator of a contract and the result that comes out of it, whatever units its beat
+/// values come from.
+class GoldenAccumulator {
+ public:
+  /// A finite number and its exponent as the aligned accumulator reads it, which means nothing
+  /// where the number is zero.
+  struct Term {
+    Exact value;
+    int exponent = 0;
+  };
+  /// Among the products of a beat, or of all beats of a result.
+  struct Flags {
+    bool nan = false, plus_inf = false, minus_inf = false;
+  };
+  /// What multiplies the result: value / divisor.
+  struct ResultFactor {
+    Exact value = Exact(1);
+    Exact divisor = Exact(1);
+    bool nan = false;
+    int sign = 1;
+  };
+
+  /// `factor`: results have one. Not validated.
+  GoldenAccumulator(const formats::Accumulation& spec, bool factor);
+
+  /// Starts a result.
+  void clear();
+  /// Takes a beat: the flags of its products, the finite ones without the scales, and the product
+  /// of these. What is rounded draws from this stream.
+  void add(const Flags& flags, const std::vector<Term>& products, const Term& scale,
+           formats::Lfsr& random);
+  /// The result's code of the beats so far.
+  std::uint32_t result(const ResultFactor& factor, formats::Lfsr& random) const;
+
+ private:
+  enum class Held { kFinite, kNan, kPlusInf, kMinusInf };  // what a float accumulator holds
+
+  Exact aligned_sum(const std::vector<Term>& products, const Term& scale) const;
+  void round_into_accumulator(const Exact& sum, formats::Lfsr& stream);
+
+  formats::Accumulation spec_;
+  bool output_rounds_;
+  Exact accumulator_;
+  std::uint32_t accumulator_code_ = 0;  // float accumulator
+  Held held_ = Held::kFinite;
+  bool lost_ = false;  // a window dropped a bit that is not zero
+  Flags flags_;        // beside the accumulator
+};
+
 /// A unit that computes the spec, beat by beat.
 class GoldenDot {
  public:
@@ -44,29 +93,9 @@ class GoldenDot {
   std::uint64_t random_state() const { return random_.state(); }
 
  private:
-  enum class Held { kFinite, kNan, kPlusInf, kMinusInf };  // what a float accumulator holds
-
-  /// A finite number and its exponent as the aligned accumulator reads it, which means nothing
-  /// where the number is zero.
-  struct Term {
-    Exact value;
-    int exponent = 0;
-  };
-
-  void clear();
-  /// The products of a beat without its scales, and the product of these.
-  void accumulate(const std::vector<Term>& products, const Term& scale, formats::Lfsr& random);
-  Exact aligned_sum(const std::vector<Term>& products, const Term& scale) const;
-  void round_into_accumulator(const Exact& sum, formats::Lfsr& stream);
-  std::uint32_t result(const Beat& last, formats::Lfsr& stream);
-
   formats::DotSpec spec_;
   formats::Lfsr random_;
-  Exact accumulator_;
-  std::uint32_t accumulator_code_ = 0;  // float accumulator
-  Held held_ = Held::kFinite;
-  bool lost_ = false;  // a window dropped a bit that is not zero
-  bool nan_ = false, plus_inf_ = false, minus_inf_ = false;  // flags beside the accumulator
+  GoldenAccumulator accumulator_;
 };
 
 /// The bare block dot of one beat, before scales and accumulation.

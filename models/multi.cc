@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "formats/error.h"
-#include "models/golden.h"
 
 namespace blockdot::models {
 
@@ -20,6 +19,14 @@ const ModeFormats& mode_of(const MultiSpec& spec, int mode, std::size_t a, std::
   return m;
 }
 
+// A number that is NaN or Inf.
+void raise(GoldenAccumulator::Flags& flags, double special) {
+  if (std::isnan(special))
+    flags.nan = true;
+  else
+    (special > 0 ? flags.plus_inf : flags.minus_inf) = true;
+}
+
 }  // namespace
 
 MultiSum golden_multi(const MultiSpec& spec, int mode, std::span<const std::uint32_t> a,
@@ -28,41 +35,46 @@ MultiSum golden_multi(const MultiSpec& spec, int mode, std::span<const std::uint
   MultiSum out;
   for (std::size_t j = 0; j < a.size(); ++j) {
     const double x = decode(m.a, a[j]), y = decode(m.b, b[j]);
-    if (std::isfinite(x) && std::isfinite(y))
+    if (std::isfinite(x) && std::isfinite(y)) {
       out.sum += Exact(x) * Exact(y);
-    else
+    } else {
       out.special = true;
+      raise(out.flags, x * y);  // IEEE 754: Inf times zero is NaN
+    }
   }
   return out;
+}
+
+GoldenMulti::GoldenMulti(const MultiSpec& spec, std::optional<std::uint64_t> seed)
+    : spec_(spec),
+      random_(seed.value_or(spec.accumulation.value().lfsr.seed), spec.accumulation->lfsr),
+      accumulator_(*spec.accumulation, false) {
+  validate(spec);
+}
+
+std::optional<std::uint32_t> GoldenMulti::step(int mode, std::span<const std::uint32_t> a,
+                                               std::span<const std::uint32_t> b, bool first,
+                                               bool last) {
+  if (first) accumulator_.clear();
+  const MultiSum beat = golden_multi(spec_, mode, a, b);
+  accumulator_.add(beat.flags, {{beat.sum, 0}}, {Exact(1), 0}, random_);
+  if (!last) return std::nullopt;
+  return accumulator_.result({}, random_);
 }
 
 std::uint32_t golden_fused(const MultiSpec& spec, int mode, std::span<const std::uint32_t> a,
                            std::span<const std::uint32_t> b, std::uint32_t c,
                            std::uint32_t random) {
-  const ModeFormats& m = mode_of(spec, mode, a.size(), b.size());
   const ElementFormat& f = spec.addend.value();
-  Exact sum;
-  bool nan = false, plus = false, minus = false;
-  const auto add = [&](double special) {  // NaN or Inf
-    if (std::isnan(special))
-      nan = true;
-    else
-      (special > 0 ? plus : minus) = true;
-  };
-  for (std::size_t j = 0; j < a.size(); ++j) {
-    const double x = decode(m.a, a[j]), y = decode(m.b, b[j]);
-    if (std::isfinite(x) && std::isfinite(y))
-      sum += Exact(x) * Exact(y);
-    else
-      add(x * y);  // IEEE 754: Inf times zero is NaN
-  }
+  auto [sum, special, flags] = golden_multi(spec, mode, a, b);
   const double addend = decode(f, c);
   if (std::isfinite(addend))
     sum += Exact(addend);
   else
-    add(addend);
-  if (nan || (plus && minus)) return nan_code(f);
-  if (plus || minus) return inf_code(f) | (minus ? 1u << (f.width() - 1) : 0);
+    raise(flags, addend);
+  if (flags.nan || (flags.plus_inf && flags.minus_inf)) return nan_code(f);
+  if (flags.plus_inf || flags.minus_inf)
+    return inf_code(f) | (flags.minus_inf ? 1u << (f.width() - 1) : 0);
   return golden_round(f, sum, spec.rounding, random, formats::Overflow::kToSpecial);
 }
 

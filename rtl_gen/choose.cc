@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "formats/error.h"
 #include "rtl_gen/build/lower.h"
 #include "rtl_gen/cost/timing.h"
 #include "rtl_gen/pipeline/schedule.h"
 #include "rtl_gen/units/dot.h"
+#include "rtl_gen/units/multi.h"
 #include "rtl_gen/units/multiply.h"
 #include "rtl_gen/units/unit.h"
 
@@ -242,12 +244,11 @@ Choice choose_sum(const DotSpec& spec, Technology technology, const Structure& w
   return choice;
 }
 
-}  // namespace
-
-SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const Structure& structure,
-                             double clock_ns) {
+// `build`: a unit with this accumulator in a structure.
+SegmentChoice choose_segment(const formats::Accumulator& accumulator, Technology technology,
+                             const Structure& structure, double clock_ns,
+                             const std::function<Graph(const Structure&)>& build) {
   using formats::AccumulatorKind;
-  const formats::Accumulator& accumulator = spec.accumulator;
   const bool modular =
       accumulator.kind == AccumulatorKind::kKulisch ||
       (accumulator.kind == AccumulatorKind::kKulischWindow && !accumulator.window.saturate);
@@ -259,18 +260,11 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
   if (structure.segment != kAutoSegment) return {structure.segment, 0, "accumulator was given"};
   if (!modular || clock_ns == 0) return {};
 
-  // The accumulator and all after it do not depend on the lanes: a unit of few lanes, for as many
-  // products, stands for the whole one.
-  DotSpec small = spec;
-  small.lanes = std::max({1, spec.a.micro.bits > 0 ? spec.a.micro.block : 1,
-                          spec.b.micro.bits > 0 ? spec.b.micro.block : 1});
-  small.max_k = (spec.max_k + spec.lanes - 1) / spec.lanes * spec.lanes;
   const CostModel cost(technology);
   const auto fastest = [&](int segment) {
     Structure one = structure;
     one.segment = segment;
-    return fastest_clock_ns(
-        lower(build_dot_unit(small, nullptr, one, technology), sum_options(one, technology)), cost);
+    return fastest_clock_ns(lower(build(one), sum_options(one, technology)), cost);
   };
   const double word = fastest(kOneWord);
   if (word <= clock_ns) return {kAutoSegment, word, ""};
@@ -291,7 +285,44 @@ SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const S
                       word, best, best_ns)};
 }
 
+}  // namespace
+
+SegmentChoice choose_segment(const DotSpec& spec, Technology technology, const Structure& structure,
+                             double clock_ns) {
+  // The accumulator and all after it do not depend on the lanes: a unit of few lanes, for as many
+  // products, stands for the whole one.
+  DotSpec small = spec;
+  small.lanes = std::max({1, spec.a.micro.bits > 0 ? spec.a.micro.block : 1,
+                          spec.b.micro.bits > 0 ? spec.b.micro.block : 1});
+  small.max_k = (spec.max_k + spec.lanes - 1) / spec.lanes * spec.lanes;
+  return choose_segment(spec.accumulator, technology, structure, clock_ns, [&](const Structure& s) {
+    return build_dot_unit(small, nullptr, s, technology);
+  });
+}
+
+SegmentChoice choose_segment(const formats::MultiSpec& spec, Technology technology,
+                             const Structure& structure, double clock_ns) {
+  formats::MultiSpec small = spec;
+  small.lanes = 1;
+  const int beat = spec.most_products();
+  std::int64_t& products = small.accumulation.value().max_k;
+  products = (products + beat - 1) / beat * beat;
+  return choose_segment(
+      small.accumulation->accumulator, technology, structure, clock_ns,
+      [&](const Structure& s) { return build_multi_unit(small, true, nullptr, s, technology); });
+}
+
+void check_eager(const formats::Accumulation& spec, const Structure& structure) {
+  if (structure.rounding == SrPlace::kEager &&
+      !(spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
+        formats::draws_each_beat(spec)))
+    throw ConfigError(
+        "arch rounding = eager: needs a float accumulator that rounds stochastically, such as "
+        "accumulator = fp32:sr:16");
+}
+
 Choice choose(const DotSpec& spec, Technology technology, const Structure& wanted) {
+  check_eager(spec, wanted);
   Structure sum = wanted;
   sum.rounding = SrPlace::kAuto;
   Choice choice = choose_sum(spec, technology, sum);
@@ -306,10 +337,6 @@ Choice choose(const DotSpec& spec, Technology technology, const Structure& wante
             ? "it was given"
             : fmt::format("least {} of whole units, delay of the loop (estimated)",
                           merit_text(technology, wanted.goal));
-  } else if (wanted.rounding == SrPlace::kEager) {
-    throw ConfigError(
-        "arch rounding = eager: needs a float accumulator that rounds stochastically, such as "
-        "accumulator = fp32:sr:16");
   }
   return choice;
 }

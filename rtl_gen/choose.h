@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "formats/dot_spec.h"
+#include "formats/multi_spec.h"
 #include "rtl_gen/units/structure.h"
 
 namespace blockdot::rtl_gen {
@@ -52,5 +53,11 @@ struct SegmentChoice {
 /// accumulator has none.
 SegmentChoice choose_segment(const formats::DotSpec& spec, Technology technology,
                              const Structure& structure, double clock_ns);
+/// The same for a unit of several formats with an accumulator.
+SegmentChoice choose_segment(const formats::MultiSpec& spec, Technology technology,
+                             const Structure& structure, double clock_ns);
+
+/// ConfigError where the structure asks for eager rounding and the accumulator has none to choose.
+void check_eager(const formats::Accumulation& spec, const Structure& structure);
 
 }  // namespace blockdot::rtl_gen

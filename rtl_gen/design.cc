@@ -20,17 +20,19 @@ struct Field {
 std::vector<Field> fields_of(const DesignText& text) {
   using enum UnitKind;
   const std::vector<UnitKind> contract = {kDot, kStream, kArray};
+  const std::vector<UnitKind> accumulates = {kDot, kMulti, kStream, kArray};
+  const std::vector<UnitKind> rounds = {kDot, kMulti, kFused, kStream, kArray, kQuantizer};
   return {{"a", text.dot.a, {kDot, kBlockDot, kStream, kArray, kQuantizer}},
           {"b", text.dot.b, {kDot, kBlockDot, kStream, kArray}},
           {"modes", text.modes, {kMulti, kFused}},
           {"addend", text.addend, {kFused}},
           {"lanes", text.dot.lanes, {kDot, kBlockDot, kMulti, kFused, kStream, kArray, kQuantizer}},
-          {"accumulator", text.dot.accumulator, contract},
-          {"output", text.dot.output, contract},
-          {"rounding", text.dot.rounding, {kDot, kFused, kStream, kArray, kQuantizer}},
+          {"accumulator", text.dot.accumulator, accumulates},
+          {"output", text.dot.output, accumulates},
+          {"rounding", text.dot.rounding, rounds},
           {"specials", text.dot.specials, contract},
-          {"max-k", text.dot.max_k, contract},
-          {"lfsr", text.dot.lfsr, {kDot, kFused, kStream, kArray, kQuantizer}},
+          {"max-k", text.dot.max_k, accumulates},
+          {"lfsr", text.dot.lfsr, rounds},
           {"input", text.input, {kQuantizer}},
           {"scale-rule", text.scale_rule, {kQuantizer}},
           {"rows", text.rows, {kArray}},
@@ -173,9 +175,8 @@ DesignSpec resolve(const DesignText& text) {
     case UnitKind::kMulti:
     case UnitKind::kFused:
       spec.multi = formats::resolve_multi(
-          text.modes, text.dot.lanes,
-          spec.kind == UnitKind::kFused && text.addend.empty() ? "fp32" : text.addend,
-          text.dot.rounding, text.dot.lfsr);
+          text.modes, spec.kind == UnitKind::kFused && text.addend.empty() ? "fp32" : text.addend,
+          text.dot);
       break;
     case UnitKind::kQuantizer: {
       QuantizerSpec& q = spec.quantizer;

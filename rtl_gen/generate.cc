@@ -97,6 +97,18 @@ std::string_view shared_by(formats::Span span) {
   return "";
 }
 
+// Ports of a unit with an accumulator that do not depend on its operands; empty: another one.
+std::string common_meaning(const std::string& port, const formats::Accumulation& spec,
+                           bool factor) {
+  if (port == "first_i") return "it starts a result: the accumulator starts at zero";
+  if (port == "last_i") return "it ends a result: valid_o follows after `latency` cycles";
+  if (port == "valid_o") return "the outputs are those of a beat that asked for them";
+  if (port == "result_o") return fmt::format("the dot product in {}", to_text(spec.output));
+  if (port == kSeedParameter)
+    return seed_meaning(spec.lfsr, formats::drawn_rounding(spec, factor).random_bits);
+  return "";
+}
+
 std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitFacts& facts) {
   const auto operand = [&](const formats::BlockFormat& f, std::string_view what) -> std::string {
     if (what == "_i") return element_meaning(f, spec.lanes);
@@ -112,14 +124,11 @@ std::string meaning_of(const std::string& port, const DotSpec& spec, const UnitF
                        f.micro.bits, f.micro.bits);
   };
   if (port == "valid_i") return "a beat is presented";
-  if (port == "first_i") return "it starts a result: the accumulator starts at zero";
-  if (port == "last_i") return "it ends a result: valid_o follows after `latency` cycles";
   if (port == "seed_load_i") return "load seed_i for the roundings of the beats after this one";
   if (port == "seed_i") return "state of the random stream; 0 is read as 1";
-  if (port == kSeedParameter)
-    return seed_meaning(spec.lfsr, formats::drawn_rounding(spec).random_bits);
-  if (port == "valid_o") return "the outputs are those of a beat that asked for them";
-  if (port == "result_o") return fmt::format("the dot product in {}", to_text(spec.output));
+  if (std::string meaning = common_meaning(port, spec, formats::has_result_factor(spec));
+      !meaning.empty())
+    return meaning;
   if (port == "sum_o")
     return fmt::format("exact sum of products, two's complement, times 2^{}", facts.sum_lsb);
   if (port == "count_i") return "lanes that count, 1 to all; the products of those above are zero";
@@ -151,6 +160,15 @@ std::string arch_options(const Arch& arch, std::string_view top) {
   return text;
 }
 
+std::string accumulation_options(const formats::Accumulation& spec) {
+  std::string text =
+      fmt::format(" --accumulator {} --output {} --rounding {} --max-k {}",
+                  shell_argument(to_text(spec.accumulator)), shell_argument(to_text(spec.output)),
+                  to_text(spec.rounding), spec.max_k);
+  if (spec.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(spec.lfsr);
+  return text;
+}
+
 std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
                          std::string_view top) {
   std::string text =
@@ -159,12 +177,8 @@ std::string command_line(UnitKind kind, const DotSpec& spec, const Arch& arch,
   if (kind == UnitKind::kBlockDot) {
     text += " --unit block-dot";
   } else {
-    text += fmt::format(" --accumulator {} --output {} --rounding {}",
-                        shell_argument(to_text(spec.accumulator)),
-                        shell_argument(to_text(spec.output)), to_text(spec.rounding));
+    text += accumulation_options(spec);
     if (spec.specials == formats::SpecialsPolicy::kNan) text += " --specials nan";
-    text += fmt::format(" --max-k {}", spec.max_k);
-    if (spec.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(spec.lfsr);
   }
   return text + arch_options(arch, top);
 }
@@ -178,11 +192,15 @@ std::string command_line(const formats::MultiSpec& spec, const Arch& arch, std::
     text += fmt::format(" --addend {} --rounding {}", shell_argument(to_text(*spec.addend)),
                         to_text(spec.rounding));
   if (spec.lfsr != formats::LfsrSpec{}) text += " --lfsr " + to_text(spec.lfsr);
+  if (spec.accumulation) text += accumulation_options(*spec.accumulation);
   return text + arch_options(arch, top);
 }
 
 std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
                        const UnitFacts& facts) {
+  if (spec.accumulation)
+    if (std::string meaning = common_meaning(port, *spec.accumulation, false); !meaning.empty())
+      return meaning;
   if (port == "valid_i") return "a beat is presented";
   if (port == "valid_o") return "the outputs are those of a beat";
   if (port == "mode_i") {
@@ -211,7 +229,10 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 
 // The structure of a unit of several formats: open fields as the technology takes them. Products
 // enter as complements behind the shifter, whatever the technology.
-Structure multi_structure(const Structure& wanted, Technology technology) {
+Structure multi_structure(const formats::MultiSpec& spec, const Arch& arch) {
+  const Structure& wanted = arch.structure;
+  const Technology technology = arch.technology;
+  const bool accumulates = spec.accumulation.has_value();
   if (wanted.goal != Goal::kAuto)
     throw ConfigError(
         "arch optimize = {}: the cost model chooses for dot products of one contract; a unit of "
@@ -223,18 +244,19 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
   if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
       wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
       wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
-      wanted.signs == Signs::kNegate || wanted.signs == Signs::kRelative || wanted.segment > 0 ||
-      wanted.rounding == SrPlace::kEager ||
+      wanted.signs == Signs::kNegate || wanted.signs == Signs::kRelative ||
+      (!accumulates && (wanted.segment > 0 || wanted.rounding == SrPlace::kEager)) ||
       (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
       (named_cells && technology != Technology::kOsu018))
     throw ConfigError(
         "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
         "split, "
-        "signs=after, any sum and adder, counters=6:3 but with sum=compress, rounding=lazy, and "
-        "cells=full or library with technology osu018",
+        "signs=after, any sum and adder, counters=6:3 but with sum=compress, cells=full or library "
+        "with technology osu018, and only with an accumulator rounding=eager or "
+        "accumulator=segmented",
         to_text(wanted));
   Structure s = wanted;
-  s.rounding = SrPlace::kAuto;
+  if (s.rounding == SrPlace::kLazy) s.rounding = SrPlace::kAuto;
   const Structure plain = plain_structure(technology);
   if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
   if (s.align == Align::kAuto) s.align = plain.align;
@@ -245,13 +267,17 @@ Structure multi_structure(const Structure& wanted, Technology technology) {
                                                                               : plain.sum;
   if (s.adder == Adder::kAuto) s.adder = plain.adder;
   if (s.cells == Cells::kAuto) s.cells = plain.cells;
+  if (accumulates) {
+    check_eager(*spec.accumulation, s);
+    s.segment = choose_segment(spec, technology, s, arch.clock_ns).segment;
+  }
   return s;
 }
 
-// What a clock that was refused can be had with: a Kulisch accumulator, in segments where it must.
-std::string faster(const DotSpec& spec, const Arch& arch) {
-  DotSpec exact = spec;
-  exact.accumulator = {};
+// What a clock that was refused can be had with: the same unit with a Kulisch accumulator, `exact`,
+// in segments where it must.
+template <typename Spec>
+std::string faster(const Spec& exact, const Arch& arch) {
   Structure structure = arch.structure;
   structure.segment = kAutoSegment;
   const SegmentChoice choice = choose_segment(exact, arch.technology, structure, arch.clock_ns);
@@ -270,37 +296,42 @@ std::string purpose(UnitKind kind, const DotSpec& spec) {
                      to_text(spec.accumulator), to_text(spec.output));
 }
 
-}  // namespace
-
-std::string exact_level(UnitKind kind, const DotSpec& spec) {
-  if (kind == UnitKind::kBlockDot)
-    return fmt::format("the {} products of a beat are summed exactly", spec.lanes);
+// `products`: of a beat; `any`: products, of which there may be max_k.
+std::string exact_level(const formats::Accumulation& spec, const std::string& products,
+                        std::string_view any) {
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
-      return fmt::format(
-          "the whole result is exact up to {} products of any two finite scales, then rounded once "
-          "to {}",
-          spec.max_k, to_text(spec.output));
+      return fmt::format("the whole result is exact up to {} products {}, then rounded once to {}",
+                         spec.max_k, any, to_text(spec.output));
     case AccumulatorKind::kKulischWindow:
       return fmt::format(
-          "the {} products of a beat are summed exactly, then truncated to a multiple of 2^{}{}; "
+          "the {} of a beat are summed exactly, then truncated to a multiple of 2^{}{}; "
           "beats are added exactly and {} at 2^{}; the result is rounded once to {}",
-          spec.lanes, spec.accumulator.window.lsb,
+          products, spec.accumulator.window.lsb,
           spec.accumulator.window.sticky ? " with a sticky bit" : "",
           spec.accumulator.window.saturate ? "saturate" : "wrap", spec.accumulator.window.msb,
           to_text(spec.output));
     case AccumulatorKind::kFloat:
       return fmt::format(
-          "the {} products of a beat and the accumulator are summed exactly and rounded once to {} "
+          "the {} of a beat and the accumulator are summed exactly and rounded once to {} "
           "each beat",
-          spec.lanes, to_text(spec.accumulator.format));
+          products, to_text(spec.accumulator.format));
     case AccumulatorKind::kAligned:
       return fmt::format(
-          "the {} products of a beat and the accumulator are each truncated {} bits below their "
+          "the {} of a beat and the accumulator are each truncated {} bits below their "
           "largest exponent, summed exactly and rounded once to {} each beat",
-          spec.lanes, spec.accumulator.fraction_bits, to_text(spec.accumulator.format));
+          products, spec.accumulator.fraction_bits, to_text(spec.accumulator.format));
   }
   return "";
+}
+
+}  // namespace
+
+std::string exact_level(UnitKind kind, const DotSpec& spec) {
+  const std::string products = fmt::format("{} products", spec.lanes);
+  if (kind == UnitKind::kBlockDot)
+    return fmt::format("the {} of a beat are summed exactly", products);
+  return exact_level(spec, products, "of any two finite scales");
 }
 
 void check_top(std::string_view top) {
@@ -314,8 +345,7 @@ void check_top(std::string_view top) {
     throw ConfigError(
         "top = {}: must be a Verilog identifier ([A-Za-z_][A-Za-z0-9_]*) of at most {} characters, "
         "no keyword of Verilog or SystemVerilog, not unit_tb, the testbench's name, and not FAX1 "
-        "or "
-        "HAX1, cells of osu018",
+        "or HAX1, cells of osu018",
         top.empty() ? "(nothing)" : formats::shown(top), kMaxTopLength);
 }
 
@@ -488,7 +518,10 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   try {
     unit = build_unit(std::move(graph), arch, top, text);
   } catch (const ConfigError& error) {
-    throw ConfigError("{}{}", error.what(), kind == UnitKind::kDot ? faster(spec, arch) : "");
+    if (kind != UnitKind::kDot) throw;
+    DotSpec exact = spec;
+    exact.accumulator = {};
+    throw ConfigError("{}{}", error.what(), faster(exact, arch));
   }
   unit.report.kind = kind;
   note_facts(unit.report, facts);
@@ -505,22 +538,38 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   formats::validate(spec);
   UnitFacts facts;
   Arch arch = wanted;
-  arch.structure = multi_structure(arch.structure, arch.technology);
-  const bool fused = spec.addend.has_value();
-  Graph graph = (fused ? build_fused_unit : build_multi_unit)(spec, !arch.combinational, &facts,
-                                                              arch.structure, arch.technology);
+  arch.structure = multi_structure(spec, arch);
+  Graph graph = (spec.addend ? build_fused_unit : build_multi_unit)(
+      spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.spec = to_text(spec);
-  text.purpose = fmt::format("dot product of {} lanes in {} formats by mode{}.", spec.lanes,
-                             spec.modes.size(), fused ? ", with an addend, rounded once" : "");
-  text.exact = fused ? fmt::format(
-                           "the products and the addend are summed exactly and rounded once "
-                           "to {} ({})",
-                           to_text(*spec.addend), to_text(spec.rounding))
-                     : "the products of all lanes are summed exactly";
+  text.purpose =
+      fmt::format("dot product of {} lanes in {} formats by mode", spec.lanes, spec.modes.size());
+  if (spec.addend) {
+    text.purpose += ", with an addend, rounded once.";
+    text.exact =
+        fmt::format("the products and the addend are summed exactly and rounded once to {} ({})",
+                    to_text(*spec.addend), to_text(spec.rounding));
+  } else if (spec.accumulation) {
+    text.purpose +=
+        fmt::format(", accumulated in {}, result in {}.", to_text(spec.accumulation->accumulator),
+                    to_text(spec.accumulation->output));
+    text.exact = exact_level(*spec.accumulation, "products", "of any modes");
+  } else {
+    text.purpose += ".";
+    text.exact = "the products of all lanes are summed exactly";
+  }
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };
   text.command = [&](const Arch& built) { return command_line(spec, built, top); };
-  Unit unit = build_unit(std::move(graph), arch, top, text);
+  Unit unit;
+  try {
+    unit = build_unit(std::move(graph), arch, top, text);
+  } catch (const ConfigError& error) {
+    if (!spec.accumulation) throw;
+    formats::MultiSpec exact = spec;
+    exact.accumulation->accumulator = {};
+    throw ConfigError("{}{}", error.what(), faster(exact, arch));
+  }
   unit.report.kind = kind_of(spec);
   note_facts(unit.report, facts);
   return unit;

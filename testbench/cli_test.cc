@@ -180,6 +180,9 @@ TEST_F(Cli, GenWritesAPackageOfEveryKind) {
         "bf16 --output bf16 --top grid",
         "--unit array --rows 3 --cols 1 --a mx6 --lanes 2 --accumulator bf16:sr:5",
         "--unit quantizer --a mxint8 --input bf16", "--unit multi --modes e4m3,e2m1 --lanes 2",
+        "--unit multi --modes e4m3,e5m2,e2m1 --lanes 2 --accumulator fp32:sr:4 --clock-ns 20",
+        "--unit multi --modes e4m3,e2m1 --lanes 2 --accumulator 'kulisch[16:-8]:sticky' --output "
+        "bf16 --combinational",
         "--unit fused --modes e4m3,e2m1 --lanes 2 --combinational"}) {
     Outcome outcome = blockdot("gen " + options + " --vectors 40 --out k --json");
     ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -579,6 +582,18 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit fused --out u", "e.g. e4m3,e5m2");
   expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "unit multi takes modes, lanes");
   expect_refused("gen --unit fused --modes e4m3 --addend fp16 --out u", "try fp32 or bf16");
+  expect_refused("gen --unit multi --modes e4m3 --accumulator 'aligned[13]:fp32' --out u",
+                 "or a float such as fp32");
+  expect_refused("gen --unit multi --modes e4m3 --output bf16 --out u",
+                 "such as accumulator = kulisch or fp32");
+  expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --specials nan --out u",
+                 "unit multi takes modes, lanes, accumulator");
+  expect_refused("gen --unit multi --modes e4m3 --arch rounding=eager --out u",
+                 "only with an accumulator");
+  expect_refused("gen --unit fused --modes e4m3 --accumulator fp32 --out u",
+                 "is of unit dot, multi");
+  expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --clock-ns 1.5 --out u",
+                 "accumulator kulisch fits");
   expect_refused("gen --a mxint8 --modes e4m3 --out u", "is of unit multi, fused");
   // Options of another kind, and sizes that no design of the kind has.
   expect_refused("gen --unit block-dot --a mxint8 --accumulator fp32 --out u", "takes a, b, lanes");

@@ -1,5 +1,6 @@
-// Multi-format and fused units, Verilated, against models::golden_multi and models::golden_fused;
-// and the fused model against the processor's fused multiply-add and whole-number arithmetic.
+// Multi-format and fused units, Verilated, against models::golden_multi, models::GoldenMulti and
+// models::golden_fused; and these models against the processor's fused multiply-add and
+// whole-number arithmetic.
 #include "models/multi.h"
 
 #include <fmt/format.h>
@@ -14,6 +15,7 @@
 #include "models/golden.h"
 #include "rtl_gen/generate.h"
 #include "rtl_gen/testing/simulate.h"
+#include "sim/cosim/lockstep.h"
 #include "sim/cosim/model.h"
 
 namespace blockdot::testbench {
@@ -30,6 +32,15 @@ struct Vector {
   std::uint32_t c = 0;
 };
 
+MultiSpec multi_spec(const char* modes, const char* lanes, const char* addend,
+                     const char* rounding = "", const char* lfsr = "") {
+  formats::DotSpecText text;
+  text.lanes = lanes;
+  text.rounding = rounding;
+  text.lfsr = lfsr;
+  return formats::resolve_multi(modes, addend, text);
+}
+
 rtl_gen::Arch combinational(const char* technology, const char* structure = "") {
   rtl_gen::Arch arch;
   arch.combinational = true;
@@ -42,6 +53,24 @@ const ModeFormats& mode_of(const MultiSpec& spec, const Vector& v) {
   return spec.modes[static_cast<std::size_t>(v.mode)];
 }
 
+// The operands of a beat into a record that is clear.
+void put_operands(std::uint8_t* record, const sim::Model& model, const MultiSpec& spec,
+                  const Vector& v) {
+  const ModeFormats& m = mode_of(spec, v);
+  const int terms = spec.terms(m);
+  const auto put = [&](const char* port, const std::vector<std::uint32_t>& codes, int width,
+                       int slot) {
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      const int lane = static_cast<int>(i) / terms, term = static_cast<int>(i) % terms;
+      sim::put_bits(record, model.input(port), lane * slot + term * width, width, codes[i]);
+    }
+  };
+  put("a_i", v.a, m.a.width(), spec.slot_a());
+  put("b_i", v.b, m.b.width(), spec.slot_b());
+  if (model.has_input("mode_i"))
+    sim::set_field(record, model.input("mode_i"), static_cast<std::uint64_t>(v.mode));
+}
+
 // A Verilated combinational unit beside its model. One that draws random bits has a register of
 // them: it starts with a reset, and takes a bubble now and then.
 class MultiUnit {
@@ -49,7 +78,7 @@ class MultiUnit {
   MultiUnit(const MultiSpec& spec, const rtl_gen::Arch& arch)
       : spec_(spec),
         unit_(rtl_gen::generate(spec, arch)),
-        model_(sim::Model::load(source(unit_))) {}
+        model_(sim::Model::load(sim::model_source(unit_))) {}
 
   // Values checked; the first difference fails the test.
   std::int64_t check(const std::vector<Vector>& vectors) {
@@ -68,11 +97,7 @@ class MultiUnit {
       const Vector& v = vectors[i];
       std::uint8_t* record = in.data() + cycle_of[i] * model_.input_bytes();
       if (draws) sim::set_field(record, model_.input("valid_i"), 1);
-      const ModeFormats& m = mode_of(spec_, v);
-      put(record, "a_i", v.a, m.a.width(), spec_.slot_a(), spec_.terms(m));
-      put(record, "b_i", v.b, m.b.width(), spec_.slot_b(), spec_.terms(m));
-      if (model_.has_input("mode_i"))
-        sim::set_field(record, model_.input("mode_i"), static_cast<std::uint64_t>(v.mode));
+      put_operands(record, model_, spec_, v);
       if (spec_.addend) sim::set_field(record, model_.input("c_i"), v.c);
     }
     sim::Model::Instance instance(model_);
@@ -98,21 +123,6 @@ class MultiUnit {
   const rtl_gen::Unit& unit() const { return unit_; }
 
  private:
-  static sim::ModelSource source(const rtl_gen::Unit& unit) {
-    sim::ModelSource source;
-    source.verilog = unit.verilog;
-    source.top = unit.report.top;
-    for (const rtl_gen::Port& port : unit.report.ports)
-      source.ports.push_back({port.name, port.is_input, port.width});
-    return source;
-  }
-  void put(std::uint8_t* record, const char* port, const std::vector<std::uint32_t>& codes,
-           int width, int slot, int terms) const {
-    for (std::size_t i = 0; i < codes.size(); ++i) {
-      const int lane = static_cast<int>(i) / terms, term = static_cast<int>(i) % terms;
-      put_bits(record, model_.input(port), lane * slot + term * width, width, codes[i]);
-    }
-  }
   std::string compare(const Vector& v, std::uint32_t random, const std::uint8_t* record) const {
     if (spec_.addend) {
       const std::uint32_t golden = models::golden_fused(spec_, v.mode, v.a, v.b, v.c, random);
@@ -222,6 +232,24 @@ std::vector<Vector> every_pair(const MultiSpec& spec, int mode) {
 
 // ---- The model against others ----
 
+struct Accumulated {
+  const char *modes, *lanes, *accumulator, *output = "", *rounding = "", *max_k = "", *lfsr = "";
+  const char *technology = "generic", *structure = "";
+};
+
+void PrintTo(const Accumulated& a, std::ostream* out) { *out << a.modes << " " << a.accumulator; }
+
+MultiSpec accumulating(const Accumulated& a) {
+  formats::DotSpecText text;
+  text.lanes = a.lanes;
+  text.accumulator = a.accumulator;
+  text.output = a.output;
+  text.rounding = a.rounding;
+  text.max_k = a.max_k;
+  text.lfsr = a.lfsr;
+  return formats::resolve_multi(a.modes, "", text);
+}
+
 // The binary32 of n * 2^-149 by this mode, by whole numbers alone.
 std::uint32_t binary32_of(const Exact::Integer& n, formats::RoundingMode mode) {
   if (n == 0) return 0;
@@ -257,8 +285,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, FusedModel,
                          [](const auto& p) { return std::string(p.param.first); });
 
 TEST_P(FusedModel, OfOneProductIsTheProcessorsFma) {
-  const MultiSpec spec =
-      formats::resolve_multi("e4m3,e5m2,e4m3xe5m2", "1", "fp32", GetParam().first);
+  const MultiSpec spec = multi_spec("e4m3,e5m2,e4m3xe5m2", "1", "fp32", GetParam().first);
   std::int64_t checked = 0;
   for (int mode = 0; mode < 3; ++mode)
     for (const Vector& v : every_pair(spec, mode)) {
@@ -283,7 +310,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, FusedModelOfMany, ::testing::Values("rne", "rna"
                          [](const auto& p) { return std::string(p.param); });
 
 TEST_P(FusedModelOfMany, IsTheirWholeNumberSumRounded) {
-  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "8", "fp32", GetParam());
+  const MultiSpec spec = multi_spec("e4m3,e5m2,e2m1", "8", "fp32", GetParam());
   std::int64_t checked = 0;
   for (const Vector& v : random_vectors(spec, 20000, 11)) {
     const ModeFormats& m = mode_of(spec, v);
@@ -311,6 +338,61 @@ TEST_P(FusedModelOfMany, IsTheirWholeNumberSumRounded) {
     ++checked;
   }
   EXPECT_GT(checked, 10000);
+}
+
+// Of one product a beat, in modes by turns: each step is one fused multiply-add.
+TEST_P(FusedModel, OfABinary32AccumulatorIsTheProcessorsFmaBeatByBeat) {
+  const MultiSpec spec = accumulating({"e4m3,e5m2,e4m3xe5m2", "1", "fp32", "", GetParam().first});
+  models::GoldenMulti golden(spec);
+  float want = 0;
+  std::int64_t checked = 0;
+  bool first = true;
+  for (const Vector& v : random_vectors(spec, 100000, 17)) {
+    const ModeFormats& m = mode_of(spec, v);
+    want = fma_by(GetParam().second, static_cast<float>(decode(m.a, v.a[0])),
+                  static_cast<float>(decode(m.b, v.b[0])), first ? 0.0F : want);
+    const std::uint32_t got = golden.step(v.mode, v.a, v.b, first, true).value();
+    const std::uint32_t code = std::isnan(want) ? 0x7fc00000U
+                               : want == 0      ? 0
+                                                : std::bit_cast<std::uint32_t>(want);
+    ASSERT_EQ(got, code) << checked;
+    first = ++checked % 13 == 0 || !std::isfinite(want);
+  }
+  EXPECT_EQ(checked, 100000);
+}
+
+// An element as a whole number of 2^-16, which every one of these formats is.
+std::int64_t small_units(const ElementFormat& f, std::uint32_t code) {
+  return static_cast<std::int64_t>(std::ldexp(decode(f, code), 16));
+}
+
+TEST_P(FusedModelOfMany, BeatsInAKulischAccumulatorAreTheirWholeNumberSumRounded) {
+  const MultiSpec spec = accumulating({"e4m3,e5m2,e2m1", "4", "kulisch", "fp32", GetParam()});
+  models::GoldenMulti golden(spec);
+  std::mt19937_64 random(19);
+  std::int64_t checked = 0;
+  Exact::Integer sum = 0;
+  bool first = true, finite = true;
+  for (const Vector& v : random_vectors(spec, 40000, 23)) {
+    const ModeFormats& m = mode_of(spec, v);
+    const bool last = random() % 4 == 0;
+    if (first) {
+      sum = 0;
+      finite = true;
+    }
+    for (std::size_t j = 0; j < v.a.size(); ++j) {
+      finite = finite && std::isfinite(decode(m.a, v.a[j])) && std::isfinite(decode(m.b, v.b[j]));
+      if (finite)
+        sum += Exact::Integer(small_units(m.a, v.a[j])) * small_units(m.b, v.b[j]) *
+               (Exact::Integer(1) << (149 - 32));
+    }
+    const auto got = golden.step(v.mode, v.a, v.b, first, last);
+    first = last;
+    if (!last || !finite) continue;
+    ASSERT_EQ(got, binary32_of(sum, spec.accumulation->rounding.mode)) << checked;
+    ++checked;
+  }
+  EXPECT_GT(checked, 5000);
 }
 
 // ---- The units against the model ----
@@ -347,7 +429,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) {
   const Built& built = GetParam();
-  const MultiSpec spec = formats::resolve_multi(built.modes, built.lanes, built.addend);
+  const MultiSpec spec = multi_spec(built.modes, built.lanes, built.addend);
   MultiUnit unit(spec, combinational(built.technology, built.structure));
   for (int mode = 0; mode < static_cast<int>(spec.modes.size()); ++mode) {
     const std::vector<Vector> pairs = every_pair(spec, mode);
@@ -355,6 +437,133 @@ TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) 
   }
   const std::vector<Vector> vectors = random_vectors(spec, 40000, 3);
   EXPECT_EQ(unit.check(vectors), 40000);
+}
+
+// ---- Units with an accumulator ----
+
+class AccumulatingUnits : public ::testing::TestWithParam<Accumulated> {};
+// Every kind of accumulator and every rounding, where it is the output's and where it is the
+// accumulator's; overflow to Inf, to NaN and to neither; a stream without its port.
+INSTANTIATE_TEST_SUITE_P(
+    Every, AccumulatingUnits,
+    ::testing::Values(
+        Accumulated{"e4m3,e5m2,e2m1", "4", "kulisch"},
+        Accumulated{"e4m3,e5m2,e2m1", "2", "kulisch", "bf16", "rna", "64"},
+        Accumulated{"e5m2,e3m2xe4m3", "2", "kulisch", "fp16", "rtz", "40"},
+        Accumulated{"e2m1,e2m3", "3", "kulisch", "e4m3", "sr:3", "99", "fibonacci:24:77:no-port"},
+        Accumulated{"e4m3,e5m2", "2", "kulisch", "", "", "", "", "osu018",
+                    "accumulator=segmented:12"},
+        Accumulated{"e4m3,e5m2,e2m1", "2", "kulisch[20:-8]", "bf16"},
+        Accumulated{"e4m3,e2m1", "2", "kulisch[12:-6]:wrap:sticky", "fp16", "src:4"},
+        Accumulated{"e4m3,e2m1", "2", "kulisch[26:-18]:exact", "", "", "256"},
+        Accumulated{"e4m3,e5m2,e2m1", "4", "fp32"},
+        Accumulated{"e4m3,e5m2", "2", "bf16:rna", "bf16"},
+        Accumulated{"e5m2,e2m1", "2", "fp16:rtz", "bf16", "srf:5"},
+        Accumulated{"e5m2,e4m3,e2m1", "2", "fp16", "fp16"},
+        Accumulated{"e4m3,e5m2xe4m3", "2", "bf16:sr:4", "fp32", "rne", "", "", "xilinx"},
+        Accumulated{"e4m3,e2m1", "2", "bf16:src:6", "bf16", "", "", "", "generic",
+                    "rounding=eager"},
+        Accumulated{"e4m3,e2m1", "2", "e4m3:rne", "e5m2"}),
+    [](const auto& p) {
+      std::string name = fmt::format("{}_lanes{}_{}_{}_{}", p.param.modes, p.param.lanes,
+                                     p.param.accumulator, p.param.output, p.param.rounding);
+      for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+      return name;
+    });
+
+// A beat of the largest products of a mode, all of one sign, so that sums reach their bounds.
+Vector largest(const MultiSpec& spec, int mode, bool negative) {
+  Vector v;
+  v.mode = mode;
+  const ModeFormats& m = mode_of(spec, v);
+  const auto terms = static_cast<std::size_t>(spec.lanes * spec.terms(m));
+  v.a.assign(terms, max_finite_code(m.a) | (negative ? 1U << (m.a.width() - 1) : 0));
+  v.b.assign(terms, max_finite_code(m.b));
+  return v;
+}
+
+// Results of one beat to as many as max_k allows, a mode for every beat, pauses between them in
+// which all ports move; valid_o and result_o in every cycle.
+TEST_P(AccumulatingUnits, GiveTheGoldenResultInItsCycleUnderEverySchedule) {
+  const MultiSpec spec = accumulating(GetParam());
+  const std::int64_t most = std::max<std::int64_t>(
+      1, std::min<std::int64_t>(12, spec.accumulation->max_k / spec.most_products()));
+  struct Cycle {
+    Vector beat;
+    bool valid, first, last;
+  };
+  std::mt19937_64 random(29);
+  std::vector<Cycle> cycles;
+  const std::vector<Vector> beats = random_vectors(spec, 12000, 31);
+  for (std::size_t i = 0; i < beats.size();) {
+    const auto modes = static_cast<int>(spec.modes.size());
+    const auto length = 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
+    const bool bound = random() % 16 == 0, negative = random() % 2 == 0;
+    const int loudest = static_cast<int>(random() % static_cast<unsigned>(modes));
+    for (std::int64_t t = 0; t < length && i < beats.size(); ++t, ++i) {
+      while (random() % 5 == 0)
+        cycles.push_back(
+            {beats[random() % beats.size()], false, random() % 2 == 0, random() % 2 == 0});
+      cycles.push_back({bound ? largest(spec, loudest, negative) : beats[i], true, t == 0,
+                        t + 1 == length || i + 1 == beats.size()});
+    }
+  }
+  for (const char* schedule : {"asap", "min-register", "random"}) {
+    rtl_gen::Arch arch;
+    arch.technology = rtl_gen::parse_technology(GetParam().technology);
+    arch.structure = rtl_gen::parse_structure(GetParam().structure);
+    arch.schedule = rtl_gen::parse_schedule_kind(schedule);
+    arch.schedule_seed = 7;
+    const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+    sim::ModelSource source = sim::model_source(unit);
+    source.quick = true;
+    const sim::Model model = sim::Model::load(source);
+    constexpr std::size_t kReset = 2;
+    const auto latency = static_cast<std::size_t>(unit.report.latency);
+    const std::size_t total = kReset + cycles.size() + latency;
+    std::vector<std::uint8_t> in(total * model.input_bytes(), 0);
+    std::vector<std::uint8_t> out(total * model.output_bytes(), 0);
+    for (std::size_t c = kReset; c < total; ++c)
+      sim::set_field(in.data() + c * model.input_bytes(), model.input("rst_ni"), 1);
+    for (std::size_t c = 0; c < cycles.size(); ++c) {
+      std::uint8_t* record = in.data() + (kReset + c) * model.input_bytes();
+      sim::set_field(record, model.input("valid_i"), cycles[c].valid);
+      sim::set_field(record, model.input("first_i"), cycles[c].first);
+      sim::set_field(record, model.input("last_i"), cycles[c].last);
+      put_operands(record, model, spec, cycles[c].beat);
+    }
+    sim::Model::Instance instance(model);
+    instance.run(static_cast<std::int64_t>(total), in.data(), out.data());
+    models::GoldenMulti golden(spec);
+    std::int64_t checked = 0;
+    for (std::size_t c = 0; c < cycles.size(); ++c) {
+      const auto& [beat, valid, first, last] = cycles[c];
+      std::optional<std::uint32_t> want;
+      if (valid) want = golden.step(beat.mode, beat.a, beat.b, first, last);
+      const std::uint8_t* record = out.data() + (kReset + c + latency) * model.output_bytes();
+      ASSERT_EQ(sim::get_bits(record, model.output("valid_o"), 0, 1) != 0, want.has_value())
+          << schedule << " cycle " << c;
+      if (!want) continue;
+      const sim::ModelField result = model.output("result_o");
+      ASSERT_EQ(sim::get_bits(record, result, 0, result.width), *want)
+          << to_text(spec) << " " << schedule << " cycle " << c << " mode " << beat.mode;
+      ++checked;
+    }
+    EXPECT_GT(checked, 900);
+  }
+}
+
+// The register's width is derived from the graph's ranges; exact_window from the formats alone.
+TEST(AccumulatingUnits, HoldTheSumsOfAllModesAndNoBitMore) {
+  for (const char* modes : {"e4m3", "e4m3,e5m2", "e2m1", "e2m1,e2m3", "e5m2xe2m1,e3m2"})
+    for (const char* max_k : {"1", "32", "1000", "65536"}) {
+      const MultiSpec spec = accumulating({modes, "4", "kulisch", "", "", max_k});
+      const rtl_gen::Unit unit = rtl_gen::generate(spec, {});
+      const formats::FixedFormat window = exact_window(spec);
+      EXPECT_EQ(unit.report.accumulator_width, window.width()) << modes << " " << max_k;
+      EXPECT_EQ(unit.report.accumulator_lsb, window.lsb) << modes << " " << max_k;
+    }
 }
 
 // Roundings of the fused unit beside RNE. The random bits are few, so that tails meet their bounds,
@@ -387,7 +596,7 @@ INSTANTIATE_TEST_SUITE_P(Every, FusedRoundings,
 
 TEST_P(FusedRoundings, GiveTheGoldenResultForPairsAndForRandomBeats) {
   const Rounded& r = GetParam();
-  const MultiSpec spec = formats::resolve_multi(r.modes, "2", r.addend, r.rounding);
+  const MultiSpec spec = multi_spec(r.modes, "2", r.addend, r.rounding);
   MultiUnit unit(spec, combinational(r.technology));
   for (int mode = 0; mode < 2; ++mode) {
     const std::vector<Vector> pairs = every_pair(spec, mode);
@@ -406,7 +615,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, FusedUnits,  // of every how many vectors
                          [](const auto& p) { return std::string(p.param.first).substr(0, 3); });
 
 TEST_P(FusedUnits, RoundTheSmallestSumsByWhatLiesBelowTheField) {
-  const MultiSpec spec = formats::resolve_multi("e5m2,e4m3", "2", "fp32", GetParam().first);
+  const MultiSpec spec = multi_spec("e5m2,e4m3", "2", "fp32", GetParam().first);
   std::vector<Vector> every, vectors;
   for (int mode = 0; mode < 2; ++mode)
     for (const std::uint32_t a : {0u, 1u, 2u, 3u, 0x81u, 0x83u})
@@ -434,16 +643,23 @@ TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
     for (const auto& [addend, rounding] :
          std::initializer_list<std::pair<const char*, const char*>>{
              {"", ""}, {"fp32", ""}, {"bf16", "rtz"}, {"fp32", "rna"}, {"bf16", "src:8"}}) {
-      const MultiSpec spec =
-          formats::resolve_multi("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend, rounding);
+      const MultiSpec spec = multi_spec("e4m3,e5m2,e2m1,e3m2xe4m3", "2", addend, rounding);
       const rtl_gen::Unit unit = rtl_gen::generate(spec, combinational(technology));
       EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << technology << addend;
+    }
+  for (const char* accumulator : {"kulisch", "kulisch[20:-10]:sticky", "fp32", "bf16:sr:8"})
+    for (bool pipelined : {false, true}) {
+      rtl_gen::Arch arch = combinational("generic");
+      arch.combinational = !pipelined;
+      const rtl_gen::Unit unit =
+          rtl_gen::generate(accumulating({"e4m3,e5m2,e2m1,e3m2xe4m3", "2", accumulator}), arch);
+      EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << accumulator;
     }
 }
 
 // Icarus keeps unknown bits that Verilator would hide; the pipeline is deep and random.
 TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
-  const MultiSpec spec = formats::resolve_multi("e4m3,e5m2,e2m1", "2", "fp32");
+  const MultiSpec spec = multi_spec("e4m3,e5m2,e2m1", "2", "fp32");
   rtl_gen::Arch arch;
   arch.clock_ns = 1;
   arch.schedule = rtl_gen::ScheduleKind::kRandom;
@@ -504,7 +720,7 @@ TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
   const auto error = [](const char* modes, const char* lanes, const char* addend,
                         const char* rounding = "", const char* lfsr = "") -> std::string {
     try {
-      formats::resolve_multi(modes, lanes, addend, rounding, lfsr);
+      multi_spec(modes, lanes, addend, rounding, lfsr);
     } catch (const ConfigError& e) {
       return e.what();
     }
@@ -517,10 +733,27 @@ TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
   EXPECT_NE(error("e4m3,e5m2", "8", "fp16").find("try fp32 or bf16"), std::string::npos);
   EXPECT_NE(error("e4m3", "8", "e4m3").find("with Inf and NaN"), std::string::npos);
   EXPECT_EQ(error("e4m3,e5m2", "8", "fp32"), "");
-  EXPECT_NE(error("e4m3", "8", "", "rtz").find("take a fused one"), std::string::npos);
+  EXPECT_NE(error("e4m3", "8", "", "rtz").find("take a fused unit"), std::string::npos);
   EXPECT_NE(error("e4m3", "8", "fp32", "sr:17", "galois:16").find("galois:17 or wider"),
             std::string::npos);
   EXPECT_EQ(error("e5m2", "64", "bf16", "src:32"), "");
+  const auto refused = [](const Accumulated& a) -> std::string {
+    try {
+      accumulating(a);
+    } catch (const ConfigError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_NE(refused({"e4m3", "8", "aligned[13]:fp32"}).find("try kulisch, kulisch[MSB:LSB] or a"),
+            std::string::npos);
+  EXPECT_NE(refused({"e4m3", "8", "bf16:sr:4", "fp32", "sr:4"}).find("one random stream"),
+            std::string::npos);
+  EXPECT_NE(refused({"e4m3,e2m1", "8", "kulisch[20:-18]:exact"}).find("try kulisch[34:-18]:exact"),
+            std::string::npos);
+  EXPECT_NE(refused({"e4m3", "8", "kulisch[20:-9]", "", "", "4096"}).find("try kulisch[30:-9]"),
+            std::string::npos);
+  EXPECT_NE(refused({"e4m3", "8", "kulisch", "int8"}).find("must be a float"), std::string::npos);
 }
 
 }  // namespace

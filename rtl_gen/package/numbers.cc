@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -11,6 +12,7 @@
 
 namespace blockdot::rtl_gen {
 
+using formats::Accumulation;
 using formats::AccumulatorKind;
 using formats::BlockFormat;
 using formats::DotSpec;
@@ -162,17 +164,31 @@ std::string overflow(const ElementFormat& f, const Rounding& rounding) {
   return fmt::format("Beyond {:.9g} a result {}.\n", formats::max_value(f), what);
 }
 
+/// What an accumulator is fed with, and what its result is multiplied by.
+struct Feed {
+  int lanes = 0;                                    // products a beat, at least
+  std::function<std::int64_t(std::int64_t)> beats;  // of so many products, at most
+  bool scaled = false;                              // beats have scales
+  bool factor = false;                              // results have a factor
+};
+
 /// Reductions worth a row: one beat, then powers of the block length's order up to max_k.
-std::vector<std::int64_t> lengths(const DotSpec& spec) {
+std::vector<std::int64_t> lengths(const Accumulation& spec, const Feed& feed) {
   std::vector<std::int64_t> all;
-  for (std::int64_t k : {std::int64_t{spec.lanes}, std::int64_t{256}, std::int64_t{1024},
+  for (std::int64_t k : {std::int64_t{feed.lanes}, std::int64_t{256}, std::int64_t{1024},
                          std::int64_t{4096}, spec.max_k})
-    if (k >= spec.lanes && k <= spec.max_k && (all.empty() || k > all.back())) all.push_back(k);
+    if (k >= feed.lanes && k <= spec.max_k && (all.empty() || k > all.back())) all.push_back(k);
   if (all.empty()) all.push_back(spec.max_k);
   return all;
 }
 
-std::string float_bounds(const DotSpec& spec) {
+std::string output_rounding(const Accumulation& spec, const Feed& feed) {
+  return formats::output_rounds(spec, feed.factor)
+             ? "The output adds one rounding. " + one_rounding(spec.output, spec.rounding)
+             : "The output has the accumulator's format: no further rounding.\n";
+}
+
+std::string float_bounds(const Accumulation& spec, const Feed& feed) {
   const ElementFormat& f = spec.accumulator.format;
   const Rounding& rounding = spec.accumulator.rounding;
   const double u = unit_roundoff(f, rounding);
@@ -194,8 +210,8 @@ std::string float_bounds(const DotSpec& spec) {
         rounding.random_bits);
   text += sr ? "\n\n| K | beats n | gamma_n | error / P, probability 0.99 |\n|---|---|---|---|\n"
              : "\n\n| K | beats n | gamma_n |\n|---|---|---|\n";
-  for (std::int64_t k : lengths(spec)) {
-    const auto beats = static_cast<double>(formats::beats_for(spec, k));
+  for (std::int64_t k : lengths(spec, feed)) {
+    const auto beats = static_cast<double>(feed.beats(k));
     text += fmt::format("| {} | {} | {} |", k, beats, number(gamma(beats, u)));
     if (sr) text += fmt::format(" {} |", number(stochastic_bound(beats, u, rounding.random_bits)));
     text += "\n";
@@ -203,17 +219,13 @@ std::string float_bounds(const DotSpec& spec) {
   text += "\n";
   if (text.find("| none |") != std::string::npos)
     text += "\"none\": n u >= 1, no bound of this form. ";
-  if (!formats::output_rounds(spec))
-    text += "The output has the accumulator's format: no further rounding.\n";
-  else
-    text += "The output adds one rounding. " + one_rounding(spec.output, spec.rounding);
-  return text;
+  return text + output_rounding(spec, feed);
 }
 
-std::string window_bounds(const UnitReport& report, const DotSpec& spec) {
+std::string window_bounds(const UnitReport& report, const Accumulation& spec, const Feed& feed) {
   const formats::FixedFormat& w = spec.accumulator.window;
   // Without scales no bit of a beat lies below the block sum's own lowest bit.
-  const bool exact = !spec.a.has_scale() && !spec.b.has_scale() && report.sum_lsb >= w.lsb;
+  const bool exact = !feed.scaled && report.sum_lsb >= w.lsb;
   std::string text;
   if (exact) {
     text = fmt::format("The window holds every bit of a beat above 2^{}: nothing is dropped.\n",
@@ -225,8 +237,8 @@ std::string window_bounds(const UnitReport& report, const DotSpec& spec) {
         "dropped, "
         "less than |\n|---|---|---|\n",
         w.lsb);
-    for (std::int64_t k : lengths(spec)) {
-      const auto beats = formats::beats_for(spec, k);
+    for (std::int64_t k : lengths(spec, feed)) {
+      const auto beats = feed.beats(k);
       text += fmt::format("| {} | {} | {} |\n", k, beats,
                           number(std::ldexp(static_cast<double>(beats), w.lsb)));
     }
@@ -241,7 +253,7 @@ std::string window_bounds(const UnitReport& report, const DotSpec& spec) {
   return text + one_rounding(spec.output, spec.rounding);
 }
 
-std::string aligned_bounds(const DotSpec& spec) {
+std::string aligned_bounds(const Accumulation& spec, const Feed& feed) {
   const ElementFormat& f = spec.accumulator.format;
   const int kept = spec.accumulator.fraction_bits;
   std::string text = fmt::format(
@@ -249,13 +261,9 @@ std::string aligned_bounds(const DotSpec& spec) {
       "not zero), each of these terms loses less than 2^(e - {}), towards zero:\n\n"
       "    |beat's exact sum - sum of the cut terms| < {} x 2^(e - {})\n\n"
       "and the sum is rounded to {}: another u = {} of it at most.\n",
-      spec.lanes, kept, spec.lanes + 1, kept, to_text(f),
+      feed.lanes, kept, feed.lanes + 1, kept, to_text(f),
       number(unit_roundoff(f, spec.accumulator.rounding)));
-  if (f == spec.output)
-    text += "The output has the accumulator's format: no further rounding.\n";
-  else
-    text += "The output adds one rounding. " + one_rounding(spec.output, spec.rounding);
-  return text;
+  return text + output_rounding(spec, feed);
 }
 
 }  // namespace
@@ -280,16 +288,20 @@ std::string format_rows(const Design& design) {
     const DotSpec& spec = *design.spec.contract();
     return operand_rows("a", spec.a, suffix) + operand_rows("b", spec.b, suffix);
   };
-  const auto dot = [&](std::string_view suffix, const std::string& result) {
-    const DotSpec& spec = *design.spec.contract();
-    std::string text = beat(suffix);
+  const auto accumulated = [&](const Accumulation& spec, const std::string& result) {
+    std::string text;
     if (report.sum_width > 0)
-      text += fixed_row("sum of a beat, before scales", report.sum_width, report.sum_lsb);
+      text += fixed_row(
+          report.kind == UnitKind::kMulti ? "sum of a beat" : "sum of a beat, before scales",
+          report.sum_width, report.sum_lsb);
     if (spec.accumulator.is_float())
       text += element_row("accumulator", spec.accumulator.format);
     else if (report.accumulator_width > 0)
       text += fixed_row("accumulator", report.accumulator_width, report.accumulator_lsb);
     return text + element_row(result, spec.output);
+  };
+  const auto dot = [&](std::string_view suffix, const std::string& result) {
+    return beat(suffix) + accumulated(*design.spec.contract(), result);
   };
   switch (report.kind) {
     case UnitKind::kBlockDot:
@@ -313,6 +325,7 @@ std::string format_rows(const Design& design) {
         text += element_row(fmt::format("`a_i` in mode {}", i), m.a);
         text += element_row(fmt::format("`b_i` in mode {}", i), m.b);
       }
+      if (spec.accumulation) return text + accumulated(*spec.accumulation, "`result_o`");
       return text + (spec.addend ? element_row("`c_i`, `result_o`", *spec.addend)
                                  : fixed_row("`sum_o`", report.sum_width, report.sum_lsb));
     }
@@ -327,7 +340,7 @@ std::string format_rows(const Design& design) {
 
 namespace {
 
-std::string dot_bounds(const UnitReport& report, const DotSpec& spec) {
+std::string result_bounds(const UnitReport& report, const Accumulation& spec, const Feed& feed) {
   std::string text;
   switch (spec.accumulator.kind) {
     case AccumulatorKind::kKulisch:
@@ -339,13 +352,13 @@ std::string dot_bounds(const UnitReport& report, const DotSpec& spec) {
              one_rounding(spec.output, spec.rounding);
       break;
     case AccumulatorKind::kKulischWindow:
-      text = window_bounds(report, spec);
+      text = window_bounds(report, spec, feed);
       break;
     case AccumulatorKind::kFloat:
-      text = float_bounds(spec);
+      text = float_bounds(spec, feed);
       break;
     case AccumulatorKind::kAligned:
-      text = aligned_bounds(spec);
+      text = aligned_bounds(spec, feed);
       break;
   }
   return text + overflow(spec.output, spec.rounding);
@@ -357,9 +370,20 @@ std::string error_bounds(const Design& design) {
   switch (design.report.kind) {
     case UnitKind::kBlockDot:
       return "None: `sum_o` is the exact sum, and no operands of these formats overflow it.\n";
-    case UnitKind::kMulti:
+    case UnitKind::kMulti: {
+      const formats::MultiSpec& spec = design.spec.multi;
+      if (spec.accumulation) {
+        // The shortest beats: those of one term a lane, unless all modes have two.
+        int terms = 2;
+        for (const formats::ModeFormats& m : spec.modes) terms = std::min(terms, spec.terms(m));
+        const int lanes = spec.lanes * terms;
+        return result_bounds(
+            design.report, *spec.accumulation,
+            {lanes, [lanes](std::int64_t k) { return (k + lanes - 1) / lanes; }, false, false});
+      }
       return "None: `sum_o` is the exact sum in every mode, and no operands of its formats "
              "overflow it.\n";
+    }
     case UnitKind::kFused: {
       const formats::MultiSpec& spec = design.spec.multi;
       const ElementFormat& f = *spec.addend;
@@ -379,8 +403,12 @@ std::string error_bounds(const Design& design) {
     }
     case UnitKind::kDot:
     case UnitKind::kStream:
-    case UnitKind::kArray:
-      return dot_bounds(design.report, *design.spec.contract());
+    case UnitKind::kArray: {
+      const DotSpec& spec = *design.spec.contract();
+      return result_bounds(design.report, spec,
+                           {spec.lanes, [&](std::int64_t k) { return formats::beats_for(spec, k); },
+                            spec.a.has_scale() || spec.b.has_scale(), has_result_factor(spec)});
+    }
   }
   return "";
 }

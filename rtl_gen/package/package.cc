@@ -139,9 +139,13 @@ std::string summary(const Design& design) {
       const formats::MultiSpec& m = design.spec.multi;
       std::string text = fmt::format("Dot product of {} lanes in {} format{}", m.lanes,
                                      m.modes.size(), m.modes.size() > 1 ? "s by mode" : "");
-      return text + (m.addend
-                         ? fmt::format(", with an addend, rounded once to {}.", to_text(*m.addend))
-                         : ", without rounding.");
+      if (m.addend)
+        return text + fmt::format(", with an addend, rounded once to {}.", to_text(*m.addend));
+      if (m.accumulation)
+        return text + fmt::format(", accumulated in {}, result in {}.",
+                                  to_text(m.accumulation->accumulator),
+                                  to_text(m.accumulation->output));
+      return text + ", without rounding.";
     }
     case UnitKind::kQuantizer: {
       const QuantizerSpec& q = design.spec.quantizer;
@@ -215,7 +219,7 @@ std::string timing_text(const Design& design) {
         "what is presented in cycle c is seen at the outputs in cycle c + {}, and a beat may be "
         "presented\nevery cycle. There is no back-pressure.",
         r.latency);
-  if (r.kind == UnitKind::kDot)
+  if (r.kind == UnitKind::kDot || (r.kind == UnitKind::kMulti && design.spec.multi.accumulation))
     text +=
         " A beat with `valid_i` low changes nothing.\nThe first beat after reset must have "
         "`first_i`.";

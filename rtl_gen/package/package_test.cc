@@ -53,6 +53,13 @@ std::vector<Design> others() {
     text.dot.lanes = "2";
     for (bool combinational : {false, true}) designs.push_back(make(text, combinational));
   }
+  for (const char* accumulator : {"kulisch", "kulisch[30:-12]:wrap:sticky", "bf16:sr:6"}) {
+    DesignText text = text_of_kind("multi");
+    text.modes = "e4m3,e2m1,e3m2xe4m3";
+    text.dot.lanes = "2";
+    text.dot.accumulator = accumulator;
+    for (bool combinational : {false, true}) designs.push_back(make(text, combinational));
+  }
   for (const char* rounding : {"rne", "sr:4"}) {
     DesignText text = text_of_kind("quantizer");
     text.dot.a = "sm4@e8m0/8+u1/2";

@@ -62,7 +62,9 @@ class Wave {
 
 nlohmann::json unit_diagram(const Unit& unit) {
   const UnitReport& report = unit.report;
-  const std::vector<Beat> beats = report.kind == UnitKind::kDot ? dot_scenario() : beat_scenario();
+  const bool accumulates = std::any_of(report.ports.begin(), report.ports.end(),
+                                       [](const Port& p) { return p.name == "last_i"; });
+  const std::vector<Beat> beats = accumulates ? dot_scenario() : beat_scenario();
   const int given = static_cast<int>(beats.size());
   const int cycles = given + std::max(report.latency, 1) + 1;
 

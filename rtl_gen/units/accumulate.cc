@@ -10,7 +10,7 @@
 
 namespace blockdot::rtl_gen {
 
-using formats::DotSpec;
+using formats::Accumulation;
 using formats::ElementFormat;
 
 namespace {
@@ -162,18 +162,16 @@ FixedTotal accumulate_segments(Graph& g, const Fx& addend, const Fx& start, int 
 
 }  // namespace
 
-SumRange kulisch_range(const DotSpec& spec, const BeatValue& term) {
-  // `limit` is for one beat of `lanes` products.
-  const Int beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
+SumRange kulisch_range(const BeatValue& term) {
   // What every term is shifted by at least (a minifloat scale has no exponent below 1) is no bit.
   const int least = static_cast<int>(term.shift.lo);
-  return {{floor_shift(term.limit.lo * beats, least), floor_shift(term.limit.hi * beats, least)},
+  return {{floor_shift(term.limit.lo, least), floor_shift(term.limit.hi, least)},
           term.significand.lsb + least};
 }
 
-FixedTotal build_kulisch(Graph& g, const DotSpec& spec, const BeatValue& term,
-                         const Framing& framing, const Structure& structure) {
-  const SumRange total = kulisch_range(spec, term);
+FixedTotal build_kulisch(Graph& g, const BeatValue& term, const Framing& framing,
+                         const Structure& structure) {
+  const SumRange total = kulisch_range(term);
   g.section("shift by the scales");
   // Codes of NaN scales may shift further than any number; what they lose is a NaN anyway.
   Fx placed = shl(term.significand, term.shift);
@@ -192,7 +190,7 @@ FixedTotal build_kulisch(Graph& g, const DotSpec& spec, const BeatValue& term,
   return total_of(next, width, total.lsb);
 }
 
-FixedTotal build_kulisch_window(Graph& g, const DotSpec& spec, const BeatValue& term,
+FixedTotal build_kulisch_window(Graph& g, const Accumulation& spec, const BeatValue& term,
                                 const Framing& framing, const Structure& structure) {
   const formats::FixedFormat& window = spec.accumulator.window;
   const int width = window.width();
@@ -245,7 +243,7 @@ struct FloatState {
   Fx base_sig, base_exp;  // with the hidden one; biased, 1 for subnormals
 };
 
-FloatState open_state(Graph& g, const DotSpec& spec, const Fx& start) {
+FloatState open_state(Graph& g, const Accumulation& spec, const Fx& start) {
   const ElementFormat& f = spec.accumulator.format;
   g.section("accumulate");
   FloatState s;
@@ -303,7 +301,7 @@ FloatTotal close_state(const FloatState& s, const Framing& framing, const Rounde
 //                                  the significand and tail need (a subnormal accumulator may
 //                                  cancel more, but its rounding point is fixed and inside the
 //                                  field)
-FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValue& term,
+FloatTotal build_float_accumulator(Graph& g, const Accumulation& spec, const BeatValue& term,
                                    const Framing& framing, const Fx& random,
                                    SrPlace place_of_random) {
   const ElementFormat& f = spec.accumulator.format;
@@ -392,7 +390,7 @@ FloatTotal build_float_accumulator(Graph& g, const DotSpec& spec, const BeatValu
 //   -(m >> d) = ~(m >> d) + 1 = (~m >> d) + 1
 //
 // and the +1s of the products are counted before the loop.
-FloatTotal build_aligned_accumulator(Graph& g, const DotSpec& spec, const BeatTerms& terms,
+FloatTotal build_aligned_accumulator(Graph& g, const Accumulation& spec, const BeatTerms& terms,
                                      const Framing& framing, const Fx& random) {
   const ElementFormat& f = spec.accumulator.format;
   const formats::Rounding& rounding = spec.accumulator.rounding;

@@ -27,23 +27,24 @@ struct FloatTotal {
 
 /// `structure.segment` > 0: in segments with pending carries; a window must wrap then.
 ///
-/// Exact: acc <- acc + term, wide enough for `max_k` products of any two finite scales.
-FixedTotal build_kulisch(Graph& graph, const formats::DotSpec& spec, const BeatValue& term,
-                         const Framing& framing, const Structure& structure);
+/// Exact: acc <- acc + term, wide enough for `term.limit`.
+FixedTotal build_kulisch(Graph& graph, const BeatValue& term, const Framing& framing,
+                         const Structure& structure);
 
 /// acc <- fit(acc + floor(term)), in the spec's window.
-FixedTotal build_kulisch_window(Graph& graph, const formats::DotSpec& spec, const BeatValue& term,
-                                const Framing& framing, const Structure& structure);
+FixedTotal build_kulisch_window(Graph& graph, const formats::Accumulation& spec,
+                                const BeatValue& term, const Framing& framing,
+                                const Structure& structure);
 
 /// acc <- round(acc + term), one rounding of the exact sum. `random`: this beat's draw. `rounding`:
 /// lazy or eager, where it is stochastic.
-FloatTotal build_float_accumulator(Graph& graph, const formats::DotSpec& spec,
+FloatTotal build_float_accumulator(Graph& graph, const formats::Accumulation& spec,
                                    const BeatValue& term, const Framing& framing, const Fx& random,
                                    SrPlace rounding = SrPlace::kLazy);
 
 /// acc <- round(sum of the products and acc, each cut to the spec's fraction bits below the largest
 /// exponent of those that are not zero).
-FloatTotal build_aligned_accumulator(Graph& graph, const formats::DotSpec& spec,
+FloatTotal build_aligned_accumulator(Graph& graph, const formats::Accumulation& spec,
                                      const BeatTerms& terms, const Framing& framing,
                                      const Fx& random);
 
@@ -51,6 +52,6 @@ FloatTotal build_aligned_accumulator(Graph& graph, const formats::DotSpec& spec,
 Flags build_flags(Graph& graph, const Flags& beat, const Framing& framing);
 
 /// Range of the exact accumulator, in units of 2^lsb.
-SumRange kulisch_range(const formats::DotSpec& spec, const BeatValue& term);
+SumRange kulisch_range(const BeatValue& term);
 
 }  // namespace blockdot::rtl_gen

@@ -442,7 +442,8 @@ BeatValue build_beat_value(Graph& g, const DotSpec& spec, const OperandPorts& a,
   out.shift = factor.shift;
 
   const SumRange total = block_dot_range(spec);
-  out.limit = {total.range.lo * factor.most, total.range.hi * factor.most};
+  const Int beats = (spec.max_k + spec.lanes - 1) / spec.lanes;
+  out.limit = {total.range.lo * factor.most * beats, total.range.hi * factor.most * beats};
   if (has_sign) {
     const Int most = std::max(Int(-out.limit.lo), out.limit.hi);
     out.limit = {-most, most};

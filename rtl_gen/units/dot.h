@@ -55,7 +55,9 @@ struct BeatValue {
   Fx significand;  // signed: the sum times the scales' significands
   Fx shift;        // unsigned: both scales' exponents
   Flags flags;
-  Range limit;  // of significand * 2^shift in units of 2^significand.lsb, for finite scales
+  /// Of the sum of significand * 2^shift over the beats of max_k products, in units of
+  /// 2^significand.lsb, for finite scales.
+  Range limit;
 };
 BeatValue build_beat_value(Graph& graph, const formats::DotSpec& spec, const OperandPorts& a,
                            const OperandPorts& b, const std::optional<Fx>& count,

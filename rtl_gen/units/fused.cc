@@ -202,7 +202,7 @@ Graph build_fused_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Fx code = input(g, "c_i", f.width());
   const Addend c = align_addend(g, f, code, field, falls);
   const MultiProducts products =
-      build_multi_products(g, spec, mode, a, b, c.sign, structure, technology);
+      build_multi_products(g, spec, mode, a, b, c.sign, false, structure, technology);
 
   g.section("sum");
   std::vector<Fx> terms = products.terms;

@@ -26,6 +26,7 @@
 #include "rtl_gen/units/align.h"
 #include "rtl_gen/units/decode.h"
 #include "rtl_gen/units/multiply.h"
+#include "rtl_gen/units/result.h"
 
 namespace blockdot::rtl_gen {
 
@@ -205,8 +206,8 @@ Fx product_of(Graph& g, const Side& a, const Side& b, const Fx& x, const Fx& y, 
 }  // namespace
 
 MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mode, const Fx& a,
-                                   const Fx& b, const Fx& flip, const Structure& structure,
-                                   Technology technology) {
+                                   const Fx& b, const Fx& flip, bool drop_inf,
+                                   const Structure& structure, Technology technology) {
   const std::vector<Fx> flags = mode_flags(g, spec, mode);
   const Side sa = side_of(spec, true), sb = side_of(spec, false);
   const int lsb = formats::product_lsb(spec);
@@ -242,18 +243,23 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
     const Fx slot_a = bits(a, j * sa.slot, sa.slot), slot_b = bits(b, j * sb.slot, sb.slot);
     const Term x = decode_term(g, sa, flags, slot_a, 0, label("a"));
     const Term y = decode_term(g, sb, flags, slot_b, 0, label("b"));
-    const auto word_of = [&](const Side& side, const Fx& sig, const Term& upper) {
+    const auto word_of = [&](const Side& side, const Fx& sig, const Fx& upper) {
       const Fx low = zext(sig, side.sig);
-      const Fx high = and_(upper.significand, repeat(is_two, upper.significand.width()));
+      const Fx high = and_(upper, repeat(is_two, upper.width()));
       return or_(low, zext({&g, ops::pad_low(g, high.node, side.half), 0, 0, 0}, side.sig));
     };
-    Fx wx = x.significand, wy = y.significand;
+    // Without an Inf's significand, where its product is to be zero.
+    const auto factor_of = [&](const Term& t) {
+      if (!drop_inf || ops::is_zero(g, t.inf.node)) return t.significand;
+      return and_(t.significand, repeat(not_(t.inf), t.significand.width()));
+    };
+    Fx wx = factor_of(x), wy = factor_of(y);
     Term hx, hy;
     if (!two.empty()) {
       hx = decode_term(g, sa, flags, slot_a, 1, label("a_high"));
       hy = decode_term(g, sb, flags, slot_b, 1, label("b_high"));
-      wx = word_of(sa, wx, hx);
-      wy = word_of(sb, wy, hy);
+      wx = word_of(sa, wx, factor_of(hx));
+      wy = word_of(sb, wy, factor_of(hy));
     }
     g.section("multiply");
     Fx product = product_of(g, sa, sb, wx, wy, is_two, structure, technology, label("prod"));
@@ -342,17 +348,29 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
 
 namespace {
 
-// Largest sum over the modes, in units of 2^product_lsb.
+// The largest product of a mode, in units of 2^product_lsb.
+Int largest_product(const MultiSpec& spec, const ModeFormats& f) {
+  const int at =
+      formats::lsb_exponent(f.a) + formats::lsb_exponent(f.b) - formats::product_lsb(spec);
+  return (max_integer(f.a) * max_integer(f.b)) << static_cast<unsigned>(at);
+}
+
+// Largest sum of a beat over the modes.
 Int largest_sum(const MultiSpec& spec) {
   Int most = 0;
-  const int lsb = formats::product_lsb(spec);
-  for (const ModeFormats& f : spec.modes) {
-    const int at = formats::lsb_exponent(f.a) + formats::lsb_exponent(f.b) - lsb;
-    most =
-        std::max<Int>(most, ((max_integer(f.a) * max_integer(f.b)) << static_cast<unsigned>(at)) *
-                                spec.lanes * spec.terms(f));
-  }
+  for (const ModeFormats& f : spec.modes)
+    most = std::max<Int>(most, largest_product(spec, f) * spec.lanes * spec.terms(f));
   return most;
+}
+
+// Of max_k products of any modes, in whole beats.
+Range largest_total(const MultiSpec& spec) {
+  const int beat = spec.most_products();
+  const Int products = (spec.accumulation->max_k + beat - 1) / beat * beat;
+  Int most = 0;
+  for (const ModeFormats& f : spec.modes)
+    most = std::max<Int>(most, largest_product(spec, f) * products);
+  return {-most, most};
 }
 
 }  // namespace
@@ -360,21 +378,38 @@ Int largest_sum(const MultiSpec& spec) {
 Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology) {
   Graph g;
-  if (framed) output("valid_o", control(input(g, "valid_i", 1)));
+  Framing framing;
+  if (spec.accumulation)
+    framing = declare_framing(g);
+  else if (framed)
+    output("valid_o", control(input(g, "valid_i", 1)));
   const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
   const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
   const Fx b = input(g, "b_i", spec.lanes * spec.slot_b());
+  // A float accumulator may overflow to an Inf of its own, by the finite products alone.
+  const bool drop_inf = spec.accumulation && spec.accumulation->accumulator.is_float();
   const MultiProducts products =
-      build_multi_products(g, spec, mode, a, b, constant(g, 0), structure, technology);
+      build_multi_products(g, spec, mode, a, b, constant(g, 0), drop_inf, structure, technology);
   g.section("sum");
   const Int most = largest_sum(spec);
   const Fx total = name(sum(g, products.terms, Range{-most, most}), "sum");
-  output("sum_o", total);
-  if (g.node(products.any_special.node).op != Op::kConst) output("nan_o", products.any_special);
-  if (facts) {
-    facts->sum_width = total.width();
-    facts->sum_lsb = formats::product_lsb(spec);
+  UnitFacts found;
+  found.sum_width = total.width();
+  found.sum_lsb = formats::product_lsb(spec);
+  if (spec.accumulation) {
+    const Fx done = build_done(framing);
+    const Fx random = build_random(g, *spec.accumulation, false, framing, done);
+    const BeatValue beat{scale(total, found.sum_lsb),
+                         constant(g, 0),
+                         {products.nan, products.plus_inf, products.minus_inf},
+                         largest_total(spec)};
+    build_result(g, *spec.accumulation, beat, framing, done, random, std::nullopt, structure,
+                 found);
+  } else {
+    output("sum_o", total);
+    if (g.node(products.any_special.node).op != Op::kConst) output("nan_o", products.any_special);
   }
+  if (facts) *facts = found;
   return g;
 }
 

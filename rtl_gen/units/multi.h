@@ -16,13 +16,15 @@ struct MultiProducts {
   Fx plus_inf, minus_inf;  // some product is Inf of that sign, after `flip`
   Fx any_special;          // some element is NaN or Inf
 };
-/// `flip` (1 bit): every product changes its sign.
+/// `flip` (1 bit): every product changes its sign. `drop_inf`: products with Inf are zero; else
+/// they mean nothing, as those with NaN.
 MultiProducts build_multi_products(Graph& graph, const formats::MultiSpec& spec, const Fx& mode,
-                                   const Fx& a, const Fx& b, const Fx& flip,
+                                   const Fx& a, const Fx& b, const Fx& flip, bool drop_inf,
                                    const Structure& structure, Technology technology);
 
 /// mode_i, a_i, b_i in; sum_o, and nan_o where a mode has NaN or Inf, out. `framed`: with valid_i
-/// and valid_o.
+/// and valid_o. With an accumulator framed as a dot unit is, whatever the arguments say, and
+/// result_o out.
 Graph build_multi_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology);
 

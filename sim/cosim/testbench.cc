@@ -265,10 +265,20 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
                          std::uint64_t seed) {
   if (count < 1) throw ConfigError("testbench vectors = {}: must be at least 1", count);
   std::mt19937_64 random(seed);
-  formats::Lfsr stream(spec.lfsr.seed, spec.lfsr);  // every beat is valid
+  formats::Lfsr stream(spec.lfsr.seed, spec.lfsr);  // of a fused unit
+  std::optional<models::GoldenMulti> accumulating;
+  std::uint64_t lfsr_seed = 0;
+  if (spec.accumulation) {
+    const formats::LfsrSpec& lfsr = spec.accumulation->lfsr;
+    lfsr_seed = start_state(lfsr, random() & lfsr.mask());
+    accumulating.emplace(spec, lfsr_seed);
+  }
   Testbench testbench;
-  for (int r = 0; r < count; ++r) {
+  int cycles = 0;
+  // One cycle: a beat of any mode, whose `valid_i` may be low.
+  const auto add = [&](bool valid, bool first, bool last, bool seed_load) {
     const auto mode = static_cast<std::size_t>(random() % spec.modes.size());
+    const int mode_code = static_cast<int>(mode);
     const formats::ModeFormats& m = spec.modes[mode];
     const int terms = spec.terms(m);
     const bool any = random() % 8 == 0;  // else all codes are finite
@@ -281,19 +291,22 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     };
     const std::vector<std::uint32_t> a = side(m.a), b = side(m.b);
     const auto c = static_cast<std::uint32_t>(random());
-    const std::uint32_t drawn =
-        spec.rounding.stochastic() ? stream.draw(spec.rounding.random_bits) : 0;
+    const auto result = [&]() -> std::uint32_t {
+      if (accumulating)
+        return valid ? accumulating->step(mode_code, a, b, first, last).value_or(0) : 0;
+      const std::uint32_t drawn =
+          spec.rounding.stochastic() ? stream.draw(spec.rounding.random_bits) : 0;
+      return models::golden_fused(spec, mode_code, a, b, c & addend_mask(spec), drawn);
+    };
     Bits bits;
-    bits.add(std::uint64_t{1}, 1);
+    bits.add(std::uint64_t{valid && last}, 1);
     for (const rtl_gen::Port& port : unit.report.ports) {
       if (port.is_input || is_clocking(port)) continue;
       if (port.name == "result_o") {
-        bits.add(std::uint64_t{models::golden_fused(spec, static_cast<int>(mode), a, b,
-                                                    c & addend_mask(spec), drawn)},
-                 port.width);
+        bits.add(std::uint64_t{result()}, port.width);
         continue;
       }
-      const models::MultiSum golden = models::golden_multi(spec, static_cast<int>(mode), a, b);
+      const models::MultiSum golden = models::golden_multi(spec, mode_code, a, b);
       if (port.name == "sum_o")
         bits.add(whole_units(golden.sum, unit.report.sum_lsb), port.width);
       else if (port.name == "nan_o")
@@ -312,7 +325,11 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
         }
       };
       if (port.name == "valid_i")
-        bits.add(std::uint64_t{1}, port.width);
+        bits.add(std::uint64_t{valid}, port.width);
+      else if (port.name == "first_i")
+        bits.add(std::uint64_t{first}, port.width);
+      else if (port.name == "last_i")
+        bits.add(std::uint64_t{last}, port.width);
       else if (port.name == "mode_i")
         bits.add(std::uint64_t{mode}, port.width);
       else if (port.name == "a_i")
@@ -321,15 +338,31 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
         slots(b, m.b.width(), spec.slot_b());
       else if (port.name == "c_i")
         bits.add(std::uint64_t{c}, port.width);
-      else if (port.name == "seed_load_i" || port.name == "seed_i")
-        bits.add(std::uint64_t{0}, port.width);
+      else if (port.name == "seed_load_i")
+        bits.add(std::uint64_t{seed_load}, port.width);
+      else if (port.name == "seed_i")
+        bits.add(lfsr_seed, port.width);
       else
         throw ConfigError("unit: input {} is none that a testbench can drive", port.name);
     }
     testbench.vectors += bits.hex() + "\n";
+    ++cycles;
+  };
+  if (accumulating) add(false, false, false, true);
+  const std::int64_t most =
+      accumulating ? std::clamp<std::int64_t>(spec.accumulation->max_k / spec.most_products(), 1, 4)
+                   : 1;
+  for (int r = 0; r < count; ++r) {
+    const auto beats =
+        most == 1 ? 1 : 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
+    for (std::int64_t t = 0; t < beats; ++t) {
+      while (accumulating && random() % 4 == 0)  // a pause: other operands, no valid_i
+        add(false, random() & 1, random() & 1, false);
+      add(true, t == 0, t + 1 == beats, false);
+    }
   }
   testbench.checks = count;
-  testbench.verilog = testbench_text(unit.report, count, count);
+  testbench.verilog = testbench_text(unit.report, cycles, count);
   return testbench;
 }
 

@@ -29,7 +29,8 @@ struct Testbench {
 Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec, int count,
                          std::uint64_t seed = 1);
 
-/// The same for a unit of several formats: `count` beats of random modes.
+/// The same for a unit of several formats: `count` beats of random modes, with an accumulator
+/// `count` results of such beats.
 Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& spec, int count,
                          std::uint64_t seed = 1);
 

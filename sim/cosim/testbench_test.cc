@@ -81,6 +81,8 @@ rtl_gen::DesignText text(const char* unit, const char* a, const char* accumulato
   if (t.unit == "multi" || t.unit == "fused") {
     t.modes = a;
     t.dot.lanes = "2";
+    t.dot.accumulator = accumulator;
+    t.dot.rounding = rounding;
     return t;
   }
   t.dot.a = a;
@@ -110,6 +112,12 @@ rtl_gen::DesignText without_port(rtl_gen::DesignText t) {
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {"multi", text("multi", "e4m3,e5m2,e2m1"), {{"a_i[0]", "b_i[0]"}}},
+      {"accumulating_multi",
+       text("multi", "e4m3,e5m2,e2m1", "kulisch"),
+       {{"a_i[0]", "b_i[0]"}, {"assign start = ", "assign start = 1'b1 | "}}},
+      {"random_multi",
+       text("multi", "e4m3,e2m1", "bf16:sr:6"),
+       {{"assign seed = {seed_i", "assign seed = {~seed_i"}, {" = mode_i ? ", " = ~mode_i ? "}}},
       {"fused", text("fused", "e4m3,e2m1"), {{"c_i[", "~c_i["}}},
       {"quantizer", text("quantizer", "sm4@e8m0/8+u1/2"), {{"x_i[30:0]", "31'd5"}}},
       {"random_quantizer",
