@@ -401,6 +401,10 @@ class Prover {
     return arch;
   }
 
+  std::string_view of_sum() const {
+    return spec_.multi.accumulation ? "the sum before the accumulator: " : "";
+  }
+
   // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.
   // Where terms of a lane share a multiplier, lanes are rewritten and ABC adds the terms of each.
   void sum_of_modes(ProofStep& s) const {
@@ -461,7 +465,7 @@ class Prover {
                           options_.solver_seconds);
       return;
     }
-    s.how = fmt::format("in each of {} modes {}", spec.modes.size(), s.how);
+    s.how = fmt::format("{}in each of {} modes {}", of_sum(), spec.modes.size(), s.how);
   }
 
   // Module `held`: the unit, flat and of word-level cells, some of its inputs held.
@@ -723,9 +727,9 @@ class Prover {
     }
     s.verdict = Verdict::kProved;
     s.how = fmt::format(
-        "every pair of codes in each lane and mode, the others zero{}: Verilog "
+        "{}every pair of codes in each lane and mode, the others zero{}: Verilog "
         "equals the golden model",
-        spec.addend ? ", the addend zero" : "");
+        of_sum(), spec.addend ? ", the addend zero" : "");
   }
 
   // A block of one value, the others zero: every bfloat16 there is, in the first lane.
