@@ -59,7 +59,7 @@ Fx sticky_bit(Graph& g, const Fx& lost, const Framing& framing) {
   if (lost.hi == 0) return lost;
   const Fx start = and_(framing.valid, framing.first);
   const Fx held = state(g, "lost", 0, 1);
-  const Fx next = name(or_(and_(held, continues(start)), and_(lost, framing.valid)), "lost_d");
+  Fx next = name(or_(and_(held, continues(start)), and_(lost, framing.valid)), "lost_d");
   set_next(held, next);
   return next;
 }
