@@ -77,10 +77,9 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
                 .find("4096 products take bits 14 to -12; try kulisch[14:-12]:exact"),
             std::string::npos);
   // The products of a stated max-k must fit, unless it is said what becomes of what does not.
-  EXPECT_NE(
-      message("a=int8 lanes=32 accumulator=kulisch[12:-10] max-k=4096")
-          .find("max-k = 4096 products take bits up to 14; try kulisch[14:-10]"),
-      std::string::npos);
+  EXPECT_NE(message("a=int8 lanes=32 accumulator=kulisch[12:-10] max-k=4096")
+                .find("max-k = 4096 products take bits up to 14; try kulisch[14:-10]"),
+            std::string::npos);
   EXPECT_NE(message("a=mxint8 accumulator=kulisch[30:-40] max-k=64")
                 .find("kulisch[30:-40]:saturate or :wrap"),
             std::string::npos);
