@@ -33,7 +33,6 @@ using formats::DotSpec;
 using formats::ElementFormat;
 using formats::QuantizedMatrix;
 using formats::Rounding;
-using formats::RoundingMode;
 
 namespace {
 

@@ -17,7 +17,6 @@
 namespace blockdot::models {
 namespace {
 
-using formats::BlockFormat;
 using formats::DotSpec;
 using formats::ElementFormat;
 using formats::Overflow;

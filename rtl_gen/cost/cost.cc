@@ -14,7 +14,7 @@ double log2_of(double n) { return std::log2(std::max(n, 1.0)); }
 
 double counter_levels(int rows) {
   double levels = 0;
-  for (double h = 2; h < rows; h = std::floor(h * 3 / 2)) ++levels;
+  for (int h = 2; h < rows; h = h * 3 / 2) ++levels;
   return levels;
 }
 
