@@ -256,6 +256,7 @@ class Quantizer {
     q_.outer_scales.clear();
     for (std::int64_t r = 0; r < q_.rows; ++r) {
       std::int64_t from = r * q_.padded_length + q_.length, to = (r + 1) * q_.padded_length;
+      if (from == to) continue;
       if (q_.code_bytes == 1)
         std::memset(q_.codes.data() + from, static_cast<int>(zero_code_),
                     static_cast<size_t>(to - from));

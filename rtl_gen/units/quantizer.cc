@@ -18,7 +18,6 @@
 namespace blockdot::rtl_gen {
 
 using formats::BlockFormat;
-using formats::ElementFormat;
 using formats::ElementKind;
 using formats::Rounding;
 using formats::ScaleKind;

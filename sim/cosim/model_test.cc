@@ -202,7 +202,9 @@ TEST(ModelErrors, ShowVerilatorsLastLines) {
 }
 
 TEST(ModelErrors, NameTheDebianPackageOfAMissingTool) {
-  std::string path = std::getenv("PATH");
+  const char* found = std::getenv("PATH");
+  ASSERT_NE(found, nullptr);
+  const std::string path = found;
   TemporaryFolder empty;
   ::setenv("PATH", empty.path().c_str(), 1);
   for (const char* tool : {"verilator", "g++", "iverilog"}) try {

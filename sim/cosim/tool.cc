@@ -12,8 +12,6 @@
 #include "formats/error.h"
 #include "formats/text.h"
 
-extern char** environ;
-
 namespace blockdot::sim {
 namespace {
 
