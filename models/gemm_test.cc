@@ -815,14 +815,14 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        {1, 127},
        "aligned:wide"},
-      // Elements within 2^+-50; of 26 and of 27 bits; an accumulator without mantissa.
-      {"a=e5m3:bias=48@e8m0/32 accumulator=aligned[9]:fp32",
+      // Elements within 2^+-48; of 26 and of 27 bits; an accumulator without mantissa.
+      {"a=e5m3:bias=46@e8m0/32 accumulator=aligned[9]:fp32",
        {127, 120},
        {127, 110},
        {1, 127},
        {1, 127},
        "aligned:narrow"},
-      {"a=e5m3:bias=49@e8m0/32 accumulator=aligned[9]:fp32",
+      {"a=e5m3:bias=47@e8m0/32 accumulator=aligned[9]:fp32",
        {127, 120},
        {127, 110},
        {1, 127},

@@ -87,17 +87,17 @@ void build_result(Graph& g, const Accumulation& spec,
   const auto floating = [&](const FloatTotal& total, const Flags& of_beat) {
     facts.accumulator_width = spec.accumulator.format.width();
     flags = build_flags(g, of_beat, framing);
+    // Without Inf elements only the accumulator's own is left, of one sign.
+    const bool of_elements = g.node(flags.plus_inf.node).op != Op::kConst ||
+                             g.node(flags.minus_inf.node).op != Op::kConst;
     if (formats::has_inf(spec.accumulator.format)) {
-      // Without Inf elements only the accumulator's own is left, of one sign.
-      const bool of_elements = g.node(flags.plus_inf.node).op != Op::kConst ||
-                               g.node(flags.minus_inf.node).op != Op::kConst;
       flags.plus_inf =
           name(or_(flags.plus_inf, and_(total.held, not_(total.sign))), "any_plus_inf");
       flags.minus_inf = name(or_(flags.minus_inf, and_(total.held, total.sign)), "any_minus_inf");
-      if (of_elements) opposed = and_(flags.plus_inf, flags.minus_inf);
     } else {
       flags.nan = or_(flags.nan, total.held);
     }
+    if (of_elements) opposed = and_(flags.plus_inf, flags.minus_inf);
     // The accumulator's -0 is an exact zero, and that is +0 in another format.
     sign_bit = same_format ? total.sign : name(and_(total.sign, nonzero(total.code)), "out_sign");
     if (same_format) {
