@@ -17,6 +17,14 @@ std::uint64_t parse_seed(std::string_view field, std::string_view text) {
       formats::parse_int(field, text, 0, std::numeric_limits<std::int64_t>::max()));
 }
 
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& help) {
+  command
+      .add_option_function<std::string>(
+          "--seed", [&seed](const std::string& text) { seed = parse_seed("seed", text); }, help)
+      ->default_str(fmt::format("{}", seed))
+      ->type_name("SEED");
+}
+
 void check_seed(std::uint64_t seed) {
   if (seed == 0) throw ConfigError("seed = 0: must be at least 1, since an LFSR stays at zero");
 }
@@ -31,6 +39,7 @@ std::string folder_name(const std::string& point) {
   std::string name = point;
   for (char& c : name)
     if (!isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  if (name.starts_with('.')) name[0] = '_';  // neither the folder above nor a hidden one
   return name;
 }
 

@@ -45,6 +45,8 @@ void print_json(const nlohmann::json& document);
 
 /// ConfigError where `text` is no whole number in [0, 2^63).
 std::uint64_t parse_seed(std::string_view field, std::string_view text);
+/// Adds --seed with its default, read by parse_seed.
+void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& help);
 /// ConfigError for a seed of 0, which an LFSR cannot leave.
 void check_seed(std::uint64_t seed);
 

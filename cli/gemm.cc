@@ -81,8 +81,12 @@ void add_gemm(CLI::App& program, Context& context) {
       ->add_option("--element-rounding", arguments->element_rounding,
                    "Rounding of the operands' elements")
       ->capture_default_str();
-  command->add_option("--seed", arguments->seed, "Seed of stochastic rounding")
-      ->capture_default_str();
+  command
+      ->add_option_function<std::string>(
+          "--seed",
+          [arguments](const std::string& text) { arguments->seed = parse_seed("seed", text); },
+          "Seed of stochastic rounding (default: the lfsr's)")
+      ->type_name("SEED");
   command->add_option("--threads", arguments->threads, "Threads (default: all cores)")
       ->check(CLI::Range(1, 1024));
   command->add_option("--a-tensor", arguments->a_tensor, "Which tensor of a .safetensors A");

@@ -25,7 +25,8 @@ struct GenArguments {
   SpecArguments spec;
   ArchArguments arch;
   rtl_gen::DesignText design;  // beside `spec`
-  std::string out, seed = "1";
+  std::string out;
+  std::uint64_t seed = 1;
   std::optional<std::string> top;
   int vectors = 256;
   bool explain = false;
@@ -98,11 +99,11 @@ void run(const GenArguments& arguments, const Context& context) {
         "unit {} has none to choose",
         to_text(spec.kind));
   if (arguments.top) rtl_gen::check_top(*arguments.top);
-  const std::uint64_t seed = parse_seed("seed", arguments.seed);
   const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top.value_or(""));
   if (arguments.explain) explain(spec.kind, *spec.contract(), arch);
   sim::Testbench testbench;
-  if (arguments.vectors > 0) testbench = sim::make_testbench(design, arguments.vectors, seed);
+  if (arguments.vectors > 0)
+    testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
   std::vector<rtl_gen::PackageFile> files;
   for (const rtl_gen::ModuleFile& file : design.files)
     files.push_back({design.file_of(file), file.text});
@@ -225,9 +226,7 @@ void add_gen(CLI::App& program, Context& context) {
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--seed", arguments->seed, "Seed of the test vectors")
-      ->capture_default_str()
-      ->type_name("SEED");
+  add_seed(*command, arguments->seed, "Seed of the test vectors");
   command->footer(examples(
       {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
        "blockdot gen --a mxfp8_e4m3 --b mxfp4 --accumulator fp32 --rounding sr:16 --out unit/",

@@ -70,7 +70,7 @@ void add_prove(CLI::App& program, Context& context) {
       ->type_name("S");
   command->add_flag("--netlist", options.netlist,
                     "Also map the unit to OSU 0.18 um and simulate its gates");
-  command->add_option("--seed", options.seed, "Seed of the samples")->capture_default_str();
+  add_seed(*command, options.seed, "Seed of the samples");
   command->footer(
       examples({"blockdot prove explore/designs/quickstart.toml --point 'MXFP4 E2M1'",
                 "blockdot prove explore/designs/quickstart.toml --beats 10000000 --netlist"}) +

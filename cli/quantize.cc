@@ -154,8 +154,7 @@ void add_quantize(CLI::App& program, Context& context) {
                       "Write the bit-packed storage here: elements, scales, taus, outer scales");
   command->add_option("--compat", arguments->compat,
                       "Reproduce a library: microxcaling, torchao or gfloat");
-  command->add_option("--seed", arguments->seed, "Seed of stochastic rounding")
-      ->capture_default_str();
+  add_seed(*command, arguments->seed, "Seed of stochastic rounding");
   command->footer(examples({"blockdot quantize mxfp4_e2m1 x.npy y.npy",
                             "blockdot quantize mx9 blocks.f32 out.f32 --codes codes.bin",
                             "blockdot quantize e4m3@fp32/128 w.safetensors q.npy --axis column"}));

@@ -64,7 +64,7 @@ struct Gate {
 struct Literal {
   int bit;
   bool inverted;
-  auto operator<=>(const Literal&) const = default;
+  auto operator<=>(const Literal&) const = default;  // NOLINT(modernize-use-nullptr): its 0
 };
 
 }  // namespace
@@ -234,7 +234,8 @@ LaneProof::LaneProof(const nlohmann::json& module,
 
   std::vector<Cell> cells;
   std::unordered_map<int, std::size_t> driver;
-  for (const auto& [name, json] : module.at("cells").items()) {
+  for (const auto& [name, cell_json] : module.at("cells").items()) {
+    const nlohmann::json& json = cell_json;
     static const std::map<std::string, Kind> kKinds = {
         {"$add", Kind::kAdd}, {"$xor", Kind::kXor}, {"$and", Kind::kAnd},
         {"$or", Kind::kOr},   {"$not", Kind::kNot}, {"$reduce_or", Kind::kReduceOr}};

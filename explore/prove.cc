@@ -266,7 +266,7 @@ class Prover {
   int group() const {
     int a = point_.spec.a.micro.bits > 0 ? point_.spec.a.micro.block : 1;
     int b = point_.spec.b.micro.bits > 0 ? point_.spec.b.micro.block : 1;
-    return std::lcm(a, b);
+    return std::max(1, std::lcm(a, b));
   }
 
   void lanes(ProofStep& s) const {
@@ -402,7 +402,9 @@ class Prover {
   }
 
   std::string_view of_sum() const {
-    return spec_.multi.accumulation ? "the sum before the accumulator: " : "";
+    return spec_.multi.accumulation
+               ? "the unit of these modes without the accumulator (Inf and NaN in it are sampled): "
+               : "";
   }
 
   // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.

@@ -2,6 +2,7 @@
 // (gemm_mac.h, gemm_aligned.h, gemm_vector.h, gemm_results.h); here is the choice.
 #include "models/gemm.h"
 
+#include <utility>
 #include <variant>
 
 #include "formats/error.h"
@@ -68,6 +69,14 @@ GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMa
 
 GemmResult gemm_on_array(const DotSpec& spec, const ArrayTiles& tiles, const QuantizedMatrix& a,
                          const QuantizedMatrix& b, int threads) {
+  const ArrayShape& shape = tiles.shape;
+  for (const auto& [field, value] : {std::pair{"rows", std::int64_t{shape.rows}},
+                                     {"cols", std::int64_t{shape.cols}},
+                                     {"height", tiles.height}})
+    if (value < 1) throw ConfigError("{} = {}: must be at least 1", field, value);
+  if (!shape.weight_stationary && tiles.height != shape.rows)
+    throw ConfigError("height = {}: must be rows = {} in an output-stationary array", tiles.height,
+                      shape.rows);
   return product(spec, a, b, tiles, threads);
 }
 

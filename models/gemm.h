@@ -42,7 +42,8 @@ struct ArrayTiles {
 };
 
 /// The same product by such an array: what GoldenArray gives for these tiles, bit for bit. Differs
-/// from gemm where results depend on random bits: each unit has a stream of its own.
+/// from gemm where results depend on random bits: each unit has a stream of its own. ConfigError as
+/// gemm, and for rows, cols or height < 1 or an os height that is not rows.
 GemmResult gemm_on_array(const formats::DotSpec& spec, const ArrayTiles& tiles,
                          const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b,
                          int threads = 1);

@@ -45,12 +45,21 @@ MultiSum golden_multi(const MultiSpec& spec, int mode, std::span<const std::uint
   return out;
 }
 
+namespace {
+
+const formats::Accumulation& accumulation_of(const MultiSpec& spec) {
+  validate(spec);
+  if (!spec.accumulation)
+    throw ConfigError("accumulator = (nothing): is needed, such as kulisch or fp32");
+  return *spec.accumulation;
+}
+
+}  // namespace
+
 GoldenMulti::GoldenMulti(const MultiSpec& spec, std::optional<std::uint64_t> seed)
     : spec_(spec),
-      random_(seed.value_or(spec.accumulation.value().lfsr.seed), spec.accumulation->lfsr),
-      accumulator_(*spec.accumulation, false) {
-  validate(spec);
-}
+      random_(seed.value_or(accumulation_of(spec).lfsr.seed), spec.accumulation->lfsr),
+      accumulator_(*spec.accumulation, false) {}
 
 std::optional<std::uint32_t> GoldenMulti::step(int mode, std::span<const std::uint32_t> a,
                                                std::span<const std::uint32_t> b, bool first,

@@ -171,7 +171,8 @@ std::string stage_text(const DotSpec& spec, const std::vector<BeatBuffer>& beats
                                  std::all_of(wrong.begin(), wrong.end(), [&](const Wrong& w) {
                                    return w.ratio == wrong[0].ratio;
                                  });
-    if (all_by_the_same && std::exp2(std::round(std::log2(wrong[0].ratio))) == wrong[0].ratio)
+    if (all_by_the_same && std::isfinite(wrong[0].ratio) && wrong[0].ratio > 0 &&
+        std::exp2(std::round(std::log2(wrong[0].ratio))) == wrong[0].ratio)
       return fmt::format(
           "\n  stage: shared exponent: every lane alone gives {:g} times what it "
           "should; {}",

@@ -248,7 +248,8 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::DotSpec& spec
     for (std::int64_t t = 0; t < beats; ++t) {
       while (!block_dot && random() % 4 == 0) {  // a pause: other operands, no valid_i
         fill();
-        add(false, random() & 1, random() & 1, false, 0);
+        const bool first = random() & 1, last = random() & 1;
+        add(false, first, last, false, 0);
       }
       fill();
       std::uint32_t expected = 0;
@@ -356,8 +357,10 @@ Testbench make_testbench(const rtl_gen::Unit& unit, const formats::MultiSpec& sp
     const auto beats =
         most == 1 ? 1 : 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
     for (std::int64_t t = 0; t < beats; ++t) {
-      while (accumulating && random() % 4 == 0)  // a pause: other operands, no valid_i
-        add(false, random() & 1, random() & 1, false);
+      while (accumulating && random() % 4 == 0) {  // a pause: other operands, no valid_i
+        const bool first = random() & 1, last = random() & 1;
+        add(false, first, last, false);
+      }
       add(true, t == 0, t + 1 == beats, false);
     }
   }
