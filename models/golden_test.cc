@@ -20,7 +20,6 @@ namespace {
 using formats::DotSpec;
 using formats::ElementFormat;
 using formats::Overflow;
-using formats::parse_block_format;
 using formats::parse_dot_spec;
 using formats::parse_element;
 using formats::parse_rounding;
@@ -199,7 +198,8 @@ std::uint32_t run(const DotSpec& spec, const Terms& terms, std::uint64_t seed = 
   return *code;
 }
 
-Terms terms_of(const ElementFormat& format, std::vector<double> a, std::vector<double> b) {
+Terms terms_of(const ElementFormat& format, const std::vector<double>& a,
+               const std::vector<double>& b) {
   Terms terms;
   for (double x : a) terms.a.push_back(encode(format, x, {}, 0, Overflow::kToSpecial));
   for (double x : b) terms.b.push_back(encode(format, x, {}, 0, Overflow::kToSpecial));
