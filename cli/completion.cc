@@ -1,12 +1,13 @@
 // blockdot completion and blockdot man: made from the commands themselves, so that they cannot
 // say anything else than --help does.
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>
 
 #include "cli/command.h"
 #include "formats/block_format.h"
+#include "formats/quantize.h"
 
 namespace blockdot::cli {
 
@@ -45,7 +46,8 @@ std::string values_after(const std::string& option) {
   if (option == "--tech") return "generic osu018 xilinx";
   if (option == "--unit") return "dot block-dot multi fused stream array quantizer";
   if (option == "--dataflow") return "os ws";
-  if (option == "--scale-rule") return "floor ceil";
+  if (option == "--scale-rule")
+    return fmt::format("{}", fmt::join(formats::scale_rule_names(), " "));
   return "";
 }
 

@@ -19,6 +19,9 @@ constexpr int kMaxWidth = 8;
 // "e4m3xe2m1": no element format has an x in its text.
 ModeFormats parse_mode(std::string_view text) {
   const std::size_t x = text.find('x');
+  if (x == 0 || x + 1 == text.size())
+    throw ConfigError("modes = {}: a mode of two formats is written AxB, e.g. e4m3xe5m2",
+                      shown(text));
   const ElementFormat a = parse_element(text.substr(0, x), "modes");
   return {a, x == std::string_view::npos ? a : parse_element(text.substr(x + 1), "modes")};
 }

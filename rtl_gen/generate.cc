@@ -334,6 +334,19 @@ std::string exact_level(UnitKind kind, const DotSpec& spec) {
   return exact_level(spec, products, "of any two finite scales");
 }
 
+std::string purpose(const formats::MultiSpec& spec) {
+  const std::string text =
+      fmt::format("dot product of {} lane{} in {} format{}", spec.lanes, spec.lanes > 1 ? "s" : "",
+                  spec.modes.size(), spec.modes.size() > 1 ? "s by mode" : "");
+  if (spec.addend)
+    return text + fmt::format(", with an addend, rounded once to {}.", to_text(*spec.addend));
+  if (spec.accumulation)
+    return text + fmt::format(", accumulated in {}, result in {}.",
+                              to_text(spec.accumulation->accumulator),
+                              to_text(spec.accumulation->output));
+  return text + ", without rounding.";
+}
+
 void check_top(std::string_view top) {
   constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
   const auto legal = [&](char c) {
@@ -543,20 +556,14 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
       spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;
   text.spec = to_text(spec);
-  text.purpose =
-      fmt::format("dot product of {} lanes in {} formats by mode", spec.lanes, spec.modes.size());
+  text.purpose = purpose(spec);
   if (spec.addend) {
-    text.purpose += ", with an addend, rounded once.";
     text.exact =
         fmt::format("the products and the addend are summed exactly and rounded once to {} ({})",
                     to_text(*spec.addend), to_text(spec.rounding));
   } else if (spec.accumulation) {
-    text.purpose +=
-        fmt::format(", accumulated in {}, result in {}.", to_text(spec.accumulation->accumulator),
-                    to_text(spec.accumulation->output));
     text.exact = exact_level(*spec.accumulation, "products", "of any modes");
   } else {
-    text.purpose += ".";
     text.exact = "the products of all lanes are summed exactly";
   }
   text.meaning = [&](const std::string& port) { return meaning_of(port, spec, facts); };

@@ -109,6 +109,8 @@ struct Unit {
 
 /// ConfigError where `top` is no name for a module: see generate.
 void check_top(std::string_view top);
+/// What a unit of several formats computes: "dot product of ...".
+std::string purpose(const formats::MultiSpec& spec);
 
 /// Builds a unit. ConfigError when the spec or the arch is not valid, the clock cannot be met
 /// (names the node and the clock that would fit) or the kind does not take the spec. Verilator's

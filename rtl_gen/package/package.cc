@@ -136,16 +136,9 @@ std::string summary(const Design& design) {
     }
     case UnitKind::kMulti:
     case UnitKind::kFused: {
-      const formats::MultiSpec& m = design.spec.multi;
-      std::string text = fmt::format("Dot product of {} lanes in {} format{}", m.lanes,
-                                     m.modes.size(), m.modes.size() > 1 ? "s by mode" : "");
-      if (m.addend)
-        return text + fmt::format(", with an addend, rounded once to {}.", to_text(*m.addend));
-      if (m.accumulation)
-        return text + fmt::format(", accumulated in {}, result in {}.",
-                                  to_text(m.accumulation->accumulator),
-                                  to_text(m.accumulation->output));
-      return text + ", without rounding.";
+      std::string text = purpose(design.spec.multi);
+      text[0] = 'D';
+      return text;
     }
     case UnitKind::kQuantizer: {
       const QuantizerSpec& q = design.spec.quantizer;
