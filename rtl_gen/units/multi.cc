@@ -274,7 +274,6 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
     if (place.size() > 1) exponents.push_back(offset);
     Fx shift =
         add_shifts(g, exponents, technology != Technology::kGeneric && exponents.size() == 2);
-    if (place.size() == 1) shift = shift;
     shift.lo = x.shift.lo + y.shift.lo;
     shift = name(assume(shift, shift.lo, std::max<Int>(shift.lo + 1, width + 1)), label("shift"));
     const int drop = static_cast<int>(shift.lo);
