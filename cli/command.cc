@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <map>
+#include <set>
 
 #include "formats/error.h"
 #include "formats/text.h"
@@ -23,6 +24,13 @@ void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& help) {
           "--seed", [&seed](const std::string& text) { seed = parse_seed("seed", text); }, help)
       ->default_str(fmt::format("{}", seed))
       ->type_name("SEED");
+}
+
+void check_distinct(const std::vector<std::string>& outputs) {
+  std::set<std::string> taken;
+  for (const std::string& output : outputs)
+    if (!output.empty() && !taken.insert(output).second)
+      throw ConfigError("{}: is named for two outputs; give each its own file", output);
 }
 
 void check_seed(std::uint64_t seed) {

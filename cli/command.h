@@ -47,6 +47,8 @@ void print_json(const nlohmann::json& document);
 std::uint64_t parse_seed(std::string_view field, std::string_view text);
 /// Adds --seed with its default, read by parse_seed.
 void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& help);
+/// ConfigError where two of these files are one; an empty name is none.
+void check_distinct(const std::vector<std::string>& outputs);
 /// ConfigError for a seed of 0, which an LFSR cannot leave.
 void check_seed(std::uint64_t seed);
 

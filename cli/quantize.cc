@@ -32,12 +32,7 @@ bool is_raw(const std::string& file) {
 void run(const QuantizeArguments& arguments, const Context& context) {
   using namespace formats;
   BlockFormat format = parse_block_format(arguments.format);
-  const std::string* outputs[] = {&arguments.out, &arguments.codes, &arguments.scales,
-                                  &arguments.packed};
-  for (const std::string* x : outputs)
-    for (const std::string* y : outputs)
-      if (x < y && !x->empty() && *x == *y)
-        throw ConfigError("{}: is named for two outputs; give each its own file", *x);
+  check_distinct({arguments.out, arguments.codes, arguments.scales, arguments.packed});
   if (arguments.file.columns != 0 && !is_raw(arguments.in))
     throw ConfigError("columns = {}: is for raw .f32 input; {} says its own shape",
                       arguments.file.columns, arguments.in);

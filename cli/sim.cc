@@ -185,6 +185,7 @@ void run(const SimArguments& arguments, Context& context) {
   if (products == 1 && chosen.empty()) chosen = {0};
   if (!arguments.timeline.empty())
     require_one_product("--timeline", arguments.timeline, products, designs.points);
+  check_distinct({arguments.json_file, arguments.timeline, arguments.vcd, arguments.fst});
   const std::optional<sim::Wave> wave = wave_of(arguments);
   if (wave)
     require_one_product(arguments.fst.empty() ? "--vcd" : "--fst", wave->file.string(), products,

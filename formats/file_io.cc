@@ -28,9 +28,16 @@ std::string read_file(const fs::path& path) {
 
 namespace {
 
+constexpr std::size_t kLongestName = 240;
+
 void check_name(const fs::path& path) {
   if (path.empty() || !path.has_filename())
     throw ConfigError("'{}': is no file name; name a file to write", path.string());
+  // A temporary file beside it has a longer one.
+  for (const fs::path& part : path)
+    if (part.string().size() > kLongestName)
+      throw ConfigError("{}: a name of {} characters; at most {} can be written", path.string(),
+                        part.string().size(), kLongestName);
 }
 
 [[noreturn]] void no_folder(const fs::path& path, const std::error_code& error) {
@@ -61,7 +68,11 @@ void check_writable(const fs::path& path) {
   const fs::path parent = path.parent_path();
   fs::path there = parent;  // the nearest folder that is there
   std::error_code error;
-  while (!there.empty() && !fs::exists(there, error)) there = there.parent_path();
+  while (!there.empty() && !fs::exists(there, error)) {
+    if (fs::is_symlink(there, error))  // it leads nowhere, and no folder can take its place
+      no_folder(path, std::make_error_code(std::errc::not_a_directory));
+    there = there.parent_path();
+  }
   if (there != parent) {  // whether a folder can be made in it
     std::string probe = (there / "blockdot.XXXXXX").string();
     if (::mkdtemp(probe.data()) == nullptr) no_folder(path, {errno, std::generic_category()});

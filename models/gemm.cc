@@ -34,10 +34,10 @@ void solve_all(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMat
 }
 
 /// One unit from this state on, or an array's units.
-using Units = std::variant<std::uint64_t, ArrayTiles>;
+using Hardware = std::variant<std::uint64_t, ArrayTiles>;
 
 GemmResult product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                   const Units& units, int threads) {
+                   const Hardware& hardware, int threads) {
   if (threads < 1) throw ConfigError("threads = {}: must be at least 1", threads);
   check_operands(spec, a, b);
   GemmResult result{a.rows, b.rows, spec.output, {}};
@@ -46,14 +46,14 @@ GemmResult product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix
   if (spec.accumulator.kind == formats::AccumulatorKind::kKulischWindow &&
       window_is_exact(spec, a, b))
     spec.accumulator = {};
-  const auto* seed = std::get_if<std::uint64_t>(&units);
+  const auto* seed = std::get_if<std::uint64_t>(&hardware);
   if ((seed != nullptr || !draws(spec)) &&
       gemm_by_macs(spec, a, b, seed != nullptr ? *seed : 1, threads, result))
     return result;
   const RandomStreams streams =
       seed != nullptr
           ? RandomStreams::of_unit(spec, a.rows, b.rows, a.length, *seed, threads)
-          : RandomStreams::of_array(spec, std::get<ArrayTiles>(units), a.rows, b.rows, a.length);
+          : RandomStreams::of_array(spec, std::get<ArrayTiles>(hardware), a.rows, b.rows, a.length);
   if (gemm_by_aligned(spec, a, b, streams, threads, result)) return result;
   if (gemm_by_vectors(spec, a, b, streams, threads, result)) return result;
   solve_all(spec, a, b, streams, threads, result);

@@ -488,7 +488,7 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
       if (entry.path().filename() != "stderr.txt") found.insert(entry.path().filename());
     return found;
   };
-  const std::set<std::string> before = names();
+  std::set<std::string> before = names();
   const std::string all = " --trace '" + trace_ + "'", one = all + " --gemm lm/step1000/head/fprop";
   for (const auto& [arguments, part] : std::vector<std::pair<std::string, std::string>>{
            {"two.toml" + all,
@@ -509,6 +509,15 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
   }
   expect_refused("compare clash.toml" + all + " --out o", "both have the folder o/units/a_b");
   expect_refused("compare d.toml" + all + " --out d.toml/o", "the folder cannot be made");
+  write("long.toml", "[[design]]\nname = \"" + std::string(300, 'x') + "\"\na = \"mxfp4\"\n");
+  write("dots.toml", "[[design]]\nname = \"..\"\na = \"mxfp4\"\nlanes = 2\n");
+  fs::create_symlink("nowhere", folder_ / "dangling");
+  before = names();
+  expect_refused("compare long.toml" + all + " --out o", "a name of 300 characters; at most 240");
+  expect_refused("synth long.toml --out o", "a name of 300 characters; at most 240");
+  expect_refused("sim d.toml" + one + " --json dangling/r.json", "the folder cannot be made");
+  expect_refused("sim d.toml" + one + " --machine rows=2 --json r --timeline r",
+                 "is named for two outputs");
   expect_refused("sim d.toml" + one + " --stall-seed -3", "--stall-seed");
   const std::string machine = "sim d.toml" + one + " --machine 'rows=2 cols=2' --timeline t.json ";
   expect_refused(machine + "--engine fast --vcd w.vcd", "engine = fast moves nothing");
@@ -523,6 +532,12 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
         << outcome.err;
   }
   EXPECT_EQ(names(), before);
+
+  // A point's folder is within the one that was asked for, whatever its name.
+  const Outcome dots = blockdot("compare dots.toml" + one + " --out o/p");
+  EXPECT_EQ(dots.code, 0) << dots.err;
+  EXPECT_TRUE(fs::exists(folder_ / "o/p/units/_./unit.v"));
+  EXPECT_FALSE(fs::exists(folder_ / "o/p/unit.v"));
 }
 
 TEST_F(Cli, CompareWritesTheReportTheDataAndTheUnits) {

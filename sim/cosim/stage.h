@@ -30,7 +30,9 @@ using RunTrial = std::function<Trial(const std::vector<models::BeatBuffer>&)>;
 ///   product of lane N  the lane alone is wrong, and its operands in another lane are right
 ///   shared exponent    a lane alone is wrong, and with scales of 1 it is right; or each lane alone
 ///                      is wrong by the same power of two
-///   result             a lane alone is wrong, and its operands in another lane are too
+///   product of a lane, or sum    zeros in all lanes are already wrong
+///   result             a lane alone is wrong, and its operands in another lane are too; of a unit
+///                      of one lane: product or result
 ///   sum of the lanes   each lane alone is right, the beat is wrong
 ///   accumulate         the beat alone is right
 ///   rounding           instead of the last two, where what comes is the other neighbour of a value
