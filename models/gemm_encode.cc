@@ -67,9 +67,10 @@ std::uint32_t Encoder::code(double value, std::uint32_t random) const {
 void Encoder::operator()(const double* x, const std::uint32_t* draws, int count,
                          std::uint32_t* codes) const {
   if (nearest32_) {
+    const std::uint32_t nan = format_.nan;  // a store to codes cannot change it
     for (int i = 0; i < count; ++i) {
-      codes[i] = std::bit_cast<std::uint32_t>(static_cast<float>(x[i]));
-      if ((codes[i] & 0x7FFFFFFF) > 0x7F800000) codes[i] = format_.nan;
+      const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(x[i]));
+      codes[i] = (bits & 0x7FFFFFFF) > 0x7F800000 ? nan : bits;
     }
   } else if (vector_) {
     encode_values(format_, x, draws, count, codes);

@@ -73,8 +73,9 @@ class MacGemm {
   bool nearest(GemmResult& result) {
     const std::int64_t k = a_.length;
     const std::int64_t panels = (b_.rows + kMacCols - 1) / kMacCols;
-    std::vector<float> rows, columns;
-    pack(kMacRows, rows, (b_.rows + kMacCols - 1) / kMacCols * kMacCols, columns, kMacCols,
+    const std::int64_t groups = (a_.rows + kMacRows - 1) / kMacRows;
+    const Buffer<float> rows(groups * kMacRows * k), columns(panels * kMacCols * k);
+    pack(kMacRows, rows, groups * kMacRows, columns, panels * kMacCols, kMacCols,
          [](std::int64_t c, std::int64_t length) {
            return c / kMacCols * length * kMacCols + c % kMacCols;
          });
@@ -88,8 +89,7 @@ class MacGemm {
               mac_tile_nearest(rows.data() + p * k * kMacRows, columns.data() + q * k * kMacCols, k,
                                acc);
               for (int r = 0; r < kMacRows && p * kMacRows + r < a_.rows; ++r)
-                for (int c = 0; c < kMacCols && q * kMacCols + c < b_.rows; ++c)
-                  store(p * kMacRows + r, q * kMacCols + c, acc[r * kMacCols + c], result);
+                store_row(p * kMacRows + r, q * kMacCols, acc + r * kMacCols, result);
             }
         },
         kMacRows);
@@ -101,8 +101,9 @@ class MacGemm {
     const std::int64_t k = a_.length;
     const int r = spec_.accumulator.rounding.random_bits;
     const std::int64_t depth = (b_.rows + kStreamLanes - 1) / kStreamLanes;
-    std::vector<float> rows, columns;
-    pack(kStreamRows, rows, depth * kStreamLanes, columns, kStreamLanes,
+    const std::int64_t groups = (a_.rows + kStreamRows - 1) / kStreamRows;
+    const Buffer<float> rows(groups * kStreamRows * k), columns(depth * kStreamLanes * k);
+    pack(kStreamRows, rows, groups * kStreamRows, columns, depth * kStreamLanes, kStreamLanes,
          [depth](std::int64_t c, std::int64_t length) {
            return c % depth * length * kStreamLanes + c / depth;
          });
@@ -147,15 +148,17 @@ class MacGemm {
 
  private:
   template <typename At>
-  void pack(int row_width, std::vector<float>& rows, std::int64_t padded_columns,
-            std::vector<float>& columns, std::int64_t stride, At at) {
+  void pack(int row_width, const Buffer<float>& rows, std::int64_t padded_rows,
+            const Buffer<float>& columns, std::int64_t padded_columns, std::int64_t stride, At at) {
     const std::int64_t k = a_.length;
-    rows.assign(static_cast<size_t>((a_.rows + row_width - 1) / row_width * row_width * k), 0);
-    columns.assign(static_cast<size_t>(padded_columns * k), 0);
+    std::fill_n(rows.data(), padded_rows * k, 0.0f);
+    std::fill_n(columns.data(), padded_columns * k, 0.0f);
     pack_values(a_, x_, threads_, row_ranges_, rows.data(), row_width,
                 [&](std::int64_t r) { return r / row_width * k * row_width + r % row_width; });
     pack_values(b_, y_, threads_, column_ranges_, columns.data(), stride,
                 [&](std::int64_t c) { return at(c, k); });
+    any_column_nan_ = std::any_of(column_ranges_.begin(), column_ranges_.end(),
+                                  [](const RowRange& column) { return column.nan; });
   }
 
   /// Operands and sums are ordinary numbers, with `growth` bits above the largest product.
@@ -167,6 +170,18 @@ class MacGemm {
     const int b_bits = std::bit_width(static_cast<std::uint64_t>(y_.most));
     return x.low >= -126 && y.low >= -126 && x.high + a_bits <= 120 && y.high + b_bits <= 120 &&
            x.low + y.low >= -110 && x.high + y.high + a_bits + b_bits + growth <= 110;
+  }
+
+  /// Up to kMacCols results from (i, j) on.
+  void store_row(std::int64_t i, std::int64_t j, const float* acc, GemmResult& result) const {
+    const std::int64_t count = std::min<std::int64_t>(kMacCols, b_.rows - j);
+    const bool nan = row_ranges_[static_cast<size_t>(i)].nan || any_column_nan_;
+    if (nan || spec_.output != spec_.accumulator.format) {
+      for (std::int64_t c = 0; c < count; ++c) store(i, j + c, acc[c], result);
+      return;
+    }
+    std::uint32_t* codes = result.codes.data() + i * b_.rows + j;
+    for (std::int64_t c = 0; c < count; ++c) codes[c] = std::bit_cast<std::uint32_t>(acc[c]) >> 16;
   }
 
   void store(std::int64_t i, std::int64_t j, float acc, GemmResult& result) const {
@@ -186,6 +201,7 @@ class MacGemm {
   const Units& y_;
   int threads_;
   std::vector<RowRange> row_ranges_, column_ranges_;
+  bool any_column_nan_ = false;
 };
 
 }  // namespace

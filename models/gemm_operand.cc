@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <deque>
 
 #include "formats/error.h"
 #include "models/parallel.h"
@@ -30,16 +31,37 @@ Dyadic dyadic(double x) {
   return {m >> zeros, exponent - 53 + zeros};
 }
 
-/// Meaning of the codes of a narrow format: the same for every row.
-struct Table {
-  std::vector<std::int64_t> units;  // of 2^unit; 0 for NaN and Inf
-  std::vector<double> values;
-  int unit = 0;
-};
-
 /// Bits from the smallest step to the largest value.
 int span_bits(const ElementFormat& format) {
   return max_exponent(format) + 1 - lsb_exponent(format);
+}
+
+/// Meaning of the codes of a narrow format: the same for every row.
+struct Table {
+  explicit Table(const ElementFormat& its_element) : element(its_element) {
+    for (std::uint32_t code = 0; code < (1u << element.width()); ++code) {
+      const double value = decode(element, code);
+      const bool finite = std::isfinite(value);
+      values.push_back(value);
+      special.push_back(finite ? 0 : 1);
+      units.push_back(finite ? static_cast<std::int64_t>(std::ldexp(value, -lsb_exponent(element)))
+                             : 0);
+    }
+  }
+  ElementFormat element;
+  std::vector<std::int64_t> units;  // of the format's lsb; 0 for NaN and Inf
+  std::vector<double> values;
+  std::vector<std::uint8_t> special;  // NaN or Inf
+};
+
+/// Kept from call to call: to make it takes longer than to decode a row.
+const Table& table_of(const ElementFormat& element) {
+  constexpr size_t kMost = 4;
+  thread_local std::deque<Table> known;
+  for (const Table& table : known)
+    if (table.element == element) return table;
+  if (known.size() == kMost) known.pop_front();
+  return known.emplace_back(element);
 }
 
 }  // namespace
@@ -105,33 +127,28 @@ Operand decode_operand(const QuantizedMatrix& matrix, std::int64_t first, std::i
     range.units_low = bits == 0 ? 0 : std::countr_zero(static_cast<std::uint64_t>(bits));
   };
 
-  Table table;
-  if (narrow) {
-    table.unit = lsb_exponent(element) - tau_max;
-    for (std::uint32_t code = 0; code < (1u << element.width()); ++code) {
-      double value = decode(element, code);
-      table.values.push_back(value);
-      // Without tau; the shift below adds it.
-      double units = std::isfinite(value) ? std::ldexp(value, -lsb_exponent(element)) : 0;
-      table.units.push_back(static_cast<std::int64_t>(units));
-    }
-  }
+  const Table* table = narrow ? &table_of(element) : nullptr;
 
   auto decode_narrow_row = [&](std::int64_t r) {
     Operand::Row& row = operand.row[static_cast<size_t>(r)];
     const std::uint8_t* codes = matrix.codes.data() + (first + r) * matrix.padded_length;
     std::int64_t* units = operand.units.data() + r * matrix.length;
-    bool specials_possible = has_nan(element);
+    const auto mask = static_cast<std::uint8_t>(table->units.size() - 1);
+    std::uint8_t special = 0;
     for (std::int64_t k = 0; k < matrix.length; ++k) {
-      std::uint32_t code = codes[k] & (table.units.size() - 1);
-      units[k] = table.units[code];
-      if (specials_possible && !std::isfinite(table.values[code])) mark(row, table.values[code], k);
+      const std::uint8_t code = codes[k] & mask;
+      units[k] = table->units[code];
+      special |= table->special[code];
     }
+    if (special != 0)
+      for (std::int64_t k = 0; k < matrix.length; ++k)
+        if (const double value = table->values[codes[k] & mask]; !std::isfinite(value))
+          mark(row, value, k);
     if (tau_max > 0)
       for (std::int64_t k = 0; k < matrix.length; ++k)
         units[k] *= std::int64_t{1} << (tau_max - matrix.micro(first + r, k));
     measure(units, row.range);
-    row.range.scale_low = table.unit;
+    row.range.scale_low = lsb_exponent(element) - tau_max;
   };
 
   // A wide format spans more than its data do: the unit follows from the row.

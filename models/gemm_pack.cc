@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <new>
 
 namespace blockdot::models {
 
@@ -53,6 +54,49 @@ bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
          spec.accumulator.rounding.mode == formats::RoundingMode::kRne;
 }
 
+namespace {
+
+constexpr std::align_val_t kVectorAlignment{64};
+constexpr size_t kMostKept = size_t{64} << 20;
+
+struct KeptMemory {
+  KeptMemory() = default;
+  KeptMemory(const KeptMemory&) = delete;
+  KeptMemory& operator=(const KeptMemory&) = delete;
+  ~KeptMemory() {
+    for (const Memory& memory : blocks) ::operator delete(memory.data, kVectorAlignment);
+  }
+  std::vector<Memory> blocks;
+  size_t bytes = 0;
+};
+
+thread_local KeptMemory kept;
+
+}  // namespace
+
+Memory Memory::take(size_t bytes) {
+  // Not one that is much too large: a larger buffer may ask for it next.
+  const auto fits = [&](const Memory& memory) {
+    return memory.bytes >= bytes && memory.bytes / 2 <= bytes;
+  };
+  const auto found = std::find_if(kept.blocks.begin(), kept.blocks.end(), fits);
+  if (found == kept.blocks.end()) return {::operator new(bytes, kVectorAlignment), bytes};
+  const Memory memory = *found;
+  kept.blocks.erase(found);
+  kept.bytes -= memory.bytes;
+  return memory;
+}
+
+void Memory::give_back(Memory memory) {
+  kept.blocks.push_back(memory);
+  kept.bytes += memory.bytes;
+  while (kept.bytes > kMostKept) {  // the oldest go
+    kept.bytes -= kept.blocks.front().bytes;
+    ::operator delete(kept.blocks.front().data, kVectorAlignment);
+    kept.blocks.erase(kept.blocks.begin());
+  }
+}
+
 bool power_of_two_scale(const BlockFormat& format) {
   return (!format.has_scale() || format.scale.kind == formats::ScaleKind::kE8M0 ||
           scale_in_result(format)) &&
@@ -95,7 +139,8 @@ RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64
 bool chunk_scale(const formats::ScaleFormat& format, std::uint32_t code, ChunkScale& scale) {
   if (format.kind == formats::ScaleKind::kE8M0) {
     const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
-    scale = {std::ldexp(1.0, exponent), exponent, exponent};
+    const auto field = static_cast<std::uint64_t>(exponent + 1023);
+    scale = {std::bit_cast<double>(field << 52), exponent, exponent};
     return code != formats::kE8M0Nan;
   }
   const double value = decode(format, code);

@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <new>
 #include <vector>
 
 #include "formats/block_format.h"
@@ -13,20 +12,28 @@
 
 namespace blockdot::models {
 
+/// Memory aligned to a vector. A thread keeps what it gives back, up to 64 MB, for its next
+/// product: new pages cost as much as to pack them.
+struct Memory {
+  static Memory take(size_t bytes);
+  static void give_back(Memory memory);
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
 /// Uninitialised memory aligned to a vector.
 template <typename T>
 class Buffer {
  public:
   explicit Buffer(std::int64_t size)
-      : data_(static_cast<T*>(
-            ::operator new (static_cast<size_t>(size) * sizeof(T) + 64, std::align_val_t{64}))) {}
-  ~Buffer() { ::operator delete (data_, std::align_val_t{64}); }
+      : memory_(Memory::take(static_cast<size_t>(size) * sizeof(T) + 64)) {}
+  ~Buffer() { Memory::give_back(memory_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  T* data() const { return data_; }
+  T* data() const { return static_cast<T*>(memory_.data); }
 
  private:
-  T* data_;
+  Memory memory_;
 };
 
 /// The least e with 2^e >= x >= 1.

@@ -563,9 +563,9 @@ TEST(Gemm, SumsOfTheLargestElementsStayWithinTheirIntegers) {
 TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
   const std::string mac = "a=mxfp4_e2m1 lanes=1 accumulator=bf16 output=bf16";
   const Edge edges[] = {
-      // FP32: the product of the scales times the unit 2^-12 of MXINT8 at 2^-149, and below.
-      {"a=mxint8 accumulator=fp32", {58, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:fma"},
-      {"a=mxint8 accumulator=fp32", {58, 127}, {58, 127}, {1, 127}, {1, 127}, "integers:odd"},
+      // FP32: the product of the scales times the unit 2^-12 of MXINT8 at 2^-126, and below.
+      {"a=mxint8 accumulator=fp32", {81, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:fma"},
+      {"a=mxint8 accumulator=fp32", {80, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:odd"},
       // 2^103 is the largest.
       {"a=mxint8 accumulator=fp32", {192, 127}, {177, 127}, {1, 127}, {1, 127}, "integers:fma"},
       {"a=mxint8 accumulator=fp32", {192, 127}, {178, 127}, {1, 127}, {1, 127}, "integers:odd"},
@@ -577,8 +577,8 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 0x1F},
        "digits:exact"},
       // The same ends for a float that is rounded in binary32; sums of 2^100, and beyond.
-      {"a=mxint8 accumulator=bf16", {58, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:single"},
-      {"a=mxint8 accumulator=bf16", {58, 127}, {58, 127}, {1, 127}, {1, 127}, "integers:odd"},
+      {"a=mxint8 accumulator=bf16", {81, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:single"},
+      {"a=mxint8 accumulator=bf16", {80, 127}, {59, 127}, {1, 127}, {1, 127}, "integers:odd"},
       {"a=mxint8 accumulator=bf16", {173, 127}, {172, 127}, {1, 127}, {1, 127}, "integers:single"},
       {"a=mxint8 accumulator=bf16", {173, 127}, {173, 127}, {1, 127}, {1, 127}, "integers:odd"},
       // Bits that it keeps below the last one.
@@ -618,7 +618,10 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        "doubles:exact"},
       {"a=mxfp8_e4m3 lanes=8 accumulator=fp32", {127, 127}, {127, 127}, {1}, {1}, "digits:exact"},
       {"a=mxfp8_e4m3 lanes=7 accumulator=fp32", {127, 127}, {127, 127}, {1}, {1}, "doubles:exact"},
-      // Kulisch: 7 bits a side, six for 64 products, 33 for the scales: 53.
+      // Kulisch in int32: 32 * 127 * 127 * (1 + 2^12) in units of the lower scales, and above 2^31.
+      {"a=mxint8", {127, 139}, {127, 127}, {1, 127}, {1, 127}, "integers:shift"},
+      {"a=mxint8", {127, 140}, {127, 127}, {1, 127}, {1, 127}, "integers:exact"},
+      // In binary64: 7 bits a side, six for 64 products, 33 for the scales: 53.
       {"a=mxint8", {127, 144}, {127, 143}, {1, 127}, {1, 127}, "integers:exact"},
       {"a=mxint8", {127, 144}, {127, 144}, {1, 127}, {1, 127}, "integers:odd"},
       // 20 bits, 85 for the scales, and one for two rests: 2 * 53.
@@ -723,7 +726,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {127, 127},
        {1, 127},
        {1, 127},
-       "integers:exact"},
+       "integers:shift"},
       {"a=mxint8 accumulator=kulisch[47:-11]:sticky",
        {127, 127},
        {127, 127},
@@ -735,7 +738,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {127, 127},
        {1, 127},
        {1, 127},
-       "integers:exact"},
+       "integers:shift"},
       {"a=mxint8 accumulator=kulisch[8:-50]:wrap",
        {127, 127},
        {127, 127},
@@ -748,7 +751,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {127, 127},
        {1, 127},
        {1, 127},
-       "integers:exact"},
+       "integers:shift"},
       {"a=mxint8 accumulator=kulisch[15:-50]",
        {127, 134},
        {127, 127},
@@ -906,6 +909,27 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
     EXPECT_EQ(fast.way, way) << fmt::format("scales {} {}, {} {}", edge.a_scales[0],
                                             edge.a_scales[1], edge.b_scales[0], edge.b_scales[1]);
   }
+}
+
+// Slabs whose sums int32 holds one by one, not all together: of the largest scales two of 2048
+// products do not fit, and some tiles have small ones only.
+TEST(Gemm, TotalsOfSlabsGoOverToTheAccumulator) {
+  const DotSpec spec = parse_dot_spec("a=mxint8 accumulator=kulisch");
+  const std::int64_t rows = 13, columns = 67, length = 3 * 4096 + 32;
+  std::mt19937 random(5);
+  std::vector<float> zeros(static_cast<size_t>(columns * length));
+  QuantizedMatrix a = quantize(spec.a, row_major(zeros.data(), rows, length));
+  QuantizedMatrix b = quantize(spec.b, row_major(zeros.data(), columns, length));
+  for (QuantizedMatrix* side : {&a, &b}) {
+    for (std::uint8_t& code : side->codes) code = random() % 8 == 0 ? 0x81 : 0x7F;
+    for (std::uint32_t& scale : side->scales) scale = 127;
+  }
+  for (std::int64_t r = 0; r < 7; ++r)
+    for (std::int64_t block = 1; block < length / 32; ++block)
+      a.scales[static_cast<size_t>(r * (length / 32) + block)] = 132;
+  const GemmResult fast = gemm(spec, a, b);
+  EXPECT_EQ(fast.way, "integers:shift");
+  EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes);
 }
 
 // Any spec that the grammar has: every field drawn by itself, far from the formats in use too.

@@ -90,6 +90,8 @@ class VectorGemm {
         threads_(threads),
         words_((longest(chunks_) + kInWord - 1) / kInWord),
         encoder_(spec),
+        output_rounds_(formats::output_rounds(spec)),
+        sums_are_codes_(spec.output == formats::minifloat(8, 23) && !output_rounds_),
         rows_(a, x, kVectorRows, count(), words_, spec.specials),
         columns_(b, y, kCols, count(), words_, spec.specials),
         start_(rows_.panels * count() * kVectorRows),
@@ -118,19 +120,15 @@ class VectorGemm {
       note_errors<kVectorRows>(rows_);
       note_errors<kCols>(columns_);
     }
-    // Slabs of a column panel that stay in the first cache while a group of row panels passes by.
+    // Slabs of a column panel that stay in the second cache while a group of row panels passes by.
     const std::int64_t groups = (rows_.panels + kGroup - 1) / kGroup;
+    const std::int64_t together = count() <= slab() ? 1 : kGroup;
     parallel_tasks(groups * columns_.panels, threads_, [&](std::int64_t task) {
       const std::int64_t q = task % columns_.panels, first = task / columns_.panels * kGroup;
       const std::int64_t last = std::min(first + kGroup, rows_.panels);
-      std::vector<Tile> tiles(static_cast<size_t>(last - first));
-      for (std::int64_t p = first; p < last; ++p)
-        begin(p, q, tiles[static_cast<size_t>(p - first)]);
-      for (std::int64_t c = 0; c < count(); c += slab())
-        for (std::int64_t p = first; p < last; ++p)
-          advance(p, q, c, std::min(slab(), count() - c), tiles[static_cast<size_t>(p - first)]);
-      for (std::int64_t p = first; p < last; ++p)
-        store(p, q, tiles[static_cast<size_t>(p - first)], result);
+      std::vector<Tile> tiles(static_cast<size_t>(together));
+      for (std::int64_t p = first; p < last; p += together)
+        multiply_panels(p, std::min(p + together, last), q, tiles, result);
     });
     result.way = widest_way();
     return true;
@@ -139,9 +137,11 @@ class VectorGemm {
  private:
   static constexpr std::uint64_t kNanMark = std::uint64_t{1} << 62;
   static constexpr std::uint64_t kInfMark = std::uint64_t{1} << 61;
+  static constexpr double kMostTotal = 0x1p31;
+  static constexpr int kDigitBits = 32;    // of both together
   static constexpr int kMostShort = 1024;  // elements of a chunk
   static constexpr std::int64_t kGroup = 16;
-  static constexpr std::int64_t kSlabBytes = 24 << 10;
+  static constexpr std::int64_t kSlabBytes = 128 << 10;
   static constexpr int kResults = kVectorRows * kCols;
 
   struct Side {
@@ -153,7 +153,8 @@ class VectorGemm {
           words(panels * chunks * words_a_chunk * width * kParts),
           scales(panels * chunks * width),
           spans(panels * chunks * width),
-          scales32(panels * chunks * width),
+          exponents(panels * chunks * width),
+          tops(panels * chunks),
           ranges(static_cast<size_t>(its_matrix.rows)),
           panel_ranges(static_cast<size_t>(panels)) {
       if (units.known) unit = std::ldexp(1.0, units.unit);
@@ -172,8 +173,10 @@ class VectorGemm {
         // To the nearest: the low digit has a sign.
         const std::int64_t half = bits > 0 ? std::int64_t{1} << (bits - 1) : 0;
         const std::int64_t high = (units.value[code] + half) >> bits;
-        digits[0][code] = static_cast<std::int16_t>(high);
-        digits[1][code] = static_cast<std::int16_t>(units.value[code] - (high << bits));
+        const std::int64_t low = units.value[code] - (high << bits);
+        digits[code] = static_cast<std::uint16_t>(high) |
+                       std::uint64_t{static_cast<std::uint16_t>(low)} << 16 |
+                       (marks[code] >= kInfMark ? marks[code] : marks[code] << kDigitBits);
       }
       return bits;
     }
@@ -183,11 +186,12 @@ class VectorGemm {
     std::int64_t panels;
     Buffer<Word> words;
     Buffer<double> scales, spans;
-    Buffer<float> scales32;
-    double unit = 1;              // what a unit is worth
-    double values[256];           // kDoubles: of codes, in units
-    std::int16_t digits[2][256];  // kDigits: the same, high and low
-    std::uint64_t marks[256];     // and their magnitudes, with the marks below
+    Buffer<std::int32_t> exponents;  // of scales that are powers of two; 0 where a chunk is zero
+    Buffer<double> tops;             // [panel][chunk]: no |element * scale| is larger
+    double unit = 1;                 // what a unit is worth
+    double values[256];              // kDoubles: of codes, in units
+    std::uint64_t marks[256];        // and their magnitudes, with the marks above
+    std::uint64_t digits[256];  // kDigits: high, low, and from kDigitBits on the same magnitudes
     std::vector<RowRange> ranges, panel_ranges;
     std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
     std::vector<double> norms;   // of the rows
@@ -197,7 +201,10 @@ class VectorGemm {
   struct Tile {
     Tile() {}  // NOLINT
     alignas(64) double acc[kResults];
-    alignas(64) float acc32[kResults];
+    alignas(64) float acc32[kResults];         // kFma32
+    alignas(64) std::int32_t total[kResults];  // kShift
+    double bound;                              // kShift: of the total
+    bool flushed;                              // acc holds a part of it
     alignas(64) double rest[kResults];
     alignas(64) double doubt[kResults];
     std::uint64_t states[kResults];
@@ -239,6 +246,8 @@ class VectorGemm {
     for (std::int64_t c = 0; c < count(); ++c) {
       const BeatRange& chunk = chunks_[static_cast<size_t>(c)];
       const std::int64_t at = (panel * count() + c) * kWidth;
+      double& top = side.tops.data()[panel * count() + c];
+      top = 0;
       for (int lane = 0; lane < kWidth; ++lane) {
         Word* to = side.words.data() + at * words_ * kParts + lane;
         if (lane >= lanes) {
@@ -268,6 +277,7 @@ class VectorGemm {
             joint |= element < 0 ? -element : element;
           }
           set_scale(side, at + lane, r, chunk.k, {static_cast<std::uint64_t>(joint)});
+          top = std::max(top, joint * side.scales.data()[at + lane]);
           if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = -128 * sum;
           for (int w = 0; w < words_; ++w) {
             Word word;
@@ -328,23 +338,18 @@ class VectorGemm {
     const std::int64_t step = kRow ? kWidth : 2 * kWidth;
     Word* low = to + (kRow ? words_ * kWidth : kWidth);
     std::uint64_t joint = 0;
-    std::uint32_t low_joint = 0;
     for (int w = 0; w < words_; ++w) {
-      std::uint32_t word[2] = {};
+      std::uint64_t place[2] = {};
       for (int half = 0; half < 2 && 2 * w + half < chunk.count; ++half) {
-        const std::uint8_t code = codes[2 * w + half] & mask;
-        joint |= side.marks[code];
-        for (int part = 0; part < 2; ++part)
-          word[part] |= std::uint32_t{static_cast<std::uint16_t>(side.digits[part][code])}
-                        << (16 * half);
+        place[half] = side.digits[codes[2 * w + half] & mask];
+        joint |= place[half];
       }
-      to[w * step] = static_cast<Word>(word[0]);
-      low[w * step] = static_cast<Word>(word[1]);
-      low_joint |= word[1];
+      to[w * step] = static_cast<Word>((place[0] & 0xFFFF) | (place[1] & 0xFFFF) << 16);
+      low[w * step] = static_cast<Word>((place[0] >> 16 & 0xFFFF) | (place[1] & 0xFFFF0000));
     }
     note_marks(side, r, joint);
-    if (kRow && low_joint != 0) row_low_[static_cast<size_t>(at / kWidth)] = 1;
-    set_scale(side, at, r, chunk.k, {joint & (kInfMark - 1)});
+    if (kRow && (joint & 0xFFFF0000) != 0) row_low_[static_cast<size_t>(at / kWidth)] = 1;
+    set_scale(side, at, r, chunk.k, {(joint & (kInfMark - 1)) >> kDigitBits});
   }
 
   /// NaN and Inf among the marks of a row's codes.
@@ -387,7 +392,7 @@ class VectorGemm {
                  const ChunkBits& bits) {
     double& scale = side.scales.data()[at];
     scale = side.spans.data()[at] = 0;
-    side.scales32.data()[at] = 0;
+    side.exponents.data()[at] = 0;
     if (r >= side.matrix.rows) return;
     RowRange& range = side.ranges[static_cast<size_t>(r)];
     ChunkScale factor;
@@ -404,7 +409,7 @@ class VectorGemm {
     }
     if (high <= low || factor.value == 0) return;
     scale = factor.value * side.unit;
-    side.scales32.data()[at] = static_cast<float>(scale);
+    side.exponents.data()[at] = factor.low + unit;
     side.spans.data()[at] = high - low + factor.high - factor.low;
     range.take(low + factor.low, high + factor.high);
     range.take_scale(factor.low + unit, factor.high + unit);
@@ -468,10 +473,10 @@ class VectorGemm {
   bool choose_ways() {
     const int beat = ceil_log2(words_ * kInWord);
     const int all = ceil_log2(words_ * kInWord * count()) + growth();
+    const bool integers = (kSource == Source::kBytes || kSource == Source::kHalves) &&
+                          power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b);
     // T is a binary32 number, but for its range.
-    const bool float_sums = (kSource == Source::kBytes || kSource == Source::kHalves) &&
-                            power_of_two_scale(spec_.a) && power_of_two_scale(spec_.b) &&
-                            fits_float();
+    const bool float_sums = integers && fits_float();
     const ElementFormat& held = spec_.accumulator.format;
     const Rounding& rounding = spec_.accumulator.rounding;
     const bool single_step =
@@ -497,8 +502,8 @@ class VectorGemm {
           ++solved;
           continue;
         }
-        if (float_sums && x.scale_low + y.scale_low >= -149 && x.scale_low >= -149 &&
-            y.scale_low >= -149 && x.scale_high <= 127 && y.scale_high <= 127 - 24 &&
+        if (float_sums && x.scale_low + y.scale_low >= -126 && x.scale_low >= -126 &&
+            y.scale_low >= -126 && x.scale_high <= 127 - 24 && y.scale_high <= 127 - 24 &&
             x.scale_high + y.scale_high <= 127 - 24) {
           if (step_ == StepKind::kNearest32) {
             way.step = StepKind::kFma32;
@@ -515,9 +520,11 @@ class VectorGemm {
         const bool rests = high + all - kDoubleBits + ceil_log2(count()) - low <= kDoubleBits &&
                            odd_suffices(spec_.output, spec_.rounding);
         const bool odd = step_ == StepKind::kAdd ? rests : accumulator_odd;
-        if (everything)
+        if (everything) {
           way.certainty = Certainty::kExact;
-        else if (term && odd)
+          if (step_ == StepKind::kAdd && integers && slabs_fit_total(p, q))
+            way.step = StepKind::kShift;
+        } else if (term && odd)
           way.certainty = Certainty::kOdd;
         else if (odd && x.mean_span() + y.mean_span() + beat <= kDoubleBits)
           way.certainty = Certainty::kMixed;
@@ -526,6 +533,41 @@ class VectorGemm {
         needs_errors_ |= checks(way);
       }
     return solved * 4 <= rows_.panels * columns_.panels;
+  }
+
+  // ---- kShift ----
+
+  /// 2^this is the unit of a tile's total.
+  int total_unit(std::int64_t p, std::int64_t q) const {
+    return rows_.panel_ranges[static_cast<size_t>(p)].scale_low +
+           columns_.panel_ranges[static_cast<size_t>(q)].scale_low;
+  }
+
+  /// More than any sum of products of these chunks, in units of the total.
+  double total_bound(std::int64_t p, std::int64_t q, std::int64_t c, std::int64_t chunks) const {
+    const double* x = rows_.tops.data() + p * count() + c;
+    const double* y = columns_.tops.data() + q * count() + c;
+    double sum = 0;
+    for (std::int64_t i = 0; i < chunks; ++i) sum += x[i] * y[i];
+    return std::ldexp(sum * (words_ * kInWord) * (1 + 0x1p-20), -total_unit(p, q));
+  }
+
+  bool slabs_fit_total(std::int64_t p, std::int64_t q) const {
+    for (std::int64_t c = 0; c < count(); c += slab())
+      if (total_bound(p, q, c, std::min(slab(), count() - c)) >= kMostTotal) return false;
+    return true;
+  }
+
+  /// The total goes over to the accumulator.
+  void flush(std::int64_t p, std::int64_t q, Tile& tile) const {
+    if (!tile.flushed) std::fill(tile.acc, tile.acc + kResults, 0.0);
+    const double unit = std::ldexp(1.0, total_unit(p, q));
+    for (int i = 0; i < kResults; ++i) {
+      tile.acc[i] += tile.total[i] * unit;
+      tile.total[i] = 0;
+    }
+    tile.bound = 0;
+    tile.flushed = true;
   }
 
   std::string_view widest_way() const {
@@ -543,13 +585,14 @@ class VectorGemm {
                                             "doubles:solved"};
     size_t widest = 0;
     for (const Way& way : ways_)
-      widest = std::max<size_t>(widest, way.solved ? 6
-                                        : way.step == StepKind::kFma32
-                                            ? 0
-                                            : 1 + static_cast<size_t>(way.certainty));
-    return kSource == Source::kDoubles  ? kDouble[widest]
-           : kSource == Source::kDigits ? kDigit[widest]
-                                        : kInteger[widest];
+      widest =
+          std::max<size_t>(widest, way.solved ? 6
+                                   : way.step == StepKind::kFma32 || way.step == StepKind::kShift
+                                       ? 0
+                                       : 1 + static_cast<size_t>(way.certainty));
+    if (kSource == Source::kDoubles) return kDouble[widest];
+    if (kSource == Source::kDigits) return kDigit[widest];
+    return widest == 0 && step_ == StepKind::kAdd ? "integers:shift" : kInteger[widest];
   }
 
   /// A beat's sum stays within binary32.
@@ -618,11 +661,17 @@ class VectorGemm {
 
   void begin(std::int64_t p, std::int64_t q, Tile& tile) const {
     const Way& way = way_of(p, q);
-    std::fill(tile.doubt, tile.doubt + kResults, way.solved ? 1.0 : 0.0);
+    if (way.solved || in_doubt(way) || rows_.panel_ranges[static_cast<size_t>(p)].inf ||
+        columns_.panel_ranges[static_cast<size_t>(q)].inf)
+      std::fill(tile.doubt, tile.doubt + kResults, way.solved ? 1.0 : 0.0);
     if (way.step == StepKind::kAdd || format_.sticky)
       std::fill(tile.rest, tile.rest + kResults, 0.0);
+    tile.bound = 0;
+    tile.flushed = false;
     if (way.step == StepKind::kFma32)
       std::fill(tile.acc32, tile.acc32 + kResults, 0.0f);
+    else if (way.step == StepKind::kShift)
+      std::fill(tile.total, tile.total + kResults, 0);
     else
       std::fill(tile.acc, tile.acc + kResults, 0.0);
     if (draws_a_beat()) streams_.begin(p * kVectorRows, kVectorRows, q * kCols, kCols, tile.states);
@@ -634,6 +683,12 @@ class VectorGemm {
     const Way& way = way_of(p, q);
     if (way.solved) return;
     VectorTile t;
+    if (way.step == StepKind::kShift) {
+      const double bound = total_bound(p, q, c, chunks);
+      if (tile.bound + bound >= kMostTotal) flush(p, q, tile);
+      tile.bound += bound;
+      t.lowest = total_unit(p, q);
+    }
     const std::int64_t row = (p * count() + c), column = (q * count() + c);
     t.rows = rows_.words.data() + row * words_ * kVectorRows * kParts;
     t.columns = columns_.words.data() + column * words_ * kCols * kParts;
@@ -642,7 +697,8 @@ class VectorGemm {
     t.start = start_.data() + row * kVectorRows;
     t.row_scale = rows_.scales.data() + row * kVectorRows;
     t.column_scale = columns_.scales.data() + column * kCols;
-    t.column_scale32 = columns_.scales32.data() + column * kCols;
+    t.row_exponent = rows_.exponents.data() + row * kVectorRows;
+    t.column_exponent = columns_.exponents.data() + column * kCols;
     if (checks(way)) {
       t.row_span = rows_.spans.data() + row * kVectorRows;
       t.column_span = columns_.spans.data() + column * kCols;
@@ -655,6 +711,7 @@ class VectorGemm {
     t.format = format_;
     t.acc = tile.acc;
     t.acc32 = tile.acc32;
+    t.total = tile.total;
     t.rest = tile.rest;
     t.doubt = tile.doubt;
     if (draws_a_beat()) {
@@ -670,12 +727,36 @@ class VectorGemm {
     return step_ == StepKind::kStochastic || step_ == StepKind::kStochasticNearest;
   }
 
+  /// Row panels [first, last) against column panel q.
+  void multiply_panels(std::int64_t first, std::int64_t last, std::int64_t q,
+                       std::vector<Tile>& tiles, GemmResult& result) const {
+    for (std::int64_t p = first; p < last; ++p) {
+      prefetch(p + 1, q, result);
+      begin(p, q, tiles[static_cast<size_t>(p - first)]);
+    }
+    for (std::int64_t c = 0; c < count(); c += slab())
+      for (std::int64_t p = first; p < last; ++p)
+        advance(p, q, c, std::min(slab(), count() - c), tiles[static_cast<size_t>(p - first)]);
+    for (std::int64_t p = first; p < last; ++p)
+      store(p, q, tiles[static_cast<size_t>(p - first)], result);
+  }
+
+  /// Brings the memory of a tile's results near.
+  void prefetch(std::int64_t p, std::int64_t q, const GemmResult& result) const {
+    constexpr int kLine = 64 / sizeof(std::uint32_t);
+    const std::int64_t m = rows_.matrix.rows, n = columns_.matrix.rows;
+    for (std::int64_t i = p * kVectorRows; i < std::min((p + 1) * kVectorRows, m); ++i)
+      for (std::int64_t j = q * kCols; j < std::min((q + 1) * kCols, n); j += kLine)
+        __builtin_prefetch(result.codes.data() + i * n + j, 1);
+  }
+
   void store(std::int64_t p, std::int64_t q, Tile& tile, GemmResult& result) const {
     const Way& way = way_of(p, q);
     const std::int64_t n = columns_.matrix.rows, j0 = q * kCols;
     const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, n - j0));
     const RowRange& column_range = columns_.panel_ranges[static_cast<size_t>(q)];
     std::int64_t doubts = 0;
+    if (tile.flushed) flush(p, q, tile);
     for (int r = 0; r < kVectorRows && p * kVectorRows + r < rows_.matrix.rows; ++r) {
       const std::int64_t i = p * kVectorRows + r;
       const RowRange& row_range = rows_.ranges[static_cast<size_t>(i)];
@@ -685,14 +766,13 @@ class VectorGemm {
         doubts += columns;
         continue;
       }
-      if (way.step == StepKind::kFma32 && spec_.output == formats::minifloat(8, 23) &&
-          !output_rounds(spec_)) {
+      if (way.step == StepKind::kFma32 && sums_are_codes_) {
         std::memcpy(codes, tile.acc32 + r * kCols,
                     static_cast<size_t>(columns) * sizeof(std::uint32_t));
       } else {
         std::uint32_t row_codes[kCols];
-        encode_row(i, j0, r, way, tile, row_codes);
-        std::copy(row_codes, row_codes + columns, codes);
+        encode_row(p, q, r, tile, columns == kCols ? codes : row_codes);
+        if (columns < kCols) std::copy(row_codes, row_codes + columns, codes);
       }
       if (row_range.inf || column_range.inf)
         for (int c = 0; c < columns; ++c)
@@ -710,9 +790,10 @@ class VectorGemm {
   }
 
   /// Codes of row r of a tile; doubts, where a sum is known up to an error.
-  void encode_row(std::int64_t i, std::int64_t j0, int r, const Way& way, Tile& tile,
-                  std::uint32_t* codes) const {
-    const bool same_float = !output_rounds(spec_);
+  void encode_row(std::int64_t p, std::int64_t q, int r, Tile& tile, std::uint32_t* codes) const {
+    const Way& way = way_of(p, q);
+    const std::int64_t i = p * kVectorRows + r, j0 = q * kCols;
+    const bool same_float = !output_rounds_;
     alignas(64) double values[kCols];
     std::uint32_t draws[kCols] = {};
     // A draw of r bits is the low bits of the state (formats/lfsr.h).
@@ -722,23 +803,26 @@ class VectorGemm {
       for (int c = 0; c < kCols; ++c)
         draws[c] = static_cast<std::uint32_t>(streams_.first(i, j0 + c)) & draw_mask;
     const double* acc = tile.acc + r * kCols;
+    // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
+    const double zero = same_float ? -0.0 : 0.0;
     if (way.step == StepKind::kFma32) {
-      std::copy(tile.acc32 + r * kCols, tile.acc32 + (r + 1) * kCols, values);
+      for (int c = 0; c < kCols; ++c) values[c] = tile.acc32[r * kCols + c] + zero;
+    } else if (way.step == StepKind::kShift && !tile.flushed) {
+      const double unit = std::ldexp(1.0, total_unit(p, q));
+      for (int c = 0; c < kCols; ++c) values[c] = tile.total[r * kCols + c] * unit + zero;
     } else if (spec_.accumulator.kind == AccumulatorKind::kKulischWindow) {
       const double unit = std::ldexp(1.0, spec_.accumulator.window.lsb);
       const bool sticky = spec_.accumulator.window.sticky;
       // `rest`: 1 where a beat lost a bit, which then stands below the last one.
       for (int c = 0; c < kCols; ++c)
-        values[c] = (acc[c] + (sticky ? 0.5 * tile.rest[r * kCols + c] : 0.0)) * unit;
+        values[c] = (acc[c] + (sticky ? 0.5 * tile.rest[r * kCols + c] : 0.0)) * unit + zero;
     } else if (way.step == StepKind::kAdd &&
                (way.certainty == Certainty::kOdd || way.certainty == Certainty::kMixed)) {
-      for (int c = 0; c < kCols; ++c) values[c] = odd_sum_of(acc[c], tile.rest[r * kCols + c]);
+      for (int c = 0; c < kCols; ++c)
+        values[c] = odd_sum_of(acc[c], tile.rest[r * kCols + c]) + zero;
     } else {
-      std::copy(acc, acc + kCols, values);
+      for (int c = 0; c < kCols; ++c) values[c] = acc[c] + zero;
     }
-    // The one accumulator that is already the output may hold -0; elsewhere a zero is +0.
-    if (!same_float)
-      for (double& value : values) value += 0.0;
     if (way.step != StepKind::kAdd || !in_doubt(way)) {
       multiply(values, i, j0);
       return encoder_(values, draws, kCols, codes);
@@ -824,6 +908,8 @@ class VectorGemm {
   const RandomStreams& streams_;
   int threads_, words_;
   Encoder encoder_;
+  bool output_rounds_;
+  bool sums_are_codes_;  // of kFma32
   Side rows_, columns_;
   Buffer<std::int32_t> start_;
   std::vector<std::uint8_t> row_low_;     // kDigits: [panel][chunk]

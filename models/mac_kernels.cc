@@ -23,7 +23,7 @@ using VI = hn::Vec<I>;
 HWY_INLINE VF nearest_bf16(VF s) {
   const F f;
   const I i;
-  const VI top = hn::Or(hn::And(hn::BitCast(i, s), hn::Set(i, 0x7F800000)), hn::Set(i, 0x00400000));
+  const VI top = hn::OrAnd(hn::Set(i, 0x00400000), hn::BitCast(i, s), hn::Set(i, 0x7F800000));
   const VF large = hn::BitCast(f, hn::Add(top, hn::Set(i, 16 << 23)));
   return hn::Sub(hn::Add(s, large), large);
 }
@@ -31,7 +31,7 @@ HWY_INLINE VF nearest_bf16(VF s) {
 void tile_nearest(const float* rows, const float* columns, std::int64_t k, float* out) {
   const F f;
   constexpr int kLanes = static_cast<int>(hn::MaxLanes(F()));
-  constexpr int kVectors = kLanes >= 16 ? 4 : 2;
+  constexpr int kVectors = 2;  // more would leave no registers for the rounding
   for (int first = 0; first < kMacCols; first += kVectors * kLanes) {
     VF acc[kMacRows][kVectors];
 #pragma GCC unroll 6

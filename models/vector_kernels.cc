@@ -87,6 +87,11 @@ struct Doubles {
   static HWY_INLINE VD add(VD acc, VD column, VD row) { return hn::MulAdd(row, column, acc); }
 };
 
+#if HWY_TARGET != HWY_SCALAR
+HWY_INLINE VD lower_doubles(VI x) { return hn::PromoteTo(D(), hn::LowerHalf(HalfI(), x)); }
+HWY_INLINE VD upper_doubles(VI x) { return hn::PromoteTo(D(), hn::UpperHalf(HalfI(), x)); }
+#endif
+
 // part(at, vector of doubles) for the doubles in a vector of sums.
 template <typename Part>
 HWY_INLINE void in_doubles(VD sum, Part part) {
@@ -94,13 +99,11 @@ HWY_INLINE void in_doubles(VD sum, Part part) {
 }
 template <typename Part>
 HWY_INLINE void in_doubles(VI sum, Part part) {
-  const D d;
 #if HWY_TARGET == HWY_SCALAR
-  part(0, hn::PromoteTo(d, sum));
+  part(0, hn::PromoteTo(D(), sum));
 #else
-  const HalfI half;
-  part(0, hn::PromoteTo(d, hn::LowerHalf(half, sum)));
-  part(kDoubleLanes, hn::PromoteTo(d, hn::UpperHalf(half, sum)));
+  part(0, lower_doubles(sum));
+  part(kDoubleLanes, upper_doubles(sum));
 #endif
 }
 
@@ -153,16 +156,16 @@ HWY_INLINE void digit_sums(const VectorTile& t, std::int64_t c, int row_digit, T
 #pragma GCC unroll 6
     for (int r = 0; r < kVectorRows; ++r)
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v)
-        in_doubles(high[r][v], [&](int more, VD upper) HWY_ATTR {
-          const int at = first + v * kLanes + more;
-          if constexpr (kColumnLow)
-            in_doubles(low[r][v], [&](int other, VD lower) HWY_ATTR {
-              if (other == more) take(r, at, hn::MulAdd(upper, base, lower));
-            });
-          else
-            take(r, at, upper);
-        });
+      for (int v = 0; v < kVectors; ++v) {
+        const int at = first + v * kLanes;
+        VD sums[2] = {lower_doubles(high[r][v]), upper_doubles(high[r][v])};
+        if constexpr (kColumnLow) {
+          sums[0] = hn::MulAdd(sums[0], base, lower_doubles(low[r][v]));
+          sums[1] = hn::MulAdd(sums[1], base, upper_doubles(low[r][v]));
+        }
+        take(r, at, sums[0]);
+        take(r, at + kDoubleLanes, sums[1]);
+      }
   }
 }
 
@@ -178,12 +181,12 @@ HWY_NOINLINE void low_digit_sums(const VectorTile& t, std::int64_t c, double* re
 template <bool kColumnLow, typename Take>
 HWY_INLINE void digits_of_chunk(const VectorTile& t, std::int64_t c, Take take) {
   constexpr int kCols = vector_cols(Source::kDigits);
+  // Apart, so that the usual one keeps its sums in registers.
+  if (HWY_LIKELY(t.row_low[c] == 0)) return digit_sums<kColumnLow>(t, c, 0, take);
   alignas(64) double rest[kVectorRows * kCols];
-  const bool some = t.row_low[c] != 0;
-  if (HWY_UNLIKELY(some)) low_digit_sums<kColumnLow>(t, c, rest);
+  low_digit_sums<kColumnLow>(t, c, rest);
   digit_sums<kColumnLow>(t, c, 0, [&](int r, int at, VD sum) HWY_ATTR {
-    if (HWY_UNLIKELY(some)) sum = hn::Add(sum, hn::LoadU(D(), rest + r * kCols + at));
-    take(r, at, sum);
+    take(r, at, hn::Add(sum, hn::LoadU(D(), rest + r * kCols + at)));
   });
 }
 
@@ -237,18 +240,62 @@ HWY_INLINE void chunk_sums(const VectorTile& t, std::int64_t c, Take take) {
 
 // ---- Steps in registers ----
 
+// The pointers of a tile are copied: a store might change the tile's own, as far as a compiler
+// sees.
+
+// The powers of two of a chunk, each row's to be added to each column's, times 2^shift.
+template <int kCols>
+struct ChunkExponents {
+  HWY_INLINE ChunkExponents(const VectorTile& t, std::int64_t c, int offset, int shift) {
+    const I i;
+    for (int r = 0; r < kVectorRows; ++r)
+      row[r] = static_cast<std::int32_t>(
+          static_cast<std::uint32_t>(t.row_exponent[c * kVectorRows + r]) << shift);
+    for (int at = 0; at < kCols; at += static_cast<int>(hn::MaxLanes(I()))) {
+      const VI exponent =
+          hn::Add(hn::LoadU(i, t.column_exponent + c * kCols + at), hn::Set(i, offset));
+      hn::Store(hn::ShiftLeftSame(exponent, shift), i, column + at);
+    }
+  }
+  HWY_INLINE VI operator()(int r, int at) const {
+    return hn::Add(hn::Load(I(), column + at), hn::Set(I(), row[r]));
+  }
+  alignas(64) std::int32_t column[kCols];
+  std::int32_t row[kVectorRows];
+};
+constexpr int kFloatBias = 127, kFloatMantissa = 23;
+
 template <typename Sums>
 void tile_fma32(const VectorTile& t) {
   const F f;
   constexpr int kCols = vector_cols(Sums::kSource);
-  for (std::int64_t c = 0; c < t.chunks; ++c)
+  float* const acc = t.acc32;
+  for (std::int64_t c = 0; c < t.chunks; ++c) {
+    const ChunkExponents<kCols> scale(t, c, kFloatBias, kFloatMantissa);
     chunk_sums<Sums>(t, c, [&](int r, int at, VI sum) HWY_ATTR {
-      float* acc = t.acc32 + r * kCols + at;
-      const auto scaled =
-          hn::Mul(hn::ConvertTo(f, sum), hn::LoadU(f, t.column_scale32 + c * kCols + at));
-      const auto scale = hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r]));
-      hn::StoreU(hn::MulAdd(scaled, scale, hn::LoadU(f, acc)), f, acc);
+      float* to = acc + r * kCols + at;
+      hn::StoreU(hn::MulAdd(hn::ConvertTo(f, sum), hn::BitCast(f, scale(r, at)), hn::LoadU(f, to)),
+                 f, to);
     });
+  }
+}
+
+template <typename Sums>
+void tile_shift(const VectorTile& t) {
+  const I i;
+  constexpr int kCols = vector_cols(Sums::kSource);
+  std::int32_t* const total = t.total;
+  for (std::int64_t c = 0; c < t.chunks; ++c) {
+    const ChunkExponents<kCols> shift(t, c, -t.lowest, 0);
+    chunk_sums<Sums>(t, c, [&](int r, int at, VI sum) HWY_ATTR {
+      VI by = shift(r, at);
+#if HWY_TARGET == HWY_SCALAR
+      by = hn::And(by, hn::Set(i, 31));  // of a sum of zero it may be anything
+#endif
+      std::int32_t* to = total + r * kCols + at;
+      hn::StoreU(hn::Add(hn::LoadU(i, to), hn::Shl(sum, by)), i, to);
+    });
+  }
 }
 
 // x + y as a rounded sum and the exact rest (Knuth).
@@ -278,19 +325,21 @@ template <typename Sums, Certainty kCertainty>
 void tile_add(const VectorTile& t) {
   const D d;
   constexpr int kCols = vector_cols(Sums::kSource);
-  for (std::int64_t c = 0; c < t.chunks; ++c)
+  const double *row_scales = t.row_scale, *column_scales = t.column_scale;
+  double *const sums = t.acc, *const rest = t.rest;
+  for (std::int64_t c = 0; c < t.chunks; ++c, row_scales += kVectorRows, column_scales += kCols)
     chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
-      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      const VD row_scale = hn::Set(d, row_scales[r]);
       in_doubles(sum, [&](int more, VD s) HWY_ATTR {
         const int column = first + more, at = r * kCols + column;
-        const VD scale = hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + column));
-        const VD acc = hn::LoadU(d, t.acc + at);
+        const VD scale = hn::Mul(row_scale, hn::LoadU(d, column_scales + column));
+        const VD acc = hn::LoadU(d, sums + at);
         if constexpr (kCertainty == Certainty::kExact) {
-          hn::StoreU(hn::MulAdd(s, scale, acc), d, t.acc + at);
+          hn::StoreU(hn::MulAdd(s, scale, acc), d, sums + at);
         } else {
           const TwoSum next(acc, hn::Mul(s, scale));
-          hn::StoreU(next.sum, d, t.acc + at);
-          hn::StoreU(hn::Add(hn::LoadU(d, t.rest + at), next.rest), d, t.rest + at);
+          hn::StoreU(next.sum, d, sums + at);
+          hn::StoreU(hn::Add(hn::LoadU(d, rest + at), next.rest), d, rest + at);
           if constexpr (kCertainty == Certainty::kMixed)
             hn::StoreU(
                 hn::Add(hn::LoadU(d, t.doubt + at), term_error<kCertainty>(t, c, r, kCols, column)),
@@ -317,13 +366,13 @@ void tile_nearest32(const VectorTile& t) {
   constexpr int kCols = vector_cols(Sums::kSource);
   alignas(64) float held[kVectorRows * kCols];
   for (int i = 0; i < kVectorRows * kCols; ++i) held[i] = static_cast<float>(t.acc[i]);
-  for (std::int64_t c = 0; c < t.chunks; ++c)
+  const double *row_scales = t.row_scale, *column_scales = t.column_scale;
+  for (std::int64_t c = 0; c < t.chunks; ++c, row_scales += kVectorRows, column_scales += kCols)
     chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
-      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      const VD row_scale = hn::Set(d, row_scales[r]);
       in_doubles(sum, [&](int more, VD s) HWY_ATTR {
         float* acc = held + r * kCols + first + more;
-        const VD scale =
-            hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + first + more));
+        const VD scale = hn::Mul(row_scale, hn::LoadU(d, column_scales + first + more));
         const VD exact = hn::MulAdd(s, scale, hn::PromoteTo(d, hn::LoadU(f, acc)));
         hn::StoreU(to_float(exact), f, acc);
       });
@@ -336,17 +385,21 @@ template <typename Sums>
 void tile_checked32(const VectorTile& t) {
   const D d;
   constexpr int kCols = vector_cols(Sums::kSource);
-  for (std::int64_t c = 0; c < t.chunks; ++c)
+  const double *row_scales = t.row_scale, *column_scales = t.column_scale;
+  const double *row_errors = t.row_error, *column_errors = t.column_error;
+  double *const sums = t.acc, *const doubt = t.doubt;
+  for (std::int64_t c = 0; c < t.chunks; ++c) {
     chunk_sums<Sums>(t, c, [&](int r, int first, auto sum) HWY_ATTR {
-      const VD row_scale = hn::Set(d, t.row_scale[c * kVectorRows + r]);
+      const VD row_scale = hn::Set(d, row_scales[r]);
+      const VD row_error = hn::Set(d, row_errors[r]);
       in_doubles(sum, [&](int more, VD s) HWY_ATTR {
         const int column = first + more, at = r * kCols + column;
-        const VD scale = hn::Mul(row_scale, hn::LoadU(d, t.column_scale + c * kCols + column));
-        const VD x = hn::MulAdd(s, scale, hn::LoadU(d, t.acc + at));
-        VD error = term_error<Certainty::kChecked>(t, c, r, kCols, column);
+        const VD scale = hn::Mul(row_scale, hn::LoadU(d, column_scales + column));
+        const VD x = hn::MulAdd(s, scale, hn::LoadU(d, sums + at));
+        VD error = hn::Mul(row_error, hn::LoadU(d, column_errors + column));
         error = hn::MulAdd(hn::Abs(x), hn::Set(d, 0x1p-51), error);
         const auto low = to_float(hn::Sub(x, error)), high = to_float(hn::Add(x, error));
-        hn::StoreU(hn::PromoteTo(d, low), d, t.acc + at);
+        hn::StoreU(hn::PromoteTo(d, low), d, sums + at);
         const HalfI i;
         const auto same = hn::Eq(hn::BitCast(i, low), hn::BitCast(i, high));
         if (HWY_UNLIKELY(!hn::AllTrue(i, same))) {
@@ -354,10 +407,13 @@ void tile_checked32(const VectorTile& t) {
           hn::StoreU(hn::BitCast(i, low), i, ends[0]);
           hn::StoreU(hn::BitCast(i, high), i, ends[1]);
           for (size_t lane = 0; lane < hn::Lanes(i); ++lane)
-            if (ends[0][lane] != ends[1][lane]) t.doubt[at + static_cast<int>(lane)] = 1;
+            if (ends[0][lane] != ends[1][lane]) doubt[at + static_cast<int>(lane)] = 1;
         }
       });
     });
+    row_scales += kVectorRows, row_errors += kVectorRows;
+    column_scales += kCols, column_errors += kCols;
+  }
 }
 
 // ---- Steps from memory: any accumulator ----
@@ -588,12 +644,13 @@ void tile_single(const VectorTile& t) {
   const auto draw_unit = hn::Set(f, unit / static_cast<float>(q.random_range));
   alignas(64) float held[kVectorRows * kCols];
   for (int at = 0; at < kVectorRows * kCols; ++at) held[at] = static_cast<float>(t.acc[at]);
-  for (std::int64_t c = 0; c < t.chunks; ++c)
+  const std::uint32_t* draws = t.draws;
+  for (std::int64_t c = 0; c < t.chunks; ++c) {
+    const ChunkExponents<kCols> scales(t, c, kFloatBias, kFloatMantissa);
     chunk_sums<Sums>(t, c, [&](int r, int first, VI sum) HWY_ATTR {
       static_assert(kCols % kLanes == 0);
       float* acc = held + r * kCols + first;
-      const auto scale = hn::Mul(hn::Set(f, static_cast<float>(t.row_scale[c * kVectorRows + r])),
-                                 hn::LoadU(f, t.column_scale32 + c * kCols + first));
+      const auto scale = hn::BitCast(f, scales(r, first));
       const auto s = hn::ConvertTo(f, sum), old = hn::LoadU(f, acc);
       hn::Vec<F> x;
       if constexpr (kStep == StepKind::kNearestEven) {
@@ -614,9 +671,8 @@ void tile_single(const VectorTile& t) {
       } else {
         result = hn::Abs(x);
         if constexpr (kStep == StepKind::kStochastic) {
-          const std::uint32_t* bits = t.draws + (c * kVectorRows + r) * kCols + first;
-          const auto draw =
-              hn::ConvertTo(f, hn::LoadU(i, reinterpret_cast<const std::int32_t*>(bits)));
+          const auto* bits = reinterpret_cast<const std::int32_t*>(draws + r * kCols + first);
+          const auto draw = hn::ConvertTo(f, hn::LoadU(i, bits));
           result = truncated_sum(result, hn::Mul(draw, hn::Mul(power, draw_unit)));
         }
         result = hn::Sub(truncated_sum(result, base), base);
@@ -624,6 +680,8 @@ void tile_single(const VectorTile& t) {
       result = hn::IfThenElse(hn::Gt(result, most), overflow, result);
       hn::StoreU(hn::CopySign(result, x), f, acc);
     });
+    if constexpr (kStep == StepKind::kStochastic) draws += kVectorRows * kCols;
+  }
   for (int at = 0; at < kVectorRows * kCols; ++at) t.acc[at] = held[at];
 }
 
@@ -687,6 +745,9 @@ void tile_of(StepKind step, Certainty certainty, const VectorTile& t) {
       return tile_add<Sums, Certainty::kExact>(t);
     case StepKind::kFma32:
       if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_fma32<Sums>(t);
+      return;
+    case StepKind::kShift:
+      if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_shift<Sums>(t);
       return;
     case StepKind::kNearest32:
       if (certainty == Certainty::kExact) return tile_nearest32<Sums>(t);
@@ -937,6 +998,7 @@ void aligned_of(StepKind step, const AlignedTile& t) {
     case StepKind::kStochasticNearest:
       return aligned_by<Terms, StepKind::kStochasticNearest>(t);
     case StepKind::kAdd:
+    case StepKind::kShift:
     case StepKind::kFma32:
     case StepKind::kSaturate:
     case StepKind::kWrap:
@@ -1000,6 +1062,7 @@ void encode_all(const OutputFormat& f, const double* x, const std::uint32_t* dra
     case StepKind::kStochasticNearest:
       return encode_as<StepKind::kStochasticNearest>(f, x, draws, count, codes);
     case StepKind::kAdd:
+    case StepKind::kShift:
     case StepKind::kFma32:
     case StepKind::kNearest32:
     case StepKind::kSaturate:

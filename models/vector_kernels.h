@@ -33,6 +33,7 @@ inline constexpr int kMostVectorCols = 64;
 /// How a beat value T = S * row_scale * column_scale joins the accumulator.
 enum class StepKind {
   kAdd,          // acc + T, in binary64
+  kShift,        // total + T in units of 2^lowest, which int32 holds; of kBytes and kHalves
   kFma32,        // RNE_binary32(acc + T) in binary32; |S| <= 2^24; of kBytes and kHalves
   kNearest32,    // the same by binary64
   kNearestEven,  // a float accumulator of any format, by its rounding
@@ -93,7 +94,9 @@ struct VectorTile {
   bool column_low = false;                // digits: columns are split
   const double* row_scale;
   const double* column_scale;
-  const float* column_scale32;
+  const std::int32_t* row_exponent;     // kFma32, kShift and kSingle: the scales as powers of two,
+  const std::int32_t* column_exponent;  // where S is zero any that binary32 has
+  int lowest = 0;                       // kShift: at or below every product of scales
   const double* row_span = nullptr;
   const double* column_span = nullptr;
   double span_limit = 0;
@@ -104,16 +107,17 @@ struct VectorTile {
   int words;
   StepFormat format;
   double* acc;
-  float* acc32;   // kFma32: this instead of acc
-  double* rest;   // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
-  double* doubt;  // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
+  float* acc32;         // kFma32: this instead of acc
+  std::int32_t* total;  // kShift: the same
+  double* rest;         // kAdd, kOdd and kMixed: acc + rest is the sum; windows: see `sticky`
+  double* doubt;        // kMixed and kChecked: becomes 1; kAdd, kMixed: bound of the sum's error
 };
 
 /// The processor chooses the rounding of an instruction, and the step to a format of `man_bits`,
 /// whose least number is 2^lowest, has a kSingle; `random_bits` of a draw.
 bool has_single_step(StepKind step, int man_bits, int lowest, int random_bits);
 
-/// kFma32 takes no certainty.
+/// kFma32 and kShift take no certainty.
 void vector_tile(Source source, StepKind step, Certainty certainty, const VectorTile& tile);
 
 /// The processor multiplies bytes four at a time.
