@@ -103,21 +103,6 @@ bool power_of_two_scale(const BlockFormat& format) {
          !format.has_outer();
 }
 
-void RowRange::take(int lowest, int highest) {
-  low = empty ? lowest : std::min(low, lowest);
-  high = empty ? highest : std::max(high, highest);
-  span = std::max(span, highest - lowest);
-  spans += highest - lowest;
-  ++chunks;
-  empty = false;
-}
-
-void RowRange::take_scale(int lowest, int highest) {
-  scale_low = scaled ? std::min(scale_low, lowest) : lowest;
-  scale_high = scaled ? std::max(scale_high, highest) : highest;
-  scaled = true;
-}
-
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end) {
   RowRange range;
   for (std::int64_t r = begin; r < std::min<std::int64_t>(end, std::ssize(rows)); ++r) {
@@ -137,12 +122,7 @@ RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64
 }
 
 bool chunk_scale(const formats::ScaleFormat& format, std::uint32_t code, ChunkScale& scale) {
-  if (format.kind == formats::ScaleKind::kE8M0) {
-    const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
-    const auto field = static_cast<std::uint64_t>(exponent + 1023);
-    scale = {std::bit_cast<double>(field << 52), exponent, exponent};
-    return code != formats::kE8M0Nan;
-  }
+  if (format.kind == formats::ScaleKind::kE8M0) return e8m0_scale(code, scale);
   const double value = decode(format, code);
   if (!std::isfinite(value)) return false;
   scale = {value, 0, 0};

@@ -2,6 +2,7 @@
 // powers of two, and the range that a row spans.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <vector>
@@ -81,9 +82,20 @@ struct RowRange {
 
   double mean_span() const { return chunks == 0 ? 0 : spans / static_cast<double>(chunks); }
 
-  void take(int lowest, int highest);
+  void take(int lowest, int highest) {
+    low = empty ? lowest : std::min(low, lowest);
+    high = empty ? highest : std::max(high, highest);
+    span = std::max(span, highest - lowest);
+    spans += highest - lowest;
+    ++chunks;
+    empty = false;
+  }
   void take(int exponent) { take(exponent, exponent); }
-  void take_scale(int lowest, int highest);
+  void take_scale(int lowest, int highest) {
+    scale_low = scaled ? std::min(scale_low, lowest) : lowest;
+    scale_high = scaled ? std::max(scale_high, highest) : highest;
+    scaled = true;
+  }
 };
 
 RowRange joint(const std::vector<RowRange>& rows, std::int64_t begin, std::int64_t end);
@@ -93,6 +105,13 @@ struct ChunkScale {
   double value = 0;
   int low = 0, high = 0;
 };
+/// Of an E8M0 code; false: NaN.
+inline bool e8m0_scale(std::uint32_t code, ChunkScale& scale) {
+  const int exponent = static_cast<int>(code) - formats::kE8M0Bias;
+  scale = {std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52), exponent,
+           exponent};
+  return code != formats::kE8M0Nan;
+}
 /// Of a scale code; false: NaN or Inf, and so is every result of the row.
 bool chunk_scale(const formats::ScaleFormat& format, std::uint32_t code, ChunkScale& scale);
 /// Of the chunk at element (r, k); 1 where the scale belongs to the result.

@@ -157,6 +157,13 @@ class VectorGemm {
           tops(panels * chunks),
           ranges(static_cast<size_t>(its_matrix.rows)),
           panel_ranges(static_cast<size_t>(panels)) {
+      const int block = matrix.format.block;
+      powers = matrix.format.scale.kind == formats::ScaleKind::kE8M0 &&
+               !scale_in_result(matrix.format) && block > 0 && (block & (block - 1)) == 0;
+      if (powers) {
+        block_shift = std::countr_zero(static_cast<unsigned>(block));
+        blocks = matrix.blocks_per_row();
+      }
       if (units.known) unit = std::ldexp(1.0, units.unit);
       for (size_t code = 0; code < 256; ++code) {
         values[code] = static_cast<double>(units.value[code]);
@@ -165,6 +172,14 @@ class VectorGemm {
         if (units.inf[code])
           marks[code] = specials == formats::SpecialsPolicy::kNan ? kNanMark : kInfMark;
       }
+    }
+    /// chunk_scale of the chunk at element (r, k).
+    bool scale_of(std::int64_t r, std::int64_t k, ChunkScale& scale) const {
+      if (!powers) return chunk_scale(matrix, r, k, scale);
+      // Blocks of 2^block_shift.
+      const std::uint32_t code =
+          matrix.scales[static_cast<size_t>(r * blocks + (k >> block_shift))];
+      return e8m0_scale(code, scale);
     }
     /// Sets the digits of codes, where they do not fit a half; bits of the low one.
     int split(int low_bits) {
@@ -188,9 +203,12 @@ class VectorGemm {
     Buffer<double> scales, spans;
     Buffer<std::int32_t> exponents;  // of scales that are powers of two; 0 where a chunk is zero
     Buffer<double> tops;             // [panel][chunk]: no |element * scale| is larger
-    double unit = 1;                 // what a unit is worth
-    double values[256];              // kDoubles: of codes, in units
-    std::uint64_t marks[256];        // and their magnitudes, with the marks above
+    bool powers = false;             // scales are E8M0, of blocks of 2^block_shift
+    int block_shift = 0;
+    std::int64_t blocks = 0;    // of a row
+    double unit = 1;            // what a unit is worth
+    double values[256];         // kDoubles: of codes, in units
+    std::uint64_t marks[256];   // and their magnitudes, with the marks above
     std::uint64_t digits[256];  // kDigits: high, low, and from kDigitBits on the same magnitudes
     std::vector<RowRange> ranges, panel_ranges;
     std::vector<double> errors;  // [panel][chunk][width]: norm of the chunk's values
@@ -229,18 +247,17 @@ class VectorGemm {
   template <int kWidth, bool kBiased>
   void pack(Side& side, std::int64_t panel) {
     const QuantizedMatrix& matrix = side.matrix;
-    const int length = words_ * kInWord;
+    const int words = words_;  // no store changes it
+    const int length = words * kInWord;
     const std::int64_t stride =
         matrix.length + length;  // room to read a short chunk as a whole one
     const auto lanes =
         static_cast<int>(std::min<std::int64_t>(kWidth, matrix.rows - panel * kWidth));
-    std::vector<Element> elements;
-    if constexpr (kSource == Source::kBytes || kSource == Source::kHalves) {
-      elements.resize(static_cast<size_t>(lanes * stride));
+    constexpr bool kIntegers = kSource == Source::kBytes || kSource == Source::kHalves;
+    const Buffer<Element> elements(kIntegers ? lanes * stride : length);
+    if constexpr (kIntegers) {
       for (int lane = 0; lane < lanes; ++lane)
         integers_of_row(side, panel * kWidth + lane, elements.data() + lane * stride);
-    } else {
-      elements.resize(static_cast<size_t>(length));
     }
     // Chunk by chunk, so that what a panel's rows write lies together.
     for (std::int64_t c = 0; c < count(); ++c) {
@@ -251,7 +268,7 @@ class VectorGemm {
       for (int lane = 0; lane < kWidth; ++lane) {
         Word* to = side.words.data() + at * words_ * kParts + lane;
         if (lane >= lanes) {
-          set_scale(side, at + lane, matrix.rows, chunk.k, {});
+          set_scale(side, at + lane, matrix.rows, chunk, {});
           clear_words<kWidth, kBiased>(to, at + lane);
           continue;
         }
@@ -259,9 +276,9 @@ class VectorGemm {
         if constexpr (kSource == Source::kDigits) {
           digits_of_chunk<kWidth>(side, r, chunk, at + lane, to);
         } else if constexpr (kSource == Source::kDoubles) {
-          set_scale(side, at + lane, r, chunk.k, doubles_of_chunk(side, r, chunk, elements.data()));
+          set_scale(side, at + lane, r, chunk, doubles_of_chunk(side, r, chunk, elements.data()));
           for (int w = 0; w < words_; ++w)
-            to[w * kWidth] = w < chunk.count ? elements[static_cast<size_t>(w)] : 0;
+            to[w * kWidth] = w < chunk.count ? elements.data()[w] : 0;
         } else {
           Element short_chunk[kMostShort];
           const Element* from = elements.data() + lane * stride + chunk.k;
@@ -276,10 +293,10 @@ class VectorGemm {
             sum += element;
             joint |= element < 0 ? -element : element;
           }
-          set_scale(side, at + lane, r, chunk.k, {static_cast<std::uint64_t>(joint)});
+          set_scale(side, at + lane, r, chunk, {static_cast<std::uint64_t>(joint)});
           top = std::max(top, joint * side.scales.data()[at + lane]);
           if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = -128 * sum;
-          for (int w = 0; w < words_; ++w) {
+          for (int w = 0; w < words; ++w) {
             Word word;
             std::memcpy(&word, from + w * kInWord, sizeof(Word));
             to[w * kWidth] = kBiased ? word ^ kBiasWord : word;
@@ -338,7 +355,8 @@ class VectorGemm {
     const std::int64_t step = kRow ? kWidth : 2 * kWidth;
     Word* low = to + (kRow ? words_ * kWidth : kWidth);
     std::uint64_t joint = 0;
-    for (int w = 0; w < words_; ++w) {
+    const int words = words_;
+    for (int w = 0; w < words; ++w) {
       std::uint64_t place[2] = {};
       for (int half = 0; half < 2 && 2 * w + half < chunk.count; ++half) {
         place[half] = side.digits[codes[2 * w + half] & mask];
@@ -349,7 +367,7 @@ class VectorGemm {
     }
     note_marks(side, r, joint);
     if (kRow && (joint & 0xFFFF0000) != 0) row_low_[static_cast<size_t>(at / kWidth)] = 1;
-    set_scale(side, at, r, chunk.k, {(joint & (kInfMark - 1)) >> kDigitBits});
+    set_scale(side, at, r, chunk, {(joint & (kInfMark - 1)) >> kDigitBits});
   }
 
   /// NaN and Inf among the marks of a row's codes.
@@ -388,7 +406,7 @@ class VectorGemm {
   }
 
   /// Scale and range of a chunk.
-  void set_scale(Side& side, std::int64_t at, std::int64_t r, std::int64_t k,
+  void set_scale(Side& side, std::int64_t at, std::int64_t r, const BeatRange& chunk,
                  const ChunkBits& bits) {
     double& scale = side.scales.data()[at];
     scale = side.spans.data()[at] = 0;
@@ -396,7 +414,7 @@ class VectorGemm {
     if (r >= side.matrix.rows) return;
     RowRange& range = side.ranges[static_cast<size_t>(r)];
     ChunkScale factor;
-    if (!chunk_scale(side.matrix, r, k, factor)) {
+    if (!side.scale_of(r, chunk.k, factor)) {
       range.nan = true;
       return;
     }
