@@ -140,7 +140,7 @@ class VectorGemm {
   static constexpr double kMostTotal = 0x1p31;
   static constexpr int kDigitBits = 32;    // of both together
   static constexpr int kMostShort = 1024;  // elements of a chunk
-  static constexpr std::int64_t kGroup = 16;
+  static constexpr std::int64_t kGroup = 48;
   static constexpr std::int64_t kSlabBytes = 128 << 10;
   static constexpr int kResults = kVectorRows * kCols;
 
@@ -287,13 +287,13 @@ class VectorGemm {
             std::copy(from, from + chunk.count, short_chunk);
             from = short_chunk;
           }
-          std::int32_t sum = 0, joint = 0;
+          std::int32_t sum = 0;
+          std::make_unsigned_t<Element> joint = 0;
           for (int k = 0; k < length; ++k) {
-            const std::int32_t element = from[k];
-            sum += element;
-            joint |= element < 0 ? -element : element;
+            joint |= static_cast<std::make_unsigned_t<Element>>(from[k] < 0 ? -from[k] : from[k]);
+            if (kSource == Source::kBytes && !kBiased) sum += from[k];
           }
-          set_scale(side, at + lane, r, chunk, {static_cast<std::uint64_t>(joint)});
+          set_scale(side, at + lane, r, chunk, {joint});
           top = std::max(top, joint * side.scales.data()[at + lane]);
           if (kSource == Source::kBytes && !kBiased) start_.data()[at + lane] = -128 * sum;
           for (int w = 0; w < words; ++w) {

@@ -211,7 +211,10 @@ HWY_INLINE void whole_sums(const VectorTile& t, std::int64_t c, Take take) {
     for (int w = 0; w < t.words; ++w) {
       V b[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) b[v] = hn::LoadU(tag, column + v * kLanes);
+      for (int v = 0; v < kVectors; ++v) {
+        b[v] = hn::LoadU(tag, column + v * kLanes);
+        __builtin_prefetch(column + 8 * kCols + v * kLanes);
+      }
 #pragma GCC unroll 6
       for (int r = 0; r < kVectorRows; ++r) {
         const V a = hn::Set(tag, row[r]);
