@@ -22,7 +22,8 @@ struct GemmOptions {
 /// "results" takes any spec, one result at a time; docs/numerics.md has their ranges.
 ///
 /// `a` is [M rows along K], `b` is [N rows along K]; result (i, j) = dot(row i of a, row j of b),
-/// as a unit of `spec` computes it. ConfigError by check_operands, and for threads < 1.
+/// as a unit of `spec` computes it. ConfigError by check_operands, and for threads < 1. The calling
+/// thread keeps up to 64 MB of working memory for its next product.
 ///
 ///   DotSpec spec = parse_dot_spec("a=mxfp8_e4m3 lanes=32 accumulator=fp32");
 ///   std::vector<float> x = ...;   // [M][K]
