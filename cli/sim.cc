@@ -7,7 +7,9 @@
 
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "explore/compare.h"
 #include "explore/design.h"
+#include "explore/report.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
 #include "sim/replay/replay.h"
@@ -18,7 +20,7 @@ namespace {
 
 struct SimArguments {
   Designs designs;
-  std::string trace, engine = "fast", json_file, timeline, vcd, fst, wave_window;
+  std::string trace, engine = "fast", json_file, html, timeline, vcd, fst, wave_window;
   std::vector<std::string> gemms;
   int jobs = 0;
   double input_stalls = 0, output_stalls = 0;
@@ -185,7 +187,8 @@ void run(const SimArguments& arguments, Context& context) {
   if (products == 1 && chosen.empty()) chosen = {0};
   if (!arguments.timeline.empty())
     require_one_product("--timeline", arguments.timeline, products, designs.points);
-  check_distinct({arguments.json_file, arguments.timeline, arguments.vcd, arguments.fst});
+  check_distinct(
+      {arguments.json_file, arguments.html, arguments.timeline, arguments.vcd, arguments.fst});
   const std::optional<sim::Wave> wave = wave_of(arguments);
   if (wave)
     require_one_product(arguments.fst.empty() ? "--vcd" : "--fst", wave->file.string(), products,
@@ -195,6 +198,7 @@ void run(const SimArguments& arguments, Context& context) {
   bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
   // What cannot be written in the end is said before the work.
   if (to_file) check_writable(arguments.json_file);
+  if (!arguments.html.empty()) check_writable(arguments.html);
   std::vector<Run> runs;
   for (const explore::DesignPoint& point : designs.points) {
     runs.push_back(make_run(point, engine, arguments, wave));
@@ -206,6 +210,11 @@ void run(const SimArguments& arguments, Context& context) {
   if (!arguments.timeline.empty())
     timeline = timeline_text(runs[0].point, *runs[0].options.machine, trace.gemms()[chosen[0]]);
 
+  std::vector<std::size_t> shown = chosen;  // on the page
+  if (shown.empty())
+    for (std::size_t i = 0; i < trace.size(); ++i) shown.push_back(i);
+  explore::ResultTable table = explore::start_table(designs.title, "blockdot " BLOCKDOT_VERSION,
+                                                    engine, arguments.trace, trace, shown);
   nlohmann::ordered_json reports = nlohmann::ordered_json::array();
   for (Run& run : runs) {
     const explore::DesignPoint& point = run.point;
@@ -223,10 +232,15 @@ void run(const SimArguments& arguments, Context& context) {
     json["name"] = point.name;
     reports.push_back(json);
     if (!to_stdout && !context.quiet) print_report(point, report);
+    table.points.push_back(point_row(point, run.unit, run.options.machine));
+    table.points.back().clock_ns = report.clock_ns;
+    for (std::size_t j = 0; j < report.gemms.size(); ++j)
+      table.results.push_back({table.points.size() - 1, j, std::move(report.gemms[j])});
   }
   if (!timeline.empty()) write_file_atomic(arguments.timeline, timeline);
   nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
   if (to_file) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
+  if (!arguments.html.empty()) write_file_atomic(arguments.html, report_html(table));
   if (to_stdout) print_json(document);
 }
 
@@ -251,6 +265,10 @@ void add_sim(CLI::App& program, Context& context) {
       ->add_option("--json", arguments->json_file,
                    "Write the reports to this file as JSON; - is standard output, as is `blockdot "
                    "--json sim`")
+      ->type_name("FILE");
+  command
+      ->add_option("--html", arguments->html,
+                   "Write the reports to this file as a page with charts, as compare does")
       ->type_name("FILE");
   command
       ->add_option("--timeline", arguments->timeline,
@@ -289,7 +307,7 @@ void add_sim(CLI::App& program, Context& context) {
       ->type_name("SEED");
   command->footer(examples(
       {"blockdot sim explore/designs/quickstart.toml --trace sim/trace/data",
-       "blockdot sim design.toml --trace run1 --engine all --json out.json",
+       "blockdot sim design.toml --trace run1 --engine all --json out.json --html out.html",
        "blockdot sim design.toml --trace run1 --gemm lm/step0000/head/fprop --engine rtl",
        "blockdot sim design.toml --trace run1 --machine 'rows=4 cols=4 bandwidth=32' --engine all",
        "blockdot sim one.toml --trace run1 --gemm NAME --machine rows=4 --engine rtl --fst "

@@ -35,6 +35,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kSynthesisMacs = 2e8;
 constexpr double kEnergyMacs = 4e8;
 
+bool agrees(const sim::GemmReport& report) { return report.agree && not_compared(report).empty(); }
+
 GemmRow gemm_row(const sim::GemmInfo& info) {
   return {info.name, info.model, info.layer, std::string(to_text(info.role)),
           info.step, info.m,     info.n,     info.k};
@@ -48,6 +50,12 @@ std::string identity(const sim::GemmInfo& info) {
   return fmt::format("{} {} {} {} {} {}x{}x{} {} {} {}", info.name, info.model, info.layer,
                      to_text(info.role), info.step, info.m, info.n, info.k, operand(info.a),
                      operand(info.b), info.loss ? fmt::format("{}", *info.loss) : "null");
+}
+
+std::string identities(const sim::TraceReader& trace, const std::vector<std::size_t>& chosen) {
+  std::string text;
+  for (std::size_t index : chosen) text += identity(trace.gemms()[index]) + "\n";
+  return text;
 }
 
 Figures estimated_figures(const rtl_gen::UnitReport& report) {
@@ -69,32 +77,6 @@ double clock_of(const rtl_gen::Arch& arch, const rtl_gen::UnitReport& report) {
   if (arch.combinational) return path;
   if (arch.clock_ns > 0) return arch.clock_ns;
   return std::max(rtl_gen::CostModel(arch.technology).default_clock_ns(), path);
-}
-
-PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
-                   const std::optional<sim::MachineDesign>& machine) {
-  PointRow row;
-  row.name = point.name;
-  row.text = canonical_text(point);
-  row.hash = content_hash(point);
-  row.a = display_name(point.spec.a);
-  row.b = display_name(point.spec.b);
-  row.lanes = point.spec.lanes;
-  row.accumulator = to_text(point.spec.accumulator);
-  row.output = to_text(point.spec.output);
-  row.rounding = to_text(point.spec.rounding);
-  row.technology = std::string(to_text(point.arch.technology));
-  row.bits_per_element = (bits_per_element(point.spec.a) + bits_per_element(point.spec.b)) / 2;
-  row.latency = unit.report.latency;
-  row.interval = unit.report.interval;
-  row.estimated = estimated_figures(unit.report);
-  row.clock_ns = clock_of(point.arch, unit.report);
-  if (machine) {
-    row.machine = to_text(machine->machine);
-    row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
-    row.clock_ns = machine->clock_ns;
-  }
-  return row;
 }
 
 // Tells of work done, from any thread, one call at a time.
@@ -358,9 +340,8 @@ double snr_db(const sim::GemmReport& report) {
 
 bool all_agree(const ResultTable& table) {
   return !table.results.empty() &&
-         std::all_of(table.results.begin(), table.results.end(), [](const ResultRow& row) {
-           return row.report.agree && not_compared(row.report).empty();
-         });
+         std::all_of(table.results.begin(), table.results.end(),
+                     [](const ResultRow& row) { return agrees(row.report); });
 }
 
 std::vector<double> areas(const ResultTable& table) {
@@ -407,6 +388,7 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
     s.out.checked += report.checked();
     s.out.handshakes += report.handshakes();
     s.out.mismatches += report.mismatches;
+    s.out.disagree += !agrees(report);
     for (const sim::EngineRun& run : report.engines)
       s.out.cycle_delta = std::max(s.out.cycle_delta, std::abs(run.cycles - report.cycles));
   }
@@ -434,6 +416,52 @@ std::vector<Aggregate> aggregate(const ResultTable& table, GroupBy group) {
   return aggregates;
 }
 
+PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
+                   const std::optional<sim::MachineDesign>& machine) {
+  PointRow row;
+  row.name = point.name;
+  row.text = canonical_text(point);
+  row.hash = content_hash(point);
+  row.a = display_name(point.spec.a);
+  row.b = display_name(point.spec.b);
+  row.lanes = point.spec.lanes;
+  row.accumulator = to_text(point.spec.accumulator);
+  row.output = to_text(point.spec.output);
+  row.rounding = to_text(point.spec.rounding);
+  row.technology = std::string(to_text(point.arch.technology));
+  row.bits_per_element = (bits_per_element(point.spec.a) + bits_per_element(point.spec.b)) / 2;
+  row.latency = unit.report.latency;
+  row.interval = unit.report.interval;
+  row.estimated = estimated_figures(unit.report);
+  row.clock_ns = clock_of(point.arch, unit.report);
+  if (machine) {
+    row.machine = to_text(machine->machine);
+    row.units = std::int64_t{machine->machine.rows} * machine->machine.cols;
+    row.clock_ns = machine->clock_ns;
+  }
+  return row;
+}
+
+ResultTable start_table(const std::string& title, const std::string& program, sim::Engine engine,
+                        const std::filesystem::path& trace_folder, const sim::TraceReader& trace,
+                        const std::vector<std::size_t>& chosen) {
+  ResultTable table;
+  table.title = title;
+  table.program = program;
+  table.engine = engine;
+  table.trace_name = std::filesystem::absolute(trace_folder).lexically_normal().filename().string();
+  if (table.trace_name.empty())  // a path that ends in a separator
+    table.trace_name = std::filesystem::absolute(trace_folder)
+                           .lexically_normal()
+                           .parent_path()
+                           .filename()
+                           .string();
+  table.recipe_json = trace.trace().recipe_json;
+  for (std::size_t index : chosen) table.gemms.push_back(gemm_row(trace.gemms()[index]));
+  table.trace_sha256 = sim::sha256_hex(identities(trace, chosen));
+  return table;
+}
+
 ResultTable compare(const DesignFile& designs, const std::filesystem::path& trace_folder,
                     const CompareOptions& options) {
   sim::TraceReader trace(trace_folder);
@@ -444,27 +472,10 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     for (const DesignPoint& point : designs.points) require_synthesis_tools(point.arch.technology);
   if (options.energy) require_synthesis_tools(rtl_gen::Technology::kOsu018);
 
-  ResultTable table;
-  table.title = designs.title;
-  table.program = options.program;
-  table.engine = options.engine;
-  table.trace_name = std::filesystem::absolute(trace_folder).lexically_normal().filename().string();
-  if (table.trace_name.empty())  // a path that ends in a separator
-    table.trace_name = std::filesystem::absolute(trace_folder)
-                           .lexically_normal()
-                           .parent_path()
-                           .filename()
-                           .string();
-  table.recipe_json = trace.trace().recipe_json;
-  std::string identities;
+  ResultTable table =
+      start_table(designs.title, options.program, options.engine, trace_folder, trace, chosen);
   double macs = 0;
-  for (std::size_t index : chosen) {
-    const sim::GemmInfo& info = trace.gemms()[index];
-    table.gemms.push_back(gemm_row(info));
-    identities += identity(info) + "\n";
-    macs += static_cast<double>(info.m * info.n * info.k);
-  }
-  table.trace_sha256 = sim::sha256_hex(identities);
+  for (const GemmRow& gemm : table.gemms) macs += static_cast<double>(gemm.m * gemm.n * gemm.k);
 
   std::vector<rtl_gen::Unit> units;
   std::vector<sim::ReplayOptions> replays;
@@ -500,7 +511,7 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     for (std::size_t index : chosen) products.push_back(trace.load(index));
     std::vector<json> found(units.size());
     for_points(designs.points, options.jobs, [&](std::size_t i) {
-      found[i] = point_energy(designs.points[i], products, identities, options);
+      found[i] = point_energy(designs.points[i], products, identities(trace, chosen), options);
       reporter.add(kEnergyMacs, fmt::format("energy of {}", designs.points[i].name));
     });
     for (std::size_t i = 0; i < found.size(); ++i) take_energy(found[i], i, table);
@@ -552,7 +563,8 @@ std::string to_json(const ResultTable& table) {
         points.back()["verification"] = {{"checked", a.checked},
                                          {"handshakes", a.handshakes},
                                          {"mismatches", a.mismatches},
-                                         {"cycle_delta", a.cycle_delta}};
+                                         {"cycle_delta", a.cycle_delta},
+                                         {"disagree", a.disagree}};
   }
   ordered_json results = ordered_json::array();
   for (const ResultRow& row : table.results) {

@@ -88,6 +88,7 @@ struct Aggregate {
   std::int64_t handshakes = 0;   // valid and ready signals of the RTL compared
   std::int64_t mismatches = 0;   // of them, those that differ
   std::int64_t cycle_delta = 0;  // largest difference of an engine's cycles from the closed form
+  std::int64_t disagree = 0;     // GEMMs whose engines differ or did not compare every result
 };
 enum class GroupBy { kAll, kModel, kStep, kLayer, kRole };
 /// Point-major, keys in the order in which the trace meets them. Layers of different models are
@@ -126,6 +127,13 @@ struct CompareOptions {
 /// held. ConfigError names the design point; it comes before any work is done.
 ResultTable compare(const DesignFile& designs, const std::filesystem::path& trace,
                     const CompareOptions& options);
+
+/// A table without results: its head, the points and the GEMMs that are chosen of the trace.
+ResultTable start_table(const std::string& title, const std::string& program, sim::Engine engine,
+                        const std::filesystem::path& trace_folder, const sim::TraceReader& trace,
+                        const std::vector<std::size_t>& chosen);
+PointRow point_row(const DesignPoint& point, const rtl_gen::Unit& unit,
+                   const std::optional<sim::MachineDesign>& machine);
 
 /// Every result agrees with every engine that ran, and each of them compared every value.
 bool all_agree(const ResultTable& table);

@@ -1,5 +1,7 @@
 #include "models/beats.h"
 
+#include <cstring>
+
 #include "formats/error.h"
 
 namespace blockdot::models {
@@ -70,15 +72,37 @@ int port_width(const DotSpec& spec, BeatPort port, bool a) {
 
 namespace {
 
-void fill_side(int lanes, const QuantizedMatrix& matrix, std::int64_t row, const BeatRange& range,
-               std::vector<std::uint32_t>& codes, std::uint32_t& scale,
-               std::vector<std::uint8_t>& micros, std::uint32_t& outer, float& mean) {
-  codes.assign(static_cast<size_t>(lanes), zero_code(matrix.format.element));
-  for (int j = 0; j < range.count; ++j)
-    codes[static_cast<size_t>(j)] = matrix.code(row, range.k + j);
-  scale = matrix.scale(row, range.k);
-  outer = matrix.format.has_outer() ? matrix.outer_scales[matrix.outer_index(row, range.k)] : 0;
-  mean = matrix.mean;
+template <typename Code>
+void copy_codes(const QuantizedMatrix& matrix, std::int64_t row, const BeatRange& range,
+                std::vector<std::uint32_t>& codes) {
+  const std::uint8_t* from = matrix.codes.data() + (row * matrix.padded_length + range.k) *
+                                                       static_cast<std::int64_t>(sizeof(Code));
+  for (int j = 0; j < range.count; ++j) {
+    Code code;
+    std::memcpy(&code, from + static_cast<std::size_t>(j) * sizeof code, sizeof code);
+    codes[static_cast<std::size_t>(j)] = code;
+  }
+}
+
+}  // namespace
+
+void fill_side(const DotSpec& spec, bool is_a, const QuantizedMatrix& matrix, std::int64_t row,
+               const BeatRange& range, BeatBuffer& buffer) {
+  BLOCKDOT_CHECK(range.count >= 1 && range.count <= spec.lanes, "count {}", range.count);
+  buffer.count = range.count;
+  std::vector<std::uint32_t>& codes = is_a ? buffer.a : buffer.b;
+  codes.assign(static_cast<size_t>(spec.lanes), zero_code(matrix.format.element));
+  if (matrix.code_bytes == 1)
+    copy_codes<std::uint8_t>(matrix, row, range, codes);
+  else if (matrix.code_bytes == 2)
+    copy_codes<std::uint16_t>(matrix, row, range, codes);
+  else
+    copy_codes<std::uint32_t>(matrix, row, range, codes);
+  (is_a ? buffer.a_scale : buffer.b_scale) = matrix.scale(row, range.k);
+  (is_a ? buffer.a_outer : buffer.b_outer) =
+      matrix.format.has_outer() ? matrix.outer_scales[matrix.outer_index(row, range.k)] : 0;
+  (is_a ? buffer.a_mean : buffer.b_mean) = matrix.mean;
+  std::vector<std::uint8_t>& micros = is_a ? buffer.a_micro : buffer.b_micro;
   int micro_block = matrix.format.micro.bits > 0 ? matrix.format.micro.block : 0;
   if (micro_block == 0) {
     micros.clear();
@@ -86,23 +110,17 @@ void fill_side(int lanes, const QuantizedMatrix& matrix, std::int64_t row, const
   }
   BLOCKDOT_CHECK(range.k % micro_block == 0, "a beat at k = {} splits a micro block of {}", range.k,
                  micro_block);
-  micros.assign(static_cast<size_t>(lanes / micro_block), 0);
+  micros.assign(static_cast<size_t>(spec.lanes / micro_block), 0);
   for (int j = 0; j < range.count; j += micro_block)
     micros[static_cast<size_t>(j / micro_block)] =
         static_cast<std::uint8_t>(matrix.micro(row, range.k + j));
 }
 
-}  // namespace
-
 void fill_beat(const DotSpec& spec, const QuantizedMatrix& a, std::int64_t row,
                const QuantizedMatrix& b, std::int64_t col, const BeatRange& range,
                BeatBuffer& buffer) {
-  BLOCKDOT_CHECK(range.count >= 1 && range.count <= spec.lanes, "count {}", range.count);
-  fill_side(spec.lanes, a, row, range, buffer.a, buffer.a_scale, buffer.a_micro, buffer.a_outer,
-            buffer.a_mean);
-  fill_side(spec.lanes, b, col, range, buffer.b, buffer.b_scale, buffer.b_micro, buffer.b_outer,
-            buffer.b_mean);
-  buffer.count = range.count;
+  fill_side(spec, true, a, row, range, buffer);
+  fill_side(spec, false, b, col, range, buffer);
 }
 
 }  // namespace blockdot::models

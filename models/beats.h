@@ -56,6 +56,10 @@ void fill_beat(const formats::DotSpec& spec, const formats::QuantizedMatrix& a, 
                const formats::QuantizedMatrix& b, std::int64_t col, const formats::BeatRange& range,
                BeatBuffer& buffer);
 
+/// Fills one side of `buffer`, and its count, with what fill_beat takes from row `row` of `matrix`.
+void fill_side(const formats::DotSpec& spec, bool is_a, const formats::QuantizedMatrix& matrix,
+               std::int64_t row, const formats::BeatRange& range, BeatBuffer& buffer);
+
 // ---- The ports of a unit that hold a beat (docs/unit-interface.md) ----
 
 /// One side's ports: {side}_i, {side}_scale_i, ...; count_i for both.
@@ -68,14 +72,11 @@ std::string port_name(BeatPort port, bool a);
 /// 0 where the unit has no such port. kCount is a's.
 int port_width(const formats::DotSpec& spec, BeatPort port, bool a);
 
-/// put(port, lo, width, value) for each field of one side that the unit has a port for.
+/// put(port, lo, width, value) for each field of one side that the unit has a port for, but for the
+/// elements.
 template <typename Put>
-void for_each_field(const formats::DotSpec& spec, const Beat& beat, bool a, const Put& put) {
+void for_each_shared_field(const formats::DotSpec& spec, const Beat& beat, bool a, const Put& put) {
   const formats::BlockFormat& format = a ? spec.a : spec.b;
-  const std::span<const std::uint32_t> codes = a ? beat.a : beat.b;
-  const int width = format.element.width();
-  for (std::size_t j = 0; j < codes.size(); ++j)
-    put(BeatPort::kElements, static_cast<int>(j) * width, width, codes[j]);
   const auto whole = [&](BeatPort port, std::uint32_t value) {
     if (const int bits = port_width(spec, port, a)) put(port, 0, bits, value);
   };
@@ -87,6 +88,16 @@ void for_each_field(const formats::DotSpec& spec, const Beat& beat, bool a, cons
   whole(BeatPort::kOuter, a ? beat.a_outer : beat.b_outer);
   whole(BeatPort::kMean, std::bit_cast<std::uint32_t>(a ? beat.a_mean : beat.b_mean));
   whole(BeatPort::kCount, static_cast<std::uint32_t>(beat.count));
+}
+
+/// The same with the elements first.
+template <typename Put>
+void for_each_field(const formats::DotSpec& spec, const Beat& beat, bool a, const Put& put) {
+  const std::span<const std::uint32_t> codes = a ? beat.a : beat.b;
+  const int width = (a ? spec.a : spec.b).element.width();
+  for (std::size_t j = 0; j < codes.size(); ++j)
+    put(BeatPort::kElements, static_cast<int>(j) * width, width, codes[j]);
+  for_each_shared_field(spec, beat, a, put);
 }
 
 }  // namespace blockdot::models

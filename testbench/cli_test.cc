@@ -350,6 +350,43 @@ TEST_F(Cli, FormatsListsTheCatalogueAndDrawsOne) {
   EXPECT_NE(blockdot("formats mx9").out.find("9 bits an element"), std::string::npos);
 }
 
+// The page has the numbers of the JSON, under the products' names.
+TEST_F(Cli, SimWritesThePageOfItsReports) {
+  write("d.toml",
+        "title = \"two units\"\n[[design]]\nname = \"p\"\na = \"mxfp8_e4m3\"\nlanes = 8\n"
+        "[[design]]\nname = \"q\"\na = \"mxint8\"\nmachine = \"rows=2 cols=2\"\n");
+  Outcome outcome = blockdot("sim d.toml --trace " + trace_ +
+                             " --gemm cnn/step0800/fc2/dgrad --gemm cnn/step0800/fc2/fprop"
+                             " --engine systemc --json r.json --html r.html");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json report = json::parse(read_file(folder_ / "r.json"));
+  const std::string page = read_file(folder_ / "r.html");
+  const std::string open = "id=\"data\">";
+  const std::size_t at = page.find(open);
+  ASSERT_NE(at, std::string::npos);
+  const std::size_t from = at + open.size();
+  const json table = json::parse(page.substr(from, page.find("</script>", from) - from));
+  EXPECT_EQ(table["schema"], "blockdot.compare/1");
+  EXPECT_EQ(table["title"], "two units");
+  EXPECT_EQ(table["engine"], "systemc");
+  ASSERT_EQ(table["points"].size(), 2u);
+  ASSERT_EQ(table["results"].size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const json& shown = table["results"][i];
+    const json& run = report["runs"][i / 2];
+    const json& gemm = run["gemms"][i % 2];
+    EXPECT_EQ(shown["point"], i / 2);
+    EXPECT_EQ(table["gemms"][shown["gemm"].get<std::size_t>()]["name"], gemm["name"]);
+    for (const char* key : {"name", "cycles", "utilisation", "results_sha256", "agree", "error"})
+      EXPECT_EQ(shown[key], gemm[key]) << key;
+    EXPECT_EQ(shown.contains("machine"), i >= 2);
+    EXPECT_EQ(table["points"][i / 2]["name"], run["name"]);
+    EXPECT_EQ(table["points"][i / 2]["clock_ns"], run["clock_ns"]);
+    EXPECT_EQ(table["points"][i / 2]["verification"]["checked"], run["totals"]["checked"]);
+    EXPECT_EQ(table["points"][i / 2]["verification"]["disagree"], 0);
+  }
+}
+
 TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
   write("d.toml", "[[design]]\nname = \"p\"\na = \"mxfp8_e4m3\"\nlanes = 8\n");
   Outcome outcome = blockdot("sim d.toml --trace " + trace_ +
@@ -366,6 +403,8 @@ TEST_F(Cli, SimReportsNumbersThatAgreeAcrossEngines) {
                 .out.find("nothing compared"),
             std::string::npos);
   expect_refused("sim d.toml --trace " + trace_ + " --json /proc/nowhere/x.json", "cannot be");
+  expect_refused("sim d.toml --trace " + trace_ + " --html /proc/nowhere/x.html", "cannot be");
+  expect_refused("sim d.toml --trace " + trace_ + " --json x --html x", "two outputs");
   json gemm = report["runs"][0]["gemms"][0];
   // By SystemC and by the RTL; valid_o in every cycle until nothing can come any more.
   EXPECT_EQ(report["runs"][0]["totals"]["checked"], 2 * 64 * 10);

@@ -131,8 +131,67 @@ TEST(MachineProofFault, AnArrayOfAnotherDepthOfPipelineIsSeenAtItsFirstHandshake
   sim::ArrayLockstep lockstep(model, array, schedule, "product");
   run_machine(schedule, {&a, &b, {}, {}, {}, {}}, {.watcher = &lockstep});
   EXPECT_GT(lockstep.mismatches(), 0);
-  EXPECT_NE(lockstep.first().text.find("out_valid_o is 1"), std::string::npos)
-      << lockstep.first().text;
+  for (const char* part : {"out_valid_o is 1", "result channel: no row is due, out_ready_i 1",
+                           "operand channel: nothing is offered"})
+    EXPECT_NE(lockstep.first().text.find(part), std::string::npos) << lockstep.first().text;
+}
+
+// The first handshake that differs, of an array whose text has `good` replaced by `bad`.
+std::string handshake_of_fault(rtl_gen::Dataflow dataflow, const std::string& good,
+                               const std::string& bad) {
+  rtl_gen::ArraySpec spec;
+  spec.unit = formats::parse_dot_spec("a=mxfp8_e4m3 lanes=4 accumulator=fp32");
+  spec.rows = spec.cols = 2;
+  spec.dataflow = dataflow;
+  const rtl_gen::Array array = generate_array(spec, {});
+  sim::ModelSource source = sim::model_source(array);
+  source.quick = true;
+  const std::size_t at = source.verilog.find(good);
+  BLOCKDOT_CHECK(at != std::string::npos, "{}", good);
+  source.verilog.replace(at, good.size(), bad);
+  const sim::Model model = sim::Model::load(source);
+  const sim::Machine machine = sim::parse_machine(dataflow == rtl_gen::Dataflow::kWeightStationary
+                                                      ? "rows=2 cols=2 dataflow=ws"
+                                                      : "rows=2 cols=2");
+  const sim::Schedule schedule = make_schedule(machine, array.timing, 0, spec.unit, 4, 4, 12);
+  const std::vector<float> x(48, 1.0f);
+  const auto a = formats::quantize(spec.unit.a, formats::row_major(x.data(), 4, 12));
+  sim::ArrayLockstep lockstep(model, array, schedule, "product");
+  run_machine(schedule, {&a, &a, {}, {}, {}, {}}, {.watcher = &lockstep});
+  EXPECT_GT(lockstep.mismatches(), 0);
+  EXPECT_EQ(lockstep.first().row, -1) << lockstep.first().text;
+  return lockstep.first().text;
+}
+
+TEST(MachineProofFault, AWrongHandshakeNamesItsChannelAndWhatThatHolds) {
+  using enum rtl_gen::Dataflow;
+  struct Fault {
+    rtl_gen::Dataflow dataflow;
+    const char *good, *bad;
+    std::vector<const char*> says;
+  };
+  for (const Fault& fault :
+       {Fault{kOutputStationary,
+              "start_ready_o = (!busy_q || close)",
+              "start_ready_o = !busy_q",
+              {"start_ready_o is 0", "start channel: offered a tile of 2 x 2, 3 beats",
+               "operand channel: offered tile 0, beat 2"}},
+        Fault{kOutputStationary,
+              "in_ready_o = busy_q &&",
+              "in_ready_o = busy_q && !in_valid_i &&",
+              {"in_ready_o is 0", "; operand channel: offered tile 0, beat 0"}},
+        Fault{kOutputStationary,
+              "out_last_o = out_left == 2'd1",
+              "out_last_o = out_left == 2'd2",
+              {"out_last_o is 1", "result channel: due from row 0 of the array, tile 0"}},
+        Fault{kWeightStationary,
+              "w_ready_o = load_busy_q &&",
+              "w_ready_o = load_busy_q && !w_valid_i &&",
+              {"w_ready_o is 0", "; weight channel: offered tile 0, beat 0; a channel: "}}}) {
+    const std::string text = handshake_of_fault(fault.dataflow, fault.good, fault.bad);
+    for (const char* part : fault.says)
+      EXPECT_NE(text.find(part), std::string::npos) << part << " in:\n" << text;
+  }
 }
 
 // What is said of the first wrong result of x x^T, 4 x 4, K = 12; empty where there is none.

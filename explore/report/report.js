@@ -120,7 +120,7 @@
     });
     drawTable("table-points", [
       { name: "Design point", text: true, value: (s) => s.p.name, show: (s) => pointCell(s.p) },
-      { name: "Verified", value: (s) => s.p.verification.mismatches, show: (s) => verified(s.p.verification) },
+      { name: "Verified", value: (s) => s.p.verification.mismatches || s.p.verification.disagree, show: (s) => verified(s.p.verification) },
       { name: "SNR mean", unit: "dB", value: (s) => s.snr, show: (s) => number(s.snr) },
       { name: "SNR min", unit: "dB", value: (s) => s.low, show: (s) => number(s.low) },
       { name: "Throughput", unit: "GMAC/s", value: (s) => s.gmacs, show: (s) => number(s.gmacs, 2) },
@@ -139,10 +139,9 @@
     ], stats);
   }
   function verified(p) {
-    if (!p.checked) return el("span", { title: "Run with --engine all to check the RTL against the model" }, "not run");
-    return p.mismatches === 0 && !p.cycle_delta
-      ? el("span", { class: "ok", title: compared(p.checked, p.handshakes) + ", none differs" }, "✓")
-      : el("span", { class: "fail", title: `among ${whole(p.checked)} values` }, `✗ ${whole(p.mismatches)}`);
+    if (!p.checked && !p.disagree) return el("span", { title: "Run with --engine all to check the RTL against the model" }, "not run");
+    if (!p.mismatches && !p.disagree) return el("span", { class: "ok", title: compared(p.checked, p.handshakes) + ", none differs" }, "✓");
+    return el("span", { class: "fail", title: `among ${whole(p.checked)} values` }, p.mismatches ? `✗ ${whole(p.mismatches)}` : `✗ ${plural(p.disagree, "GEMM")}`);
   }
 
   const compared = (values, handshakes) => `${whole(values)} values${handshakes ? ` and ${whole(handshakes)} handshakes of the RTL` : ""} compared`;
@@ -443,7 +442,7 @@
       { name: "Utilisation", unit: "%", value: (r) => r.utilisation ?? NaN, show: (r) => number(100 * r.utilisation) },
       { name: "GMAC/s", value: (r) => r.gmac_per_s ?? NaN, show: (r) => number(r.gmac_per_s, 2) },
       ...(hasEnergy ? [{ name: "Energy", unit: "pJ/MAC", value: (r) => r.energy?.pj_per_mac ?? NaN, show: (r) => number(r.energy?.pj_per_mac, 2) }] : []),
-      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (r.engines.some((run) => run.checked) ? el("span", { class: r.mismatches ? "fail" : "ok" }, whole(r.mismatches)) : "not run") },
+      { name: "Mismatches", value: (r) => r.mismatches ?? NaN, show: (r) => (!r.agree ? el("span", { class: "fail", title: r.first_mismatch }, r.mismatches ? whole(r.mismatches) : "disagree") : r.engines.some((run) => run.checked) ? el("span", { class: "ok" }, whole(r.mismatches)) : "not run") },
     ], some);
   }
 
@@ -461,29 +460,31 @@
       ["Engine", table.engine],
     ].flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)]));
     const all = points.map((p) => p.verification);
-    const checked = d3.sum(all, (v) => v.checked), handshakes = d3.sum(all, (v) => v.handshakes), wrong = d3.sum(all, (v) => v.mismatches), delta = d3.max(all, (v) => v.cycle_delta);
+    const checked = d3.sum(all, (v) => v.checked), handshakes = d3.sum(all, (v) => v.handshakes), wrong = d3.sum(all, (v) => v.mismatches), delta = d3.max(all, (v) => v.cycle_delta), disagree = d3.sum(all, (v) => v.disagree);
     const verdict = $("verdict");
-    if (!checked) {
+    if (!checked && !disagree) {
       verdict.className = "verdict plain";
       verdict.textContent = "Values of the fast exact kernels; the RTL was not run. Use --engine all to check it in lock-step.";
-    } else if (wrong || delta) {
+    } else if (wrong || disagree) {
       verdict.className = "verdict bad";
-      verdict.textContent = `✗ ${whole(wrong)} ${wrong === 1 ? "mismatch" : "mismatches"}; ${compared(checked, handshakes)}; largest cycle difference ${whole(delta)}`;
+      verdict.textContent = `✗ ${whole(wrong)} ${wrong === 1 ? "mismatch" : "mismatches"}; ${whole(disagree)} of ${plural(rows.length, "replay")} do not agree or were not compared in full; ${compared(checked, handshakes)}; largest cycle difference ${whole(delta)}`;
     } else {
-      verdict.textContent = `✓ ${handshakes ? "Verified" : "The RTL was not run"}: ${compared(checked, handshakes)} in ${plural(rows.length, "replay")}, 0 mismatches, cycle difference 0`;
+      verdict.textContent = `✓ ${handshakes ? "Verified" : "The RTL was not run"}: ${compared(checked, handshakes)} in ${plural(rows.length, "replay")}, 0 mismatches, ${delta ? `cycle difference ${whole(delta)} under stalls` : "cycle difference 0"}`;
     }
   }
   function drawTiles(stats) {
+    // Of one point alone there is no best.
+    const of = (best, alone) => (points.length > 1 ? best : alone);
     const tile = (name, best, show) => (best ? [el("div", {}, el("dt", {}, name), el("dd", {}, show(best)), el("dd", {}, best.p.name))] : []);
     const area = (s) => areaOf(s.p);
     const pickMost = (f) => { const i = d3.maxIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
     const pickLeast = (f) => { const i = d3.minIndex(stats, (s) => (finite(f(s)) ? f(s) : undefined)); return i < 0 ? null : stats[i]; };
     $("tiles").replaceChildren(
-      ...tile("Most accurate", pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
-      ...tile("Least area", pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
-      ...tile("Fewest bits", pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
-      ...tile("Least energy", pickLeast((s) => s.energy), (s) => [number(s.energy, 2), el("small", {}, " pJ/MAC of the unit")]),
-      ...tile("Densest", pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
+      ...tile(of("Most accurate", "Accuracy"), pickMost((s) => s.snr), (s) => [number(s.snr), el("small", {}, " dB SNR")]),
+      ...tile(of("Least area", "Area"), pickLeast(area), (s) => [short(area(s)), el("small", {}, ` ${prettyUnit(state.area.unit)} ${state.area.source}`)]),
+      ...tile(of("Fewest bits", "Storage"), pickLeast((s) => s.p.bits_per_element), (s) => [number(s.p.bits_per_element, 2), el("small", {}, " bits/element")]),
+      ...tile(of("Least energy", "Energy"), pickLeast((s) => s.energy), (s) => [number(s.energy, 2), el("small", {}, " pJ/MAC of the unit")]),
+      ...tile(of("Densest", "Density"), pickMost(densityOf), (s) => [significant(densityOf(s)), el("small", {}, ` ${densityUnit()}`)]));
   }
   // An area unit is tiny beside a GMAC/s: densities are given for 10^6 of them (1 mm² of µm²).
   // Fast and wrong is no density.

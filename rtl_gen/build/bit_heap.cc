@@ -19,6 +19,9 @@ std::size_t dadda_below(std::size_t height) {
   return d;
 }
 
+// Single bits of a column that counters add in a generic tree of adders; more of them are rows.
+constexpr std::size_t kCountedByHeap = 3;
+
 // How many of six bits are one, weights 1, 2 and 4. Each half is sorted, ones first; the two stacks
 // of three are merged into one of three (`join`) and what exceeds it (`over`):
 //
@@ -472,7 +475,14 @@ NodeId BitHeap::sum(const SumOptions& options) {
     }
     case SumStyle::kAdderTree: {
       kept = words_;
-      // Single bits are counted by the heap; the constant is one more row.
+      // A few single bits are counted by the heap; the constant is one more row.
+      if (options.technology == Technology::kGeneric && !options.six)
+        for (std::size_t c = 0; c < columns_.size(); ++c) {
+          if (columns_[c].size() <= kCountedByHeap) continue;
+          for (const Bit& b : columns_[c])
+            kept.push_back({ops::slice(graph_, b.word, b.index, 1), static_cast<int>(c)});
+          columns_[c].clear();
+        }
       const NodeId word = graph_.constant(constant);
       if (!ops::is_zero(graph_, word)) kept.push_back({word, 0});
       break;

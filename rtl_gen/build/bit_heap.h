@@ -14,7 +14,8 @@
 // A column of six bits or more may go through 6:3 counters first: no exclusive or stands before
 // their carries, and on an FPGA each of the three outputs is one LUT.
 //
-// Where carry chains are cheap (FPGA), words are added by a binary tree of adders.
+// Where carry chains are cheap (FPGA), words are added by a binary tree of adders. For a generic
+// technology single bits that are many are too: `+` is what any synthesiser maps best.
 #pragma once
 
 #include <string>

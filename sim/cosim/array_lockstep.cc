@@ -111,13 +111,38 @@ void ArrayLockstep::compare(const char* port, std::uint64_t want, const ArrayBor
   const ModelField field = model_.output(port);
   const std::uint64_t got = get_bits(out_.data(), field, 0, field.width);
   if (got == want) return;
-  note({fmt::format(
-            "{}: {} is {} in cycle {}, the SystemC array has {}; offered: {}tile {}, beat "
-            "{}, row {}{}",
-            name_, port, got, borders.cycle, want, os_ ? "" : "row of a: ", borders.a.tile,
-            borders.a.beat, borders.a.row,
-            os_ ? "" : fmt::format("; weights: tile {}, beat {}", borders.b.tile, borders.b.beat)),
+  note({fmt::format("{}: {} is {} in cycle {}, the SystemC array has {}; {}", name_, port, got,
+                    borders.cycle, want, channel_text(port, borders)),
         -1, -1, 0, 0});
+}
+
+std::string ArrayLockstep::channel_text(std::string_view port, const ArrayBorders& borders) const {
+  const auto offer = [&](const char* channel, const ArrayBorders::Offer& lane, bool of_row) {
+    if (!lane.valid) return fmt::format("{} channel: nothing is offered", channel);
+    return fmt::format("{} channel: offered tile {}, beat {}{}", channel, lane.tile, lane.beat,
+                       of_row ? fmt::format(", row of a {}", lane.row) : "");
+  };
+  const std::string operands = offer(os_ ? "operand" : "a", borders.a, !os_);
+  if (port == "start_ready_o")
+    return (borders.start_valid
+                ? fmt::format("start channel: offered a tile of {} x {}, {} beats",
+                              borders.start_rows, borders.start_cols, borders.start_beats)
+                : std::string("start channel: nothing is offered")) +
+           "; " + operands;
+  if (port.starts_with("out_")) {
+    const std::string state = !borders.out_valid ? "no row is due"
+                              : os_ ? fmt::format("due from row {} of the array, tile {}",
+                                                  borders.out_number, borders.out_tile)
+                                    : fmt::format(
+                                          "due from the last row of the array, tile {}, row of "
+                                          "a {}",
+                                          borders.out_tile, borders.out_number);
+    return fmt::format("result channel: {}, out_ready_i {}; {}", state, int{borders.out_ready},
+                       operands);
+  }
+  if (os_) return operands;
+  return port == "w_ready_o" ? offer("weight", borders.b, false) + "; " + operands
+                             : operands + "; " + offer("weight", borders.b, false);
 }
 
 void ArrayLockstep::cycle(const ArrayBorders& borders) {
@@ -247,42 +272,49 @@ std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
     if (first.text.empty()) first.expected = first.got = all.codes[0];
     return first;
   };
-  for (std::size_t t = 0; t < s.ranges.size(); ++t) {
-    const std::int64_t k = s.ranges[t].k + s.ranges[t].count;
-    const auto part_a = shortened(rows, k), part_b = shortened(cols, k);
-    const ArrayLockstep::Mismatch first = run(part_a, part_b);
-    if (first.text.empty()) continue;
-    if (first.row < 0) return fmt::format("{}\n  its tile alone: {}", mismatch.text, first.text);
-    std::vector<models::BeatBuffer> beats(t + 1);
-    for (std::size_t u = 0; u <= t; ++u)
-      fill_beat(s.spec, rows, first.row, cols, first.column, s.ranges[u], beats[u]);
-    // Every unit gets the same operands, so that no other can be the first to differ.
-    const RunTrial everywhere = [&](const std::vector<models::BeatBuffer>& trial) {
-      const std::int64_t length = s.ranges[trial.size() - 1].k + s.ranges[trial.size() - 1].count;
-      const auto same_a =
-          filled(rows_of(part_a, first.row, 1), part_a.rows, length, s, trial, true);
-      const auto same_b =
-          filled(rows_of(part_b, first.column, 1), part_b.rows, length, s, trial, false);
-      const ArrayLockstep::Mismatch found = run(same_a, same_b);
-      return Trial{found.expected, found.got};
-    };
-    const int count = s.ranges[t].count;
-    const auto in_pass = static_cast<std::int64_t>(t) % machine.rows;
-    return fmt::format(
-        "{}\n  its tile alone first differs after {}, result [{}, {}] of the tile: unit ({}, "
-        "{}){}{}{}",
-        mismatch.text, beat_name(s.ranges, t), first.row, first.column,
-        s.os() ? first.row : in_pass, first.column,
-        s.os() ? std::string()
-               : fmt::format(" in pass {}", static_cast<std::int64_t>(t) / machine.rows),
-        beat_text(s.spec, beats[t], count),
-        everywhere(beats).right()
-            ? "\n  stage: between the units: with these operands in all of them each is right"
-            : stage_text(s.spec, beats, count, everywhere));
-  }
-  return mismatch.text +
-         "\n  its tile alone, after a reset, gives the right results: something is left from the "
-         "tiles before it";
+  ArrayLockstep::Mismatch first;  // of the shortest that was found wrong
+  const auto length_of = [&](std::size_t beats) {
+    return s.ranges[beats - 1].k + s.ranges[beats - 1].count;
+  };
+  const std::optional<std::size_t> turn = turns_wrong(s.ranges.size(), [&](std::size_t beats) {
+    const std::int64_t length = length_of(beats);
+    ArrayLockstep::Mismatch found = run(shortened(rows, length), shortened(cols, length));
+    const bool wrong = !found.text.empty();
+    if (wrong) first = std::move(found);
+    return wrong;
+  });
+  if (!turn)
+    return mismatch.text +
+           "\n  its tile alone, after a reset, gives the right results: something is left from the "
+           "tiles before it";
+  if (first.row < 0) return fmt::format("{}\n  its tile alone: {}", mismatch.text, first.text);
+  const std::size_t t = *turn - 1;
+  const auto part_a = shortened(rows, length_of(*turn)), part_b = shortened(cols, length_of(*turn));
+  std::vector<models::BeatBuffer> beats(*turn);
+  for (std::size_t u = 0; u <= t; ++u)
+    fill_beat(s.spec, rows, first.row, cols, first.column, s.ranges[u], beats[u]);
+  // Every unit gets the same operands, so that no other can be the first to differ.
+  const RunTrial everywhere = [&](const std::vector<models::BeatBuffer>& trial) {
+    const std::int64_t length = length_of(trial.size());
+    const auto same_a = filled(rows_of(part_a, first.row, 1), part_a.rows, length, s, trial, true);
+    const auto same_b =
+        filled(rows_of(part_b, first.column, 1), part_b.rows, length, s, trial, false);
+    const ArrayLockstep::Mismatch found = run(same_a, same_b);
+    return Trial{found.expected, found.got};
+  };
+  const int count = s.ranges[t].count;
+  const auto in_pass = static_cast<std::int64_t>(t) % machine.rows;
+  return fmt::format(
+      "{}\n  its tile alone is right before and differs after {}, result [{}, {}] of the tile: "
+      "unit ({}, {}){}{}{}",
+      mismatch.text, beat_name(s.ranges, t), first.row, first.column, s.os() ? first.row : in_pass,
+      first.column,
+      s.os() ? std::string()
+             : fmt::format(" in pass {}", static_cast<std::int64_t>(t) / machine.rows),
+      beat_text(s.spec, beats[t], count),
+      everywhere(beats).right()
+          ? "\n  stage: between the units: with these operands in all of them each is right"
+          : stage_text(s.spec, beats, count, everywhere));
 }
 
 }  // namespace blockdot::sim

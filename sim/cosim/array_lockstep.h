@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rtl_gen/array/array.h"
@@ -57,6 +58,8 @@ class ArrayLockstep final : public ArrayWatcher {
   /// Lanes that count, of the words of a from that beat on.
   void put_counts(std::int64_t beat);
   void compare(const char* port, std::uint64_t want, const ArrayBorders& borders);
+  /// What the channel of a handshake holds, and where the operands are.
+  std::string channel_text(std::string_view port, const ArrayBorders& borders) const;
   void note(Mismatch mismatch);
 
   const Model& model_;
@@ -71,8 +74,9 @@ class ArrayLockstep final : public ArrayWatcher {
   Mismatch first_;
 };
 
-/// Where a wrong result comes from: runs its tile alone, after a reset, with 1, 2, ... beats, and
-/// tells after which beat it first differs, in which unit and stage, with that beat's operands.
+/// Where a wrong result comes from: runs its tile alone, after a reset, with 1, 2, 4, ... beats,
+/// closes in on the beat after which it differs, and tells in which unit and stage, with that
+/// beat's operands.
 std::string explain(const ArrayLockstep::Mismatch& mismatch, const Model& model,
                     const rtl_gen::Array& array, const Schedule& schedule,
                     const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b);

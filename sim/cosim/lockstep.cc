@@ -2,8 +2,9 @@
 // sides and the control bits. Records go to the model in chunks that fit the cache.
 //
 // A result tells that something went wrong, not where. The explanation runs the result alone, with
-// `last` after 1, 2, ... beats, through the unit and the golden model, and shows the first beat
-// after which they differ, and the stage (stage.h).
+// `last` after 1, 2, 4, ... beats, through the unit and the golden model, closes in on the beat
+// after which they differ, and shows it and the stage (stage.h). Where valid_o is wrong, one beat
+// alone, without valid_i, without last_i and with both, tells what it does not follow.
 #include "sim/cosim/lockstep.h"
 
 #include <fmt/format.h>
@@ -19,20 +20,18 @@
 namespace blockdot::sim {
 namespace {
 
-constexpr std::size_t kChunk = 1024;  // cycles
+constexpr std::size_t kChunk = 256;  // cycles
 
 /// Records of one side of a product, [row][beat].
 class SideRecords {
  public:
   SideRecords(const DotRecords& records, const formats::DotSpec& spec, bool is_a,
-              const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b,
-              const std::vector<formats::BeatRange>& ranges)
+              const formats::QuantizedMatrix& matrix, const std::vector<formats::BeatRange>& ranges)
       : beats_(ranges.size()) {
-    std::int64_t rows = is_a ? a.rows : b.rows;
     models::BeatBuffer buffer;
-    for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t r = 0; r < matrix.rows; ++r)
       for (const formats::BeatRange& range : ranges) {
-        models::fill_beat(spec, a, is_a ? r : 0, b, is_a ? 0 : r, range, buffer);
+        models::fill_side(spec, is_a, matrix, r, range, buffer);
         auto record = records.side(is_a, buffer.beat(false, false));
         words_ = record.size();
         data_.insert(data_.end(), record.begin(), record.end());
@@ -66,6 +65,7 @@ class Feeder {
 
   void push(const std::uint64_t* control, const std::uint64_t* a, const std::uint64_t* b) {
     std::uint64_t* to = inputs_.data() + filled_ * words_;
+#pragma GCC ivdep
     for (std::size_t w = 0; w < words_; ++w) to[w] = control[w] | a[w] | b[w];
     if (++filled_ == kChunk) flush();
   }
@@ -152,6 +152,33 @@ std::optional<std::uint32_t> run_alone(const Model& model, const DotRecords& rec
   return records.result(out.data());
 }
 
+/// Why valid_o comes where it should not, or does not come: after one beat alone, from reset.
+std::string valid_stage(const Model& model, const DotRecords& records, int latency) {
+  // The cycle after that of the beat in which valid_o comes first; nothing where it does not.
+  const auto comes = [&](const DotRecords::Record& beat) -> std::optional<int> {
+    Model::Instance instance(model);
+    std::vector<std::uint8_t> out(model.output_bytes());
+    const auto valid = [&](const DotRecords::Record& record) {
+      instance.run(1, reinterpret_cast<const std::uint8_t*>(record.data()), out.data());
+      return records.valid(out.data());
+    };
+    for (int i = 0; i < 2 * latency + 2; ++i) valid(records.reset());
+    if (valid(beat)) return 0;
+    for (int after = 1; after <= 2 * latency + 8; ++after)
+      if (valid(records.idle())) return after;
+    return {};
+  };
+  const auto text = [](const std::string& what) { return "\n  stage: valid_o: " + what; };
+  if (comes(records.idle())) return text("it comes after a reset, with nothing in");
+  if (comes(records.control(false, true, true))) return text("it does not wait for valid_i");
+  if (comes(records.control(true, true, false))) return text("it does not wait for last_i");
+  const std::optional<int> after = comes(records.control(true, true, true));
+  if (!after) return text("it does not come for one beat alone");
+  if (*after != latency)
+    return text(fmt::format("one beat alone has it {} cycles later, not {}", *after, latency));
+  return text("one beat alone has it right: it depends on the beats before");
+}
+
 std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
                     const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
                     const formats::QuantizedMatrix& b, const Scoreboard::Mismatch& mismatch,
@@ -159,20 +186,22 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
   std::int64_t row = mismatch.result / b.rows, column = mismatch.result % b.rows;
   std::string where =
       fmt::format("{}: result [{}, {}] in cycle {}", name, row, column, mismatch.cycle);
+  DotRecords records(model, spec);
   if (mismatch.kind == Scoreboard::Kind::kSpurious)
     return fmt::format(
-        "{}: valid_o is high in cycle {} (result_o 0x{:x}), where no result is due; "
-        "next due is [{}, {}] (latency {})",
-        name, mismatch.cycle, mismatch.got, row, column, unit.latency);
+               "{}: valid_o is high in cycle {} (result_o 0x{:x}), where no result is due; "
+               "next due is [{}, {}] (latency {})",
+               name, mismatch.cycle, mismatch.got, row, column, unit.latency) +
+           valid_stage(model, records, unit.latency);
   if (mismatch.kind == Scoreboard::Kind::kMissing)
-    return fmt::format("{}: valid_o is low, {} cycles after its last beat", where, unit.latency);
+    return fmt::format("{}: valid_o is low, {} cycles after its last beat", where, unit.latency) +
+           valid_stage(model, records, unit.latency);
 
   std::string text =
       fmt::format("{}: expected {}, got {}", where, code_text(spec.output, mismatch.expected),
                   code_text(spec.output, mismatch.got));
   if (formats::draws(spec) && !spec.lfsr.port)
     return text + "\n  (without a seed port a result cannot be run alone with the bits it drew)";
-  DotRecords records(model, spec);
   auto ranges = formats::beat_ranges(spec, a.length);
   std::uint64_t state =
       random_state(spec, seed, mismatch.result, static_cast<std::int64_t>(ranges.size()));
@@ -183,22 +212,28 @@ std::string explain(const Model& model, const rtl_gen::UnitReport& unit,
       want = golden.step(trial[t].beat(t == 0, t + 1 == trial.size()));
     return Trial{*want, run_alone(model, records, unit.latency, state, trial)};
   };
-  std::vector<models::BeatBuffer> beats;  // as if each were the last
-  for (std::size_t t = 0; t < ranges.size(); ++t) {
-    models::fill_beat(spec, a, row, b, column, ranges[t], beats.emplace_back());
-    const Trial trial = run(beats);
-    if (trial.right()) continue;
-    return text + fmt::format("\n  alone, it first differs after {}: golden {}, unit {}{}{}",
-                              beat_name(ranges, t), code_text(spec.output, trial.want),
-                              trial.got ? code_text(spec.output, *trial.got) : "shows no valid_o",
-                              beat_text(spec, beats[t], ranges[t].count),
-                              stage_text(spec, beats, ranges[t].count, run));
-  }
-  return text + fmt::format(
-                    "\n  its {} beats alone, after a reset, give the golden model's result: "
-                    "something is left from the results before it, or the expected value is "
-                    "not the golden model's",
-                    ranges.size());
+  std::vector<models::BeatBuffer> beats(ranges.size());
+  for (std::size_t t = 0; t < ranges.size(); ++t)
+    models::fill_beat(spec, a, row, b, column, ranges[t], beats[t]);
+  const auto first = [&](std::size_t count) {  // as if its last were the result's
+    return std::vector(beats.begin(), beats.begin() + static_cast<std::ptrdiff_t>(count));
+  };
+  const std::optional<std::size_t> turn =
+      turns_wrong(beats.size(), [&](std::size_t count) { return !run(first(count)).right(); });
+  if (!turn)
+    return text + fmt::format(
+                      "\n  its {} beats alone, after a reset, give the golden model's result: "
+                      "something is left from the results before it, or the expected value is "
+                      "not the golden model's",
+                      ranges.size());
+  const std::size_t t = *turn - 1;
+  const Trial trial = run(first(*turn));
+  return text +
+         fmt::format("\n  alone, it is right before and differs after {}: golden {}, unit {}{}{}",
+                     beat_name(ranges, t), code_text(spec.output, trial.want),
+                     trial.got ? code_text(spec.output, *trial.got) : "shows no valid_o",
+                     beat_text(spec, beats[t], ranges[t].count),
+                     stage_text(spec, first(*turn), ranges[t].count, run));
 }
 
 }  // namespace
@@ -279,9 +314,12 @@ DotRecords::Record DotRecords::control(bool valid, bool first, bool last) const 
 
 DotRecords::Record DotRecords::side(bool a, const models::Beat& beat) const {
   Record record = blank();
-  for_each_field(
+  const auto& fields = a ? a_ : b_;
+  put_row(bytes(record), fields[static_cast<std::size_t>(models::BeatPort::kElements)],
+          (a ? spec_.a : spec_.b).element.width(), a ? beat.a : beat.b);
+  for_each_shared_field(
       spec_, beat, a, [&](models::BeatPort port, int lo, int width, std::uint32_t value) {
-        put_bits(bytes(record), (a ? a_ : b_)[static_cast<std::size_t>(port)], lo, width, value);
+        put_bits(bytes(record), fields[static_cast<std::size_t>(port)], lo, width, value);
       });
   return record;
 }
@@ -303,7 +341,7 @@ LockstepRun run_lockstep(const Model& model, const rtl_gen::UnitReport& unit,
   BLOCKDOT_CHECK(static_cast<std::int64_t>(expected.size()) == a.rows * b.rows);
   DotRecords records(model, spec);
   auto ranges = formats::beat_ranges(spec, a.length);
-  SideRecords a_side(records, spec, true, a, b, ranges), b_side(records, spec, false, a, b, ranges);
+  SideRecords a_side(records, spec, true, a, ranges), b_side(records, spec, false, b, ranges);
   DotRecords::Record controls[2][2],
       idle[2] = {records.control(false, false, true), records.control(false, true, false)};
   for (bool first : {false, true})

@@ -98,8 +98,12 @@ class DotRecords {
 
   bool valid(const std::uint8_t* output) const { return output[valid_.offset] & 1; }
   std::uint32_t result(const std::uint8_t* output) const {
+    const std::uint8_t* at = output + result_.offset;
     std::uint32_t code = 0;
-    std::memcpy(&code, output + result_.offset, result_.bytes);
+    if (result_.bytes == 4)
+      std::memcpy(&code, at, 4);
+    else
+      code = result_.bytes == 1 ? at[0] : static_cast<std::uint32_t>(at[0] | at[1] << 8);
     return code;
   }
 

@@ -2,13 +2,16 @@
 // with the generator but the spec.
 #include "sim/cosim/lockstep.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "formats/error.h"
 #include "models/golden.h"
 #include "sim/cosim/faulty_unit.h"
+#include "sim/cosim/stage.h"
 
 namespace blockdot::sim {
 namespace {
@@ -82,7 +85,7 @@ TEST(Lockstep, ASeededFaultIsFoundAndExplained) {
   LockstepRun run = bad.run();
   EXPECT_GT(run.mismatches, 0);
   EXPECT_EQ(run.results, 35);
-  for (const char* part : {"test: result [", "expected 0x", "got 0x", "first differs after beat",
+  for (const char* part : {"test: result [", "expected 0x", "got 0x", "differs after beat",
                            "(k = ", "a scale 0x", "lane   2: a 0x", "b 0x"})
     EXPECT_NE(run.first_mismatch.find(part), std::string::npos) << part << "\n"
                                                                 << run.first_mismatch;
@@ -97,6 +100,62 @@ TEST(Lockstep, AWrongLatencyIsFound) {
   c.unit.report.latency -= 2;
   run = c.run();
   EXPECT_NE(run.first_mismatch.find("valid_o is low"), std::string::npos) << run.first_mismatch;
+}
+
+TEST(Lockstep, AWrongValidNamesWhatItDoesNotFollow) {
+  Case c(kSmall, 2, 2, 16);
+  const int latency = c.unit.report.latency;
+  for (const auto& [changes, stage] :
+       {std::pair<std::map<std::string, std::string>, std::string>{{{"last_i", "1'b1"}},
+                                                                   "it does not wait for last_i"},
+        {{{"valid_i", "valid_i | last_i"}}, "it does not wait for valid_i"},
+        {{{"valid_i", "1'b0"}}, "it does not come for one beat alone"},
+        {{{"rst_ni", "rst_ni & ~a_i[0]"}}, "one beat alone has it right"}}) {
+    const LockstepRun run = c.with_fault(changes).run({.bubbles = 0.9});
+    EXPECT_GT(run.mismatches, 0);
+    EXPECT_NE(run.first_mismatch.find("\n  stage: valid_o: " + stage), std::string::npos)
+        << stage << " in:\n"
+        << run.first_mismatch;
+  }
+  c.unit.report.latency = latency + 1;
+  const LockstepRun run = c.run();
+  EXPECT_NE(
+      run.first_mismatch.find(fmt::format("has it {} cycles later, not {}", latency, latency + 1)),
+      std::string::npos)
+      << run.first_mismatch;
+}
+
+// One lane is wrong in the last of 16384 beats: trying 1, 2, 3, ... beats would take hours.
+TEST(Lockstep, AFaultAtTheEndOfALongResultIsExplained) {
+  constexpr std::int64_t kLength = 65536;
+  Case c("a=e2m1@e8m0/8 lanes=4 accumulator=kulisch[40:-20]", 1, 1, kLength);
+  std::vector<float> ones(kLength, 1.0f);
+  c.a = formats::quantize(c.spec.a, formats::row_major(ones.data(), 1, kLength));
+  ones[kLength - 2] = -1.0f;
+  c.b = formats::quantize(c.spec.b, formats::row_major(ones.data(), 1, kLength));
+  c.golden = models::gemm_golden(c.spec, c.a, c.b);
+  const LockstepRun run = c.with_fault({{"b_i", "b_i & 16'hF7FF"}}).run();
+  EXPECT_GT(run.mismatches, 0);
+  for (const char* part :
+       {"differs after beat 16384 of 16384 (k = 65532..65535)", "stage: product of lane 2"})
+    EXPECT_NE(run.first_mismatch.find(part), std::string::npos) << part << "\n"
+                                                                << run.first_mismatch;
+}
+
+TEST(TurnsWrong, FindsTheFirstLengthAndAsksFewAndNoneFarBeyond) {
+  for (std::size_t most = 1; most <= 40; ++most)
+    for (std::size_t first = 1; first <= most + 1; ++first) {
+      int asked = 0;
+      std::size_t longest = 0;
+      const auto turn = turns_wrong(most, [&](std::size_t length) {
+        ++asked;
+        longest = std::max(longest, length);
+        return length >= first;
+      });
+      EXPECT_EQ(turn, first <= most ? std::optional(first) : std::nullopt);
+      EXPECT_LE(longest, std::min(most, 2 * first));
+      EXPECT_LE(asked, 13);
+    }
 }
 
 TEST(Lockstep, AnAccumulatorThatIsNotClearedIsToldFromAWrongSum) {

@@ -22,6 +22,7 @@
 #include "formats/temporary_folder.h"
 #include "formats/text.h"
 #include "sim/cosim/tool.h"
+#include "sim/cosim/wide_words.h"
 #include "sim/trace/sha256.h"
 
 namespace blockdot::sim {
@@ -45,9 +46,13 @@ struct WaveApi {
 const std::vector<std::string> kVerilatorFlags = {
     "--cc",       "--prefix", "Vunit",       "--Mdir", "obj",       "-O3",
     "--x-assign", "fast",     "--x-initial", "fast",   "-Wno-lint", "-Wno-style"};
+// Tuned for a generic processor, GCC 12 lets shifts by constants alone that it otherwise takes
+// through registers: 4 % faster on Zen 4.
 const std::vector<std::string> kCompilerFlags = {
-    "-std=gnu++17", "-march=native", "-fPIC",           "-fvisibility=hidden", "-fno-gnu-unique",
-    "-w",           "-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0",           "-DVM_TRACE=0"};
+    "-std=gnu++17", "-march=native",       "-mtune=generic",
+    "-fPIC",        "-fvisibility=hidden", "-fno-gnu-unique",
+    "-w",           "-DVERILATOR=1",       "-DVM_COVERAGE=0",
+    "-DVM_SC=0",    "-DVM_TRACE=0"};
 constexpr std::string_view kTrailer = "\nblockdot-model ";
 constexpr std::size_t kTrailerSize = 16 + 64;
 
@@ -147,7 +152,8 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
   }
   bool clocked = has_clock(source);
   // One evaluation: new inputs and the edge together; inputs settle before registers take them. The
-  // clock's fall is not evaluated: nothing looks at it but the edge detector, which is told.
+  // clock's fall is not evaluated: nothing looks at it but the edge detector, which is told. What
+  // Verilator does around an evaluation is for messages and threads, of which there are none.
   bool once = clocked && source.registered && source.wave == WaveFormat::kNone;
   const WaveText wave = wave_text(source.wave);
   std::string low = clocked ? fmt::format("    s.top.{} = 0;\n", source.clock) : "";
@@ -163,7 +169,7 @@ std::string shim_text(const ModelSource& source, const Layout& inputs, const Lay
       sample(s.top, out);
       drive(s.top, in);
       s.top.{0} = 1;
-      s.top.eval();
+      step(s.top, s.top.rootp, 0);
       fall(*s.top.rootp, 0);
     }}
   }}
@@ -199,6 +205,12 @@ template <typename Root>
 static auto fall(Root& root, int) -> decltype((void)root.{edge}) {{ root.{clock} = root.{edge} = 0; }}
 template <typename Root>
 static void fall(Root&, ...) {{}}
+template <typename Root>
+static auto step(Vunit&, Root* root, int) -> decltype((void)Vunit___024root___eval(root)) {{
+  Vunit___024root___eval(root);
+}}
+template <typename Root>
+static void step(Vunit& top, Root*, ...) {{ top.eval(); }}
 template <typename Root>
 static constexpr auto falls(int) -> decltype((void)((Root*)nullptr)->{edge}, true) {{ return true; }}
 template <typename Root>
@@ -284,6 +296,7 @@ const std::string& environment_text() {
       }
     for (const std::string& flag : kVerilatorFlags) found += flag + " ";
     for (const std::string& flag : kCompilerFlags) found += flag + " ";
+    found += kWideWords;
     text = found;
   }
   return text;
@@ -344,7 +357,7 @@ void compile(const ModelSource& source, const std::string& shim, const fs::path&
   for (const std::string& part : parts)
     (part.find("__Slow") == std::string::npos ? fast : slow) +=
         fmt::format("#include \"obj/{}\"\n", part);
-  write_file_atomic(build.path() / "fast.cc", fast + shim);
+  write_file_atomic(build.path() / "fast.cc", std::string(kWideWords) + fast + shim);
   write_file_atomic(build.path() / "slow.cc", "#include \"obj/Vunit.h\"\n" + slow);
   auto compile_slow = std::async(std::launch::async, [&] {
     require_tool(compiler({"-O0", "-Iobj", "-c", "slow.cc", "-o", "slow.o"}), build.path());

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -116,6 +117,24 @@ inline void put_bits(std::uint8_t* record, const ModelField& field, int lo, int 
     base[at / 8] = static_cast<std::uint8_t>(base[at / 8] | (value >> bit) << shift);
     bit += 8 - shift;
   }
+}
+
+/// Writes values of `width` (<= 32) bits side by side from bit 0 of a field that is zero so far.
+inline void put_row(std::uint8_t* record, const ModelField& field, int width,
+                    std::span<const std::uint32_t> values) {
+  std::uint8_t* to = record + field.offset;
+  std::uint64_t held = 0;
+  int bits = 0;
+  for (std::uint32_t value : values) {
+    held |= static_cast<std::uint64_t>(value) << bits;
+    bits += width;
+    if (bits < 32) continue;
+    std::memcpy(to, &held, 4);
+    to += 4;
+    held >>= 32;
+    bits -= 32;
+  }
+  for (; bits > 0; bits -= 8, held >>= 8) *to++ = static_cast<std::uint8_t>(held);
 }
 
 /// Sets a field of up to 64 bits.

@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
@@ -231,6 +233,107 @@ TEST(ModelErrors, SayThatTheCacheCannotBeWritten) {
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
     EXPECT_EQ(entry.path().filename(), "file");  // nothing half-written
+}
+
+/// Words around the limits of the ways in which wide_words.h takes them.
+constexpr int kWideWidths[] = {65,  66,  96,  97,  127, 128, 129, 142,
+                               160, 192, 300, 512, 577, 640, 641};
+
+// Oracle: the operation bit by bit.
+TEST(Model, WideWordsAddSubtractNegateAndShiftAsBitsDo) {
+  ModelSource source{"", "wide", {{"by_i", true, 10}}};
+  std::string ports = "input wire [9:0] by_i", body;
+  for (const int width : kWideWidths) {
+    const auto port = [&](const char* name, bool is_input) {
+      source.ports.push_back(
+          {fmt::format("{}{}_{}", name, width, is_input ? "i" : "o"), is_input, width});
+      ports += fmt::format(", {} wire [{}:0] {}", is_input ? "input" : "output", width - 1,
+                           source.ports.back().name);
+    };
+    port("x", true);
+    port("y", true);
+    for (const auto& [name, text] : {std::pair{"add", "x{0}_i + y{0}_i"},
+                                     {"sub", "x{0}_i - y{0}_i"},
+                                     {"neg", "-x{0}_i"},
+                                     {"shl", "x{0}_i << by_i"},
+                                     {"shr", "x{0}_i >> by_i"}}) {
+      port(name, false);
+      body += fmt::format("  assign {} = {};\n", source.ports.back().name,
+                          fmt::format(fmt::runtime(text), width));
+    }
+  }
+  source.verilog = fmt::format("module wide ({});\n{}endmodule\n", ports, body);
+  const Model model = Model::load(source, kCache);
+  Model::Instance instance(model);
+  std::mt19937_64 random(3);
+  using Bits = std::vector<bool>;
+  const auto sum = [](const Bits& x, const Bits& y, bool carry) {
+    Bits out;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      out.push_back(x[i] ^ y[i] ^ carry);
+      carry = (x[i] && y[i]) || (carry && (x[i] || y[i]));
+    }
+    return out;
+  };
+  const auto inverse = [](Bits x) {
+    x.flip();
+    return x;
+  };
+  int checked = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<std::uint8_t> in(model.input_bytes(), 0), out(model.output_bytes());
+    const int near =
+        kWideWidths[random() % std::size(kWideWidths)] + static_cast<int>(random() % 5) - 2;
+    const int by = round % 3 == 0 ? near : static_cast<int>(random() % (round % 2 ? 1024 : 130));
+    set_field(in.data(), model.input("by_i"), static_cast<std::uint64_t>(by));
+    std::map<int, std::array<Bits, 2>> operands;
+    for (const int width : kWideWidths)
+      for (const int which : {0, 1}) {
+        const ModelField field = model.input(fmt::format("{}{}_i", which == 0 ? "x" : "y", width));
+        const auto kind = random() % 4;  // zeros and ones make the longest carries
+        for (int i = 0; i < width; ++i) {
+          const bool bit = kind < 2 ? kind == 1 : random() % 2;
+          operands[width][static_cast<std::size_t>(which)].push_back(bit);
+          put_bits(in.data(), field, i, 1, bit);
+        }
+      }
+    instance.settle(in.data(), out.data());
+    for (const int width : kWideWidths) {
+      const auto& [x, y] = operands[width];
+      const Bits zero(static_cast<std::size_t>(width));
+      Bits left = zero, right = zero;
+      for (int i = 0; i + by < width; ++i) {
+        left[static_cast<std::size_t>(i + by)] = x[static_cast<std::size_t>(i)];
+        right[static_cast<std::size_t>(i)] = x[static_cast<std::size_t>(i + by)];
+      }
+      for (const auto& [name, want] : {std::pair<const char*, Bits>{"add", sum(x, y, false)},
+                                       {"sub", sum(x, inverse(y), true)},
+                                       {"neg", sum(inverse(x), zero, true)},
+                                       {"shl", left},
+                                       {"shr", right}}) {
+        const ModelField field = model.output(fmt::format("{}{}_o", name, width));
+        Bits got;
+        for (int i = 0; i < width; ++i) got.push_back(get_bits(out.data(), field, i, 1) != 0);
+        ASSERT_EQ(got, want) << name << " of " << width << " bits by " << by;
+        ++checked;
+      }
+    }
+  }
+  EXPECT_EQ(checked, 2000 * 5 * static_cast<int>(std::size(kWideWidths)));
+}
+
+TEST(Model, RowsOfValuesLieSideBySide) {
+  for (int width = 1; width <= 32; ++width) {
+    std::mt19937 random(static_cast<unsigned>(width));
+    std::vector<std::uint32_t> values(13);
+    for (std::uint32_t& value : values) value = random() & (0xFFFFFFFFu >> (32 - width));
+    const ModelField field{2, 56, 13 * width};
+    std::vector<std::uint8_t> row(64), want(64);
+    put_row(row.data(), field, width, values);
+    for (int j = 0; j < 13; ++j)
+      put_bits(want.data(), field, j * width, width, values[static_cast<std::size_t>(j)]);
+    EXPECT_EQ(row, want) << width;
+  }
 }
 
 }  // namespace

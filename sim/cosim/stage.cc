@@ -127,6 +127,21 @@ std::string code_text(const formats::ElementFormat& format, std::uint32_t code) 
                      formats::decode(format, code));
 }
 
+std::optional<std::size_t> turns_wrong(std::size_t most,
+                                       const std::function<bool(std::size_t)>& wrong) {
+  std::size_t right = 0, length = 1;
+  while (!wrong(length)) {
+    if (length == most) return {};
+    right = length;
+    length = std::min(2 * length, most);
+  }
+  while (length - right > 1) {
+    const std::size_t middle = right + (length - right) / 2;
+    (wrong(middle) ? length : right) = middle;
+  }
+  return length;
+}
+
 std::string stage_text(const DotSpec& spec, const std::vector<BeatBuffer>& beats, int count,
                        const RunTrial& run) {
   const Silencer silencer(spec);

@@ -24,6 +24,12 @@ struct Trial {
 };
 using RunTrial = std::function<Trial(const std::vector<models::BeatBuffer>&)>;
 
+/// A length in [1, most] of which `wrong` holds, while it does not of one less: the first such
+/// where everything longer is wrong too. Asks about twice the logarithm of the length found, no
+/// length beyond twice that. Nothing where `wrong` holds of none that it asked, `most` among them.
+std::optional<std::size_t> turns_wrong(std::size_t most,
+                                       const std::function<bool(std::size_t)>& wrong);
+
 /// "stage: product of lane 2: ..." for a result of these beats that is wrong, while without the
 /// last of them, of `count` lanes, it is right. The first of these that holds:
 ///

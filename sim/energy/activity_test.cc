@@ -6,7 +6,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+#include <sstream>
+
 #include "formats/error.h"
+#include "formats/file_io.h"
+#include "formats/temporary_folder.h"
+#include "sim/cosim/tool.h"
 
 namespace blockdot::sim {
 namespace {
@@ -66,14 +73,16 @@ struct Counter {
     return 0;
   }
   Activity run(int cycles, bool enable) const {
+    return run(std::vector<bool>(static_cast<std::size_t>(cycles + 1), enable));
+  }
+  /// All but the first are counted.
+  Activity run(const std::vector<bool>& enable) const {
     ActivityCounter counter(model, gates.nets.size());
     std::size_t words = model.input_bytes() / 8;
-    std::vector<std::uint64_t> records(words * static_cast<std::size_t>(cycles + 1));
+    std::vector<std::uint64_t> records(words * enable.size());
     ModelField field = model.input("enable_i");
-    for (int i = 0; enable && i < cycles + 1; ++i)
-      set_field(
-          reinterpret_cast<std::uint8_t*>(records.data() + words * static_cast<std::size_t>(i)),
-          field, 1);
+    for (std::size_t i = 0; i < enable.size(); ++i)
+      set_field(reinterpret_cast<std::uint8_t*>(records.data() + words * i), field, enable[i]);
     counter.run(std::span(records).first(words), false);
     counter.run(std::span(records).subspan(words), true);
     return counter.activity();
@@ -152,6 +161,121 @@ TEST(Activity, SaifHoldsEveryNetOnceAndItsTimesFillTheDuration) {
     ++nets;
   }
   EXPECT_EQ(nets, static_cast<int>(counter.gates.nets.size()));
+}
+
+/// What a VCD says of each net from `from` on: how often it changed, and how long it was one. A
+/// pulse of no length is no change.
+struct Seen {
+  long long toggles = 0, one = 0;
+};
+std::map<std::string, Seen> read_vcd(const std::string& text, long long from, long long to) {
+  struct Net {
+    std::vector<std::string> names;
+    char value = 'x', settled = 'x';  // settled: before now
+    Seen seen;
+  };
+  std::map<std::string, Net> nets;  // by the file's code
+  std::istringstream in(text);
+  long long now = 0;
+  const auto advance = [&](long long next) {
+    for (auto& [code, net] : nets) {
+      net.seen.toggles += net.value != net.settled && now >= from && now < to;
+      if (net.value == '1') net.seen.one += std::max(0LL, std::min(next, to) - std::max(now, from));
+      net.settled = net.value;
+    }
+    now = next;
+  };
+  for (std::string word; in >> word;) {
+    if (word == "$var") {
+      std::string type, width, code, name;
+      in >> type >> width >> code >> name;
+      nets[code].names.push_back(name);
+    } else if (word[0] == '#') {
+      advance(std::stoll(word.substr(1)));
+    } else if ((word[0] == '0' || word[0] == '1') && nets.contains(word.substr(1))) {
+      nets[word.substr(1)].value = word[0];
+    }
+  }
+  advance(std::max(now, to));
+  std::map<std::string, Seen> seen;
+  for (const auto& [code, net] : nets)
+    for (const std::string& name : net.names) seen[name] = net.seen;
+  return seen;
+}
+
+// Oracle: Icarus on the same cells and inputs, and what its VCD shows.
+TEST(Activity, SaifSaysWhatAnotherSimulatorsWaveShows) {
+  Counter counter;
+  constexpr int kCycles = 300, kPeriod = 10;
+  std::mt19937 random(5);
+  std::vector<bool> enable;
+  std::string bits;  // the last first
+  for (int i = 0; i <= kCycles; ++i) {
+    enable.push_back(random() % 4 != 0);
+    bits.insert(0, enable.back() ? "1" : "0");
+  }
+  std::string wires, cells, drive;
+  const auto wire = [](int net) { return fmt::format("n{}", net); };
+  for (std::size_t i = 0; i < counter.gates.nets.size(); ++i)
+    wires += fmt::format("  wire n{};\n", i);
+  for (const Gates::Instance& instance : counter.gates.instances) {
+    const std::vector<const char*> pins = instance.cell->name == "DFF"
+                                              ? std::vector<const char*>{"D", "CLK", "Q"}
+                                              : std::vector<const char*>{"A", "B", "Y"};
+    std::string connections;
+    for (const char* pin : pins)
+      connections += fmt::format("{}.{}({})", connections.empty() ? "" : ", ", pin,
+                                 wire(instance.net_of(pin)));
+    cells += fmt::format("  {} {}({});\n", instance.cell->name, instance.name, connections);
+  }
+  for (const Gates::Port& port : counter.gates.ports)
+    if (port.is_input)
+      drive += fmt::format("  assign {} = {};\n", wire(port.nets.at(0)),
+                           port.name == "clk_i" ? "clk" : "enable");
+  const TemporaryFolder folder;
+  write_file_atomic(
+      folder.path() / "t.v",
+      fmt::format(
+          "`timescale 1ns/1ns\n"
+          "module XOR(input A, B, output Y); assign Y = A ^ B; endmodule\n"
+          "module AND(input A, B, output Y); assign Y = A & B; endmodule\n"
+          "module DFF(input D, CLK, output reg Q);\n"
+          "  initial Q = 0;\n  always @(posedge CLK) Q <= D;\nendmodule\n"
+          "module t;\n{}{}{}"
+          "  reg clk = 0, enable;\n  integer i = 0;\n  reg [{}:0] bits = {}'b{};\n"
+          "  always @(posedge clk) begin i <= i + 1; enable <= bits[i + 1]; end\n"
+          "  initial begin\n    enable = bits[0];\n    $dumpfile(\"t.vcd\");\n"
+          "    $dumpvars(1, t);\n    #{} repeat ({}) begin clk = 1; #{}; clk = 0; #{}; end\n"
+          "    $finish;\n  end\nendmodule\n",
+          wires, drive, cells, kCycles, kCycles + 1, bits, kPeriod, kCycles, kPeriod / 2,
+          kPeriod / 2));
+  require_tool({"iverilog", "-g2005", "-o", "t", "t.v"}, folder.path());
+  require_tool({"vvp", "-n", "t"}, folder.path());
+  const std::map<std::string, Seen> seen =
+      read_vcd(read_file(folder.path() / "t.vcd"), kPeriod, (kCycles + 1) * kPeriod);
+
+  const std::string saif = to_saif(counter.run(enable), counter.gates, kPeriod);
+  ASSERT_THAT(saif, testing::HasSubstr(fmt::format("(DURATION {})", 1000 * kCycles * kPeriod)));
+  int moved = 0;
+  for (std::size_t i = 0; i < counter.gates.nets.size(); ++i) {
+    std::string name;
+    for (char c : counter.gates.nets[i])
+      name += c == '[' || c == ']' ? fmt::format("\\{}", c) : std::string(1, c);
+    const std::size_t at = saif.find(fmt::format(" ({} (T0 ", name));
+    ASSERT_NE(at, std::string::npos) << name;
+    long long zero = 0, one = 0, unknown = 0, toggles = 0;
+    ASSERT_EQ(
+        std::sscanf(saif.c_str() + saif.find("(T0", at), "(T0 %lld) (T1 %lld) (TX %lld) (TC %lld)",
+                    &zero, &one, &unknown, &toggles),
+        4);
+    EXPECT_EQ(zero + one + unknown, 1000 * kCycles * kPeriod) << name;
+    const auto found = seen.find(wire(static_cast<int>(i)));
+    const Seen wave = found == seen.end() ? Seen{} : found->second;
+    EXPECT_EQ(toggles, wave.toggles) << name;
+    EXPECT_EQ(one, 1000 * wave.one) << name;
+    moved += toggles > 0;
+  }
+  EXPECT_GT(moved, 3 * kBits);
 }
 
 TEST(Activity, ACellThatTheLibraryLacksIsNamed) {

@@ -158,6 +158,32 @@ def check_looks(browser, path):
     check("dark is not light", backgrounds[False] != backgrounds[True], True)
 
 
+def check_verdict(browser, path):
+    """A page that says ✓ although a product does not agree would be worse than none: the same page
+    with checked values, as it is and after one product has been made to disagree without a mismatch."""
+    page_text = path.read_text()
+    start = page_text.index(">", page_text.index('id="data"')) + 1
+    end = page_text.index("</script>", start)
+    for disagree in (0, 1):
+        table = json.loads(page_text[start:end])
+        for point in table["points"]:
+            point["verification"].update(checked=5, mismatches=0, cycle_delta=0, disagree=0)
+        for result in table["results"]:
+            result["agree"] = True
+        if disagree:
+            table["results"][0]["agree"] = False
+            table["points"][table["results"][0]["point"]]["verification"]["disagree"] = 1
+        changed = path.with_name(f"verdict-{disagree}.html")
+        changed.write_text(page_text[:start] + json.dumps(table).replace("<", "\\u003c") + page_text[end:])
+        page = browser.open(changed)
+        page.wait_for("document.documentElement.dataset.drawn")
+        verdict = texts(page, "#verdict")[0]
+        check(f"the verdict with {disagree} in disagreement", verdict[:1], "✗" if disagree else "✓")
+        check("its class", page.evaluate("document.getElementById('verdict').classList.contains('bad')"), bool(disagree))
+        check("crosses among the points", count(page, "#table-points tbody .fail"), disagree)
+        check("crosses among the GEMMs", count(page, "#table-gemms tbody .fail"), disagree)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -184,6 +210,7 @@ def main():
         check_sorting(page)
         check("no complaints", page.complaints(), [])
         check_looks(browser, path)
+        check_verdict(browser, path)
     for failure in failures:
         print(f"FAIL {failure}")
     print(f"check_report: {checks} checks, {len(failures)} failed")
