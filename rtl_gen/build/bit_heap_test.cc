@@ -128,6 +128,28 @@ TEST(BitHeap, SixCountersCountAColumn) {
   }
 }
 
+// Oracle: std::popcount, over all values of the column.
+TEST(BitHeap, AGenericTreeCountsAColumnByAddersAlone) {
+  for (const Technology technology : {Technology::kGeneric, Technology::kXilinx})
+    for (int bits = 2; bits <= 12; ++bits) {
+      Graph g;
+      const NodeId x = g.input("x_i", bits);
+      BitHeap heap(g, 4, "s");
+      for (int i = 0; i < bits; ++i) heap.add(ops::slice(g, x, i, 1));
+      SumOptions options = SumStyle::kAdderTree;
+      options.technology = technology;
+      g.output("sum_o", heap.sum(options));
+      const bool counters = g.dump().find("xor") != std::string::npos;
+      EXPECT_EQ(counters, bits > 2 && (technology == Technology::kXilinx || bits == 3)) << bits;
+      UnitInterpreter unit(g);
+      for (std::uint64_t v = 0; v < 1u << bits; ++v) {
+        unit.set_input(0, v);
+        unit.step();
+        ASSERT_EQ(unit.output(0)[0], static_cast<std::uint64_t>(std::popcount(v))) << bits;
+      }
+    }
+}
+
 TEST(BitHeap, TakesTheFewestCounterLevels) {
   // Dadda: 32 rows need 8 levels, 9 rows 4, 3 rows 1.
   for (const auto& [rows, levels] : {std::pair{3, 1}, {4, 2}, {9, 4}, {32, 8}}) {

@@ -1,6 +1,7 @@
 // What a Verilated model is compiled with for its words of more than 64 bits. Verilator keeps them
 // as arrays of 32 bits and its own functions walk them with loops and branches that depend on the
 // data; these take the same arguments, work on 64 or 128 bits at a time and never branch on data.
+// Shifts are of 64 bits: double-precision ones (shld) are slow on some processors.
 #pragma once
 
 #include <string_view>
@@ -38,8 +39,12 @@ WIDE_INLINE WDataOutP shl(int obits, int lbits, int rbits, WDataOutP o, const ED
   const int words = (obits + 31) / 32, n = (words + 1) / 2;
   if (n > kMostLimbs) return VL_SHIFTL_WWI(obits, lbits, rbits, o, l, by);
   if (n <= 2) {
-    const Pair p = pair(l, words) << (by & 127);
-    put_pair(o, words, by < static_cast<IData>(obits) ? p : Pair(0));
+    const QData low = limb(l, words, 0), high = limb(l, words, 1);
+    const int bits = by % 64;
+    const QData moved = low << bits, over = high << bits | low >> 1 >> (63 - bits);
+    const bool far = by >= 64, gone = by >= static_cast<IData>(obits);
+    put(o, words, 0, far || gone ? 0 : moved);
+    put(o, words, 1, gone ? 0 : far ? moved : over);
     return o;
   }
   QData limbs[2 * kMostLimbs + 1];  // n + 1 zeros below
@@ -58,8 +63,12 @@ WIDE_INLINE WDataOutP shr(int obits, int lbits, int rbits, WDataOutP o, const ED
   const int words = (obits + 31) / 32, n = (words + 1) / 2;
   if (n > kMostLimbs) return VL_SHIFTR_WWI(obits, lbits, rbits, o, l, by);
   if (n <= 2) {
-    const Pair p = pair(l, words) >> (by & 127);
-    put_pair(o, words, by < static_cast<IData>(obits) ? p : Pair(0));
+    const QData low = limb(l, words, 0), high = limb(l, words, 1);
+    const int bits = by % 64;
+    const QData moved = high >> bits, over = low >> bits | high << 1 << (63 - bits);
+    const bool far = by >= 64, gone = by >= static_cast<IData>(obits);
+    put(o, words, 0, gone ? 0 : far ? moved : over);
+    put(o, words, 1, far || gone ? 0 : moved);
     return o;
   }
   QData limbs[2 * kMostLimbs + 1];  // n + 1 zeros above
