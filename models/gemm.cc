@@ -24,7 +24,6 @@ namespace {
 
 void solve_all(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                const RandomStreams& streams, int threads, GemmResult& result) {
-  result.codes.resize(static_cast<size_t>(a.rows * b.rows));
   result.way = "results";
   const ResultSolver solver(spec, a, 0, a.rows, b, 0, b.rows, threads);
   parallel_tasks(a.rows, threads, [&](std::int64_t i) {
@@ -36,12 +35,16 @@ void solve_all(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMat
 /// One unit from this state on, or an array's units.
 using Hardware = std::variant<std::uint64_t, ArrayTiles>;
 
-GemmResult product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
-                   const Hardware& hardware, int threads) {
+void product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
+             const Hardware& hardware, int threads, GemmResult& result) {
   if (threads < 1) throw ConfigError("threads = {}: must be at least 1", threads);
   check_operands(spec, a, b);
-  GemmResult result{a.rows, b.rows, spec.output, {}};
-  if (a.rows == 0 || b.rows == 0) return result;
+  result.m = a.rows;
+  result.n = b.rows;
+  result.output = spec.output;
+  result.codes.resize(static_cast<size_t>(a.rows * b.rows));
+  result.way = "golden";
+  if (result.codes.empty()) return;
   // A window that loses nothing holds what the exact accumulator holds, and its order is free.
   if (spec.accumulator.kind == formats::AccumulatorKind::kKulischWindow &&
       window_is_exact(spec, a, b))
@@ -49,22 +52,28 @@ GemmResult product(DotSpec spec, const QuantizedMatrix& a, const QuantizedMatrix
   const auto* seed = std::get_if<std::uint64_t>(&hardware);
   if ((seed != nullptr || !draws(spec)) &&
       gemm_by_macs(spec, a, b, seed != nullptr ? *seed : 1, threads, result))
-    return result;
+    return;
   const RandomStreams streams =
       seed != nullptr
           ? RandomStreams::of_unit(spec, a.rows, b.rows, a.length, *seed, threads)
           : RandomStreams::of_array(spec, std::get<ArrayTiles>(hardware), a.rows, b.rows, a.length);
-  if (gemm_by_aligned(spec, a, b, streams, threads, result)) return result;
-  if (gemm_by_vectors(spec, a, b, streams, threads, result)) return result;
+  if (gemm_by_aligned(spec, a, b, streams, threads, result)) return;
+  if (gemm_by_vectors(spec, a, b, streams, threads, result)) return;
   solve_all(spec, a, b, streams, threads, result);
-  return result;
 }
 
 }  // namespace
 
 GemmResult gemm(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                 const GemmOptions& options) {
-  return product(spec, a, b, options.seed.value_or(spec.lfsr.seed), options.threads);
+  GemmResult result;
+  gemm_into(result, spec, a, b, options);
+  return result;
+}
+
+void gemm_into(GemmResult& result, const DotSpec& spec, const QuantizedMatrix& a,
+               const QuantizedMatrix& b, const GemmOptions& options) {
+  product(spec, a, b, options.seed.value_or(spec.lfsr.seed), options.threads, result);
 }
 
 GemmResult gemm_on_array(const DotSpec& spec, const ArrayTiles& tiles, const QuantizedMatrix& a,
@@ -77,7 +86,9 @@ GemmResult gemm_on_array(const DotSpec& spec, const ArrayTiles& tiles, const Qua
   if (!shape.weight_stationary && tiles.height != shape.rows)
     throw ConfigError("height = {}: must be rows = {} in an output-stationary array", tiles.height,
                       shape.rows);
-  return product(spec, a, b, tiles, threads);
+  GemmResult result;
+  product(spec, a, b, tiles, threads, result);
+  return result;
 }
 
 }  // namespace blockdot::models

@@ -35,6 +35,10 @@ struct GemmOptions {
 GemmResult gemm(const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
                 const formats::QuantizedMatrix& b, const GemmOptions& options = {});
 
+/// The same, into the memory that `result` has: for product after product, as a BLAS does it.
+void gemm_into(GemmResult& result, const formats::DotSpec& spec, const formats::QuantizedMatrix& a,
+               const formats::QuantizedMatrix& b, const GemmOptions& options = {});
+
 /// An array of units whose results are computed in tiles of `height` rows and shape.cols columns,
 /// tile row after tile row.
 struct ArrayTiles {

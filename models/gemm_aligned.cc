@@ -142,7 +142,6 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
   const Side<Value, std::int16_t> columns(b, kCols, beats, spec.lanes, nan_for_inf, threads);
   if (rows.share_of_inf() + columns.share_of_inf() > 0.25) return false;
 
-  result.codes.resize(static_cast<size_t>(m * n));
   const bool same_float = !output_rounds(spec);
   const ResultFactors factors(spec, a, b);
   const Encoder encoder(spec);

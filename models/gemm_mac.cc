@@ -217,7 +217,6 @@ bool gemm_by_macs(const DotSpec& spec, const QuantizedMatrix& a, const Quantized
   if (spec.rounding.stochastic() && spec.output != accumulator.format) return false;
   const Units x = units_of(spec.a, 40), y = units_of(spec.b, 40);
   if (!x.known || !y.known) return false;
-  result.codes.resize(static_cast<size_t>(a.rows * b.rows));
   result.way = "macs";
   MacGemm gemm(spec, a, b, x, y, threads);
   const formats::Rounding& rounding = accumulator.rounding;

@@ -105,15 +105,11 @@ class VectorGemm {
   }
 
   bool run(GemmResult& result) {
-    const std::int64_t m = rows_.matrix.rows, n = columns_.matrix.rows;
-    // The result's memory is one of the tasks: to clear it takes as long as to pack.
-    parallel_tasks(rows_.panels + columns_.panels + 1, threads_, [&](std::int64_t task) {
-      if (task == 0)
-        result.codes.resize(static_cast<size_t>(m * n));
-      else if (task <= rows_.panels)
-        pack<kVectorRows, false>(rows_, task - 1);
+    parallel_tasks(rows_.panels + columns_.panels, threads_, [&](std::int64_t task) {
+      if (task < rows_.panels)
+        pack<kVectorRows, false>(rows_, task);
       else
-        pack<kCols, kSource == Source::kBytes>(columns_, task - 1 - rows_.panels);
+        pack<kCols, kSource == Source::kBytes>(columns_, task - rows_.panels);
     });
     if (!choose_ways()) return false;
     if (needs_errors_) {
