@@ -95,11 +95,25 @@ std::vector<fs::path> left_over(const fs::path& out,
   return old;
 }
 
+// Whether some rounding of the unit takes random bits.
+bool draws(const rtl_gen::DesignSpec& spec) {
+  if (const formats::DotSpec* contract = spec.contract())
+    return spec.kind != rtl_gen::UnitKind::kBlockDot && formats::draws(*contract);
+  if (spec.kind == rtl_gen::UnitKind::kQuantizer) return spec.quantizer.rounding.stochastic();
+  if (spec.multi.accumulation)
+    return formats::drawn_rounding(*spec.multi.accumulation, false).stochastic();
+  return spec.multi.rounding.stochastic();
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   rtl_gen::DesignText text = arguments.design;
   text.dot = arguments.spec.text;
   const rtl_gen::DesignSpec spec = rtl_gen::resolve(text);
+  if (!text.dot.lfsr.empty() && !draws(spec))
+    throw ConfigError(
+        "lfsr = {}: no rounding of this unit draws; add --rounding sr:8, or leave it out",
+        formats::shown(text.dot.lfsr));
   const rtl_gen::Arch arch = resolve(arguments.arch);
   if (arguments.explain && spec.kind == rtl_gen::UnitKind::kQuantizer)
     throw ConfigError(
@@ -196,8 +210,10 @@ void add_gen(CLI::App& program, Context& context) {
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
   command
-      ->add_option("--input", arguments->design.input,
-                   "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
+      ->add_option(
+          "--input", arguments->design.input,
+          "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block, or "
+          "its longest part of at most 1024)")
       ->default_str("fp32")
       ->type_name("FORMAT");
   command

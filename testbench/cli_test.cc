@@ -232,6 +232,12 @@ TEST_F(Cli, GenExplainsByWhatItWasAskedToOptimizeAlsoWhenQuiet) {
   }
 }
 
+TEST_F(Cli, AQuantizerTakesTheLongestPartOfARowThatItCan) {
+  const Outcome outcome = blockdot("gen --unit quantizer --a dynamic8_2048 --vectors 0 --out q");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("lanes=1024"), std::string::npos) << outcome.out;
+}
+
 TEST_F(Cli, GenExplainsUnitsOfSeveralFormats) {
   for (const char* unit : {"multi --accumulator bf16:sr:8", "fused"}) {
     const Outcome outcome =
@@ -647,6 +653,14 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
                  "three-quarters, shift, ceil-exponent, rceil-reciprocal\n");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
   expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
+  expect_refused("gen --a mxint8 --combinational --unit block-dot --schedule asap --out u",
+                 "schedule = asap: a combinational unit has no registers");
+  for (const char* unit : {"dot --a mxint8", "multi --modes e4m3 --accumulator fp32",
+                           "fused --modes e4m3", "quantizer --a mxint8", "array --a mxint8"})
+    expect_refused(fmt::format("gen --unit {} --lfsr galois:16 --out u", unit),
+                   "lfsr = galois:16: no rounding of this unit draws");
+  expect_refused("gemm a.npy b.npy c.npy --spec mxint8 --seed 3", "seed = 3: no rounding draws");
+  expect_refused("gen --unit quantizer --a nf4_dq --out u", "a = nf4");
   expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
                  "schedule-seed = -3: must be a whole number in [0, ");
   expect_refused("gen --a mxint8 --seed -1 --out u", "seed = -1: must be a whole number in [0, ");
