@@ -413,6 +413,27 @@ TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
     near(unit.report.area.value, m.area, m.spec);
     near(unit.report.critical_path_ns.value, m.ns, m.spec);
   }
+  Arch combinational;
+  combinational.technology = Technology::kOsu018;
+  combinational.combinational = true;
+  for (const auto& [modes, addend, area, ns] :
+       {std::tuple{"e4m3,e5m2", "fp32", 240504, 16.07}, {"e4m3,e5m2,e2m1", "", 204381, 8.50}}) {
+    const Unit unit = generate(modes_spec(modes, addend), combinational);
+    near(unit.report.area.value, area, modes);
+    near(unit.report.critical_path_ns.value, ns, modes);
+  }
+  // ABC flattens a prefix tree, the more the wider it is, and leaves one of full adders.
+  for (const auto& [spec, adder, ns] : {std::tuple{"a=mxfp8_e5m2 lanes=8", "kogge-stone", 7.82},
+                                        {"a=mxfp8_e5m2 lanes=8", "sparse", 6.77},
+                                        {"a=mxfp8_e4m3 lanes=8", "kogge-stone", 6.26},
+                                        {"a=mxfp8_e4m3 lanes=8", "sparse", 6.11},
+                                        {"a=mxfp4_e2m1 lanes=32", "kogge-stone", 4.17},
+                                        {"a=mxfp4_e2m1 lanes=32", "sparse", 4.50}}) {
+    combinational.structure =
+        parse_structure(std::string("signs=negate,align=shift,adder=") + adder);
+    const Unit unit = make(UnitKind::kBlockDot, spec, combinational);
+    EXPECT_NEAR(unit.report.critical_path_ns.value / ns, 1, 0.1) << spec << " " << adder;
+  }
   for (const auto& [spec, luts] : {std::pair{"a=mxfp8_e5m2 lanes=8", 1299.0},
                                    {"a=mxfp6_e2m3 lanes=8", 437.0},
                                    {"a=mxfp4_e2m1 lanes=8", 153.0}}) {
