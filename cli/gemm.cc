@@ -34,6 +34,11 @@ void run(const GemmArguments& arguments, const Context& context) {
   options.scale_rule = parse_operand_scale_rule(arguments.scale_rule);
   options.rounding = parse_rounding(arguments.element_rounding);
   options.seed = arguments.seed.value_or(options.seed);
+  if (arguments.seed && !options.rounding.stochastic() && !draws(spec))
+    throw ConfigError(
+        "seed = {}: no rounding draws; add rounding=sr:8 to --spec or --element-rounding sr:8, or "
+        "leave it out",
+        *arguments.seed);
   sim::Matrix a = sim::read_matrix(arguments.a, {arguments.a_tensor, arguments.a_columns});
   sim::Matrix b = sim::read_matrix(arguments.b, {arguments.b_tensor, arguments.b_columns});
   if (a.columns != b.rows)

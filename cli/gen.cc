@@ -33,13 +33,14 @@ struct GenArguments {
 };
 
 // Why the structure is what it is: the candidates as the cost model sees them.
-void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen::Arch& arch) {
+template <typename Spec>
+void explain(const Spec& spec, bool accumulates, const rtl_gen::Arch& arch) {
   constexpr size_t kShown = 12;
   const rtl_gen::Choice choice = rtl_gen::choose(spec, arch.technology, arch.structure);
   std::FILE* to = stderr;
   fmt::print(to, "structure  {}\n  because  {}\n", to_text(choice.structure), choice.reason);
   for (const std::string& line : describe(choice.structure)) fmt::print(to, "  {}\n", line);
-  if (kind == rtl_gen::UnitKind::kDot) {
+  if (accumulates) {
     const rtl_gen::SegmentChoice accumulator =
         rtl_gen::choose_segment(spec, arch.technology, choice.structure, arch.clock_ns);
     if (!accumulator.reason.empty())
@@ -68,6 +69,13 @@ void explain(rtl_gen::UnitKind kind, const formats::DotSpec& spec, const rtl_gen
     fmt::print(to, "  and {} more\n", choice.candidates.size() - kShown);
 }
 
+void explain(const rtl_gen::DesignSpec& spec, const rtl_gen::Arch& arch) {
+  if (const formats::DotSpec* contract = spec.contract())
+    explain(*contract, spec.kind == rtl_gen::UnitKind::kDot, arch);
+  else
+    explain(spec.multi, spec.multi.accumulation.has_value(), arch);
+}
+
 // What an earlier package in `out` has, by its unit.json, and `files` have not.
 std::vector<fs::path> left_over(const fs::path& out,
                                 const std::vector<rtl_gen::PackageFile>& files) {
@@ -87,20 +95,33 @@ std::vector<fs::path> left_over(const fs::path& out,
   return old;
 }
 
+// Whether some rounding of the unit takes random bits.
+bool draws(const rtl_gen::DesignSpec& spec) {
+  if (const formats::DotSpec* contract = spec.contract())
+    return spec.kind != rtl_gen::UnitKind::kBlockDot && formats::draws(*contract);
+  if (spec.kind == rtl_gen::UnitKind::kQuantizer) return spec.quantizer.rounding.stochastic();
+  if (spec.multi.accumulation)
+    return formats::drawn_rounding(*spec.multi.accumulation, false).stochastic();
+  return spec.multi.rounding.stochastic();
+}
+
 void run(const GenArguments& arguments, const Context& context) {
   if (arguments.out.empty()) throw ConfigError("out = (nothing): must name a folder");
   rtl_gen::DesignText text = arguments.design;
   text.dot = arguments.spec.text;
   const rtl_gen::DesignSpec spec = rtl_gen::resolve(text);
-  const rtl_gen::Arch arch = resolve(arguments.arch);
-  if (arguments.explain && spec.contract() == nullptr)
+  if (!text.dot.lfsr.empty() && !draws(spec))
     throw ConfigError(
-        "explain: the cost model chooses structures of dot products of one contract; "
-        "unit {} has none to choose",
+        "lfsr = {}: no rounding of this unit draws; add --rounding sr:8, or leave it out",
+        formats::shown(text.dot.lfsr));
+  const rtl_gen::Arch arch = resolve(arguments.arch);
+  if (arguments.explain && spec.kind == rtl_gen::UnitKind::kQuantizer)
+    throw ConfigError(
+        "explain: the cost model chooses structures of dot products; unit {} has none to choose",
         to_text(spec.kind));
   if (arguments.top) rtl_gen::check_top(*arguments.top);
   const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top.value_or(""));
-  if (arguments.explain) explain(spec.kind, *spec.contract(), arch);
+  if (arguments.explain) explain(spec, arch);
   sim::Testbench testbench;
   if (arguments.vectors > 0)
     testbench = sim::make_testbench(design, arguments.vectors, arguments.seed);
@@ -189,8 +210,10 @@ void add_gen(CLI::App& program, Context& context) {
       ->add_option("--top", arguments->top, "Name of the module [unit, stream, array or quantizer]")
       ->type_name("NAME");
   command
-      ->add_option("--input", arguments->design.input,
-                   "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block)")
+      ->add_option(
+          "--input", arguments->design.input,
+          "quantizer: fp32 or bf16, --lanes of them a beat (default: a row of the block, or "
+          "its longest part of at most 1024)")
       ->default_str("fp32")
       ->type_name("FORMAT");
   command

@@ -85,6 +85,11 @@ rtl_gen::Arch resolve(const ArchArguments& arguments) {
   arch.technology = rtl_gen::parse_technology(arguments.technology);
   if (!arguments.clock_ns.empty()) arch.clock_ns = parse_clock(arguments.clock_ns);
   arch.combinational = arguments.combinational;
+  if (arch.combinational && !arguments.schedule.empty())
+    throw ConfigError(
+        "schedule = {}: a combinational unit has no registers to place; leave out --schedule or "
+        "--combinational",
+        formats::shown(arguments.schedule));
   if (!arguments.schedule.empty()) arch.schedule = rtl_gen::parse_schedule_kind(arguments.schedule);
   if (!arguments.schedule_seed.empty()) {
     arch.schedule_seed = parse_seed("schedule-seed", arguments.schedule_seed);

@@ -412,6 +412,7 @@ class Prover {
   void sum_of_modes(ProofStep& s) const {
     const formats::MultiSpec& spec = bare_;
     rtl_gen::Arch arch = bare_arch();
+    arch.structure = rtl_gen::choose(spec, arch.technology, arch.structure).structure;
     const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
     arch.structure.adder = rtl_gen::Adder::kPlus;
     const rtl_gen::Unit plain = rtl_gen::generate(spec, arch);

@@ -23,11 +23,14 @@ struct Candidate {
 /// when there is none: names the fields that contradict each other or the spec.
 std::vector<Candidate> candidates(const formats::DotSpec& spec, Technology technology,
                                   const Structure& wanted, int lanes);
+/// The same of a unit of several formats without its accumulator, and of a fused unit as a whole.
+std::vector<Candidate> candidates(const formats::MultiSpec& spec, Technology technology,
+                                  const Structure& wanted, int lanes);
 
 /// The choice and what it rests on.
 struct Choice {
   Structure structure;                // no field left open
-  int lanes = 0;                      // of the candidates' block dots
+  int lanes = 0;                      // of the candidates
   std::vector<Candidate> candidates;  // the best first; empty where nothing was left to weigh
   std::string reason;                 // one sentence
   /// Where a float accumulator rounds stochastically: units with lazy and with eager rounding, the
@@ -39,6 +42,7 @@ struct Choice {
 /// `wanted` with every open field chosen: the best of the candidates of a few lanes. Technology
 /// generic takes words and operators, for whatever synthesiser comes.
 Choice choose(const formats::DotSpec& spec, Technology technology, const Structure& wanted);
+Choice choose(const formats::MultiSpec& spec, Technology technology, const Structure& wanted);
 
 /// How the accumulator of a dot unit is kept (Structure::segment), and why.
 struct SegmentChoice {

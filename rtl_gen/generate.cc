@@ -227,53 +227,6 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
   return "";
 }
 
-// The structure of a unit of several formats: open fields as the technology takes them. Products
-// enter as complements behind the shifter, whatever the technology.
-Structure multi_structure(const formats::MultiSpec& spec, const Arch& arch) {
-  const Structure& wanted = arch.structure;
-  const Technology technology = arch.technology;
-  const bool accumulates = spec.accumulation.has_value();
-  if (wanted.goal != Goal::kAuto)
-    throw ConfigError(
-        "arch optimize = {}: the cost model chooses for dot products of one contract; a unit of "
-        "several formats takes its technology's structure, and fields by name, e.g. align=split",
-        wanted.goal == Goal::kArea    ? "area"
-        : wanted.goal == Goal::kDelay ? "delay"
-                                      : "balanced");
-  const bool named_cells = wanted.cells == Cells::kFull || wanted.cells == Cells::kLibrary;
-  if (wanted.multiplier == Multiplier::kBooth || wanted.multiplier == Multiplier::kTable ||
-      wanted.align == Align::kBefore || wanted.align == Align::kBucket ||
-      wanted.signs == Signs::kBefore || wanted.signs == Signs::kExtend ||
-      wanted.signs == Signs::kNegate || wanted.signs == Signs::kRelative ||
-      (!accumulates && (wanted.segment > 0 || wanted.rounding == SrPlace::kEager)) ||
-      (wanted.counters == Counters::kSix && wanted.sum == Summation::kCompress) ||
-      (named_cells && technology != Technology::kOsu018))
-    throw ConfigError(
-        "arch = {}: a unit of several formats takes multiplier=word or array, align=shift or "
-        "split, "
-        "signs=after, any sum and adder, counters=6:3 but with sum=compress, cells=full or library "
-        "with technology osu018, and only with an accumulator rounding=eager or "
-        "accumulator=segmented",
-        to_text(wanted));
-  Structure s = wanted;
-  if (s.rounding == SrPlace::kLazy) s.rounding = SrPlace::kAuto;
-  const Structure plain = plain_structure(technology);
-  if (s.multiplier == Multiplier::kAuto) s.multiplier = plain.multiplier;
-  if (s.align == Align::kAuto) s.align = plain.align;
-  s.signs = Signs::kAfter;
-  if (s.counters == Counters::kAuto) s.counters = plain.counters;
-  if (s.sum == Summation::kAuto)
-    s.sum = s.counters == Counters::kSix && plain.sum == Summation::kCompress ? Summation::kTimed
-                                                                              : plain.sum;
-  if (s.adder == Adder::kAuto) s.adder = plain.adder;
-  if (s.cells == Cells::kAuto) s.cells = plain.cells;
-  if (accumulates) {
-    check_eager(*spec.accumulation, s);
-    s.segment = choose_segment(spec, technology, s, arch.clock_ns).segment;
-  }
-  return s;
-}
-
 // What a clock that was refused can be had with: the same unit with a Kulisch accumulator, `exact`,
 // in segments where it must.
 template <typename Spec>
@@ -551,7 +504,10 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   formats::validate(spec);
   UnitFacts facts;
   Arch arch = wanted;
-  arch.structure = multi_structure(spec, arch);
+  arch.structure = choose(spec, arch.technology, arch.structure).structure;
+  if (spec.accumulation)
+    arch.structure.segment =
+        choose_segment(spec, arch.technology, arch.structure, arch.clock_ns).segment;
   Graph graph = (spec.addend ? build_fused_unit : build_multi_unit)(
       spec, !arch.combinational, &facts, arch.structure, arch.technology);
   UnitText text;

@@ -287,6 +287,94 @@ TEST(Structure, IsChosenForWhatIsWished) {
   EXPECT_EQ(best(Goal::kAuto).structure, balanced.structure);
 }
 
+formats::MultiSpec modes_spec(const char* modes, const char* addend, const char* accumulator = "") {
+  formats::DotSpecText text;
+  text.lanes = "8";
+  text.accumulator = accumulator;
+  return formats::resolve_multi(modes, addend, text);
+}
+
+TEST(Structure, OfSeveralFormatsIsChosenForWhatIsWished) {
+  for (const char* addend : {"", "fp32"}) {
+    const formats::MultiSpec spec = modes_spec("e4m3,e5m2,e2m1", addend);
+    for (Technology technology : {Technology::kOsu018, Technology::kXilinx}) {
+      const auto best = [&](Goal goal) {
+        Structure wanted;
+        wanted.goal = goal;
+        const Choice choice = choose(spec, technology, wanted);
+        EXPECT_EQ(choice.structure.goal, Goal::kAuto);
+        EXPECT_EQ(choice.structure, choice.candidates.front().structure);
+        EXPECT_GE(choice.candidates.size(), 2u);
+        return choice.candidates.front();
+      };
+      const Candidate area = best(Goal::kArea), balanced = best(Goal::kBalanced),
+                      delay = best(Goal::kDelay);
+      EXPECT_LE(area.area, balanced.area);
+      EXPECT_LE(balanced.area, delay.area);
+      // On osu018 trees that ABC flattens, fast only by the estimate, are tried for area alone.
+      EXPECT_LE(delay.delay_ns, balanced.delay_ns);
+      EXPECT_EQ(best(Goal::kAuto).structure, balanced.structure);
+    }
+    EXPECT_NE(choose(spec, Technology::kOsu018, parse_structure("optimize=area")).structure,
+              choose(spec, Technology::kOsu018, parse_structure("optimize=delay")).structure);
+  }
+}
+
+TEST(Structure, OfSeveralFormatsKeepsWhatWasGivenAndIsWhatTheUnitIsBuiltIn) {
+  const formats::MultiSpec spec = modes_spec("e4m3,e5m2", "fp32");
+  Arch arch;
+  arch.combinational = true;
+  arch.technology = Technology::kOsu018;
+  for (const char* wanted : {"", "align=shift", "adder=kogge-stone,cells=none", "counters=6:3"}) {
+    arch.structure = parse_structure(wanted);
+    const Choice choice = choose(spec, arch.technology, arch.structure);
+    const std::string text = to_text(choice.structure) + ",";
+    EXPECT_NE(generate(spec, arch).report.arch_text.find(to_text(choice.structure)),
+              std::string::npos);
+    const std::string given = given_text(arch.structure);
+    for (std::size_t at = 0, end = 0; at < given.size(); at = end + 1) {
+      end = std::min(given.find(',', at), given.size());
+      EXPECT_NE(text.find(given.substr(at, end - at) + ","), std::string::npos) << text;
+    }
+  }
+  EXPECT_EQ(choose(spec, Technology::kGeneric, {}).structure, kPlain);
+}
+
+TEST(Structure, OfSeveralFormatsWeighsTheRoundingOfAnAccumulator) {
+  const formats::MultiSpec spec = modes_spec("e4m3,e2m1", "", "bf16:sr:8");
+  EXPECT_EQ(choose(spec, Technology::kOsu018, {}).roundings.size(), 2u);
+  EXPECT_EQ(choose(spec, Technology::kOsu018, parse_structure("rounding=eager")).structure.rounding,
+            SrPlace::kEager);
+  EXPECT_TRUE(choose(modes_spec("e4m3", "", "bf16"), Technology::kOsu018, {}).roundings.empty());
+}
+
+TEST(Structure, OfSeveralFormatsIsRefusedByTheNameOfItsField) {
+  const auto refused = [](const char* structure, Technology technology = Technology::kOsu018) {
+    try {
+      choose(modes_spec("e4m3", ""), technology, parse_structure(structure));
+      return std::string("accepted");
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(refused("adder=plus,align=bucket"),
+            "arch align=bucket: a unit of several formats takes align=shift or split");
+  EXPECT_EQ(refused("multiplier=booth"),
+            "arch multiplier=booth: a unit of several formats takes multiplier=word or array");
+  EXPECT_EQ(refused("signs=negate"),
+            "arch signs=negate: a unit of several formats takes signs=after");
+  EXPECT_EQ(refused("counters=6:3,sum=compress"),
+            "arch counters=6:3: a unit of several formats takes 6:3 with sum=timed, tree or chain, "
+            "not with sum=compress");
+  EXPECT_EQ(refused("cells=full", Technology::kXilinx),
+            "arch cells=full: a unit of several formats takes cells=full or library with "
+            "technology osu018 alone");
+  EXPECT_NE(refused("accumulator=segmented:8").find("needs unit multi with an accumulator"),
+            std::string::npos);
+  EXPECT_NE(refused("rounding=eager").find("needs unit multi with a float accumulator"),
+            std::string::npos);
+}
+
 // Millions of nodes a candidate otherwise: of bf16 the shifted significands have 261 bits each.
 TEST(Structure, ShiftedSignificandsAreMultipliedOnlyWhereTheyAreShortOrAskedFor) {
   const auto tried = [](const char* spec, const char* wanted) {
@@ -324,6 +412,27 @@ TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
     const Unit unit = make(m.kind, m.spec, arch);
     near(unit.report.area.value, m.area, m.spec);
     near(unit.report.critical_path_ns.value, m.ns, m.spec);
+  }
+  Arch combinational;
+  combinational.technology = Technology::kOsu018;
+  combinational.combinational = true;
+  for (const auto& [modes, addend, area, ns] :
+       {std::tuple{"e4m3,e5m2", "fp32", 240504, 16.07}, {"e4m3,e5m2,e2m1", "", 204381, 8.50}}) {
+    const Unit unit = generate(modes_spec(modes, addend), combinational);
+    near(unit.report.area.value, area, modes);
+    near(unit.report.critical_path_ns.value, ns, modes);
+  }
+  // ABC flattens a prefix tree, the more the wider it is, and leaves one of full adders.
+  for (const auto& [spec, adder, ns] : {std::tuple{"a=mxfp8_e5m2 lanes=8", "kogge-stone", 7.82},
+                                        {"a=mxfp8_e5m2 lanes=8", "sparse", 6.77},
+                                        {"a=mxfp8_e4m3 lanes=8", "kogge-stone", 6.26},
+                                        {"a=mxfp8_e4m3 lanes=8", "sparse", 6.11},
+                                        {"a=mxfp4_e2m1 lanes=32", "kogge-stone", 4.17},
+                                        {"a=mxfp4_e2m1 lanes=32", "sparse", 4.50}}) {
+    combinational.structure =
+        parse_structure(std::string("signs=negate,align=shift,adder=") + adder);
+    const Unit unit = make(UnitKind::kBlockDot, spec, combinational);
+    EXPECT_NEAR(unit.report.critical_path_ns.value / ns, 1, 0.1) << spec << " " << adder;
   }
   for (const auto& [spec, luts] : {std::pair{"a=mxfp8_e5m2 lanes=8", 1299.0},
                                    {"a=mxfp6_e2m3 lanes=8", 437.0},

@@ -121,6 +121,25 @@ TEST_P(Segmented, RegistersHoldTheGoldenSumInTheInterpreter) {
   EXPECT_GT(checked, 5 * 200) << "vacuous";
 }
 
+// Codes of the accumulator in every place of the output's range, its subnormals and beyond.
+TEST(FloatAccumulator, IsRoundedToAnOutputOfFewerOrMoreExponents) {
+  std::int64_t checked = 0;
+  for (const char* text :
+       {"accumulator=fp32 output=bf16", "accumulator=fp32 output=bf16 rounding=sr:5",
+        "accumulator=fp32 output=fp16", "accumulator=fp32 output=fp16 rounding=rtz",
+        "accumulator=bf16 output=e5m2 rounding=rna", "accumulator=bf16 output=e4m3",
+        "accumulator=bf16 output=e8m10", "accumulator=fp16 output=bf16",
+        "accumulator=fp16 output=fp32", "accumulator=fp32 output=e7m3 rounding=src:4"}) {
+    const DotSpec spec = parse_dot_spec(fmt::format("a=bf16 b=e2m1 lanes=1 {}", text));
+    Exercise exercise;
+    exercise.first = random_stimulus(spec, base_seed() + 1, 3000);
+    const Outcome outcome = check_graph(rtl_gen::build_dot_unit(spec, nullptr), spec, exercise);
+    EXPECT_TRUE(outcome.passed()) << text << ": " << outcome.mismatch;
+    checked += outcome.checked;
+  }
+  EXPECT_GT(checked, 10 * 1000) << "vacuous";
+}
+
 TEST(SegmentedVerilog, IsInLockstepUnderEverySchedule) {
   struct Case {
     const char* spec;

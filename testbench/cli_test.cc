@@ -232,6 +232,24 @@ TEST_F(Cli, GenExplainsByWhatItWasAskedToOptimizeAlsoWhenQuiet) {
   }
 }
 
+TEST_F(Cli, AQuantizerTakesTheLongestPartOfARowThatItCan) {
+  const Outcome outcome = blockdot("gen --unit quantizer --a dynamic8_2048 --vectors 0 --out q");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("lanes=1024"), std::string::npos) << outcome.out;
+}
+
+TEST_F(Cli, GenExplainsUnitsOfSeveralFormats) {
+  for (const char* unit : {"multi --accumulator bf16:sr:8", "fused"}) {
+    const Outcome outcome =
+        blockdot(fmt::format("-q gen --explain --unit {} --modes e4m3,e2m1 --lanes 2 --tech osu018 "
+                             "--vectors 0 --out u --arch optimize=delay",
+                             unit));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_NE(outcome.err.find("least area x delay^3 of"), std::string::npos) << outcome.err;
+    EXPECT_NE(outcome.err.find("  <- chosen\n"), std::string::npos) << outcome.err;
+  }
+}
+
 // The golden vectors of another seed pass where the top's parameter has that seed.
 TEST_F(Cli, SeedOfAStreamIsAParameterOfItsTop) {
   const std::string options =
@@ -643,7 +661,7 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --specials nan --out u",
                  "unit multi takes modes, lanes, accumulator");
   expect_refused("gen --unit multi --modes e4m3 --arch rounding=eager --out u",
-                 "only with an accumulator");
+                 "needs unit multi with a float accumulator");
   expect_refused("gen --unit fused --modes e4m3 --accumulator fp32 --out u",
                  "is of unit dot, multi");
   expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --clock-ns 1.5 --out u",
@@ -667,12 +685,21 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit quantizer --a mxint8 --input foo --out u", "input = foo, column 1");
   expect_refused("gen --unit multi --modes e4m3,foo --out u", "modes = foo, column 1");
   expect_refused("gen --unit fused --modes e4m3 --addend foo --out u", "addend = foo, column 1");
-  expect_refused("gen --unit multi --modes e4m3 --arch optimize=area --out u",
-                 "arch optimize = area: the cost model chooses for dot products of one contract");
+  expect_refused("gen --unit multi --modes e4m3 --arch adder=plus,align=bucket --out u",
+                 "arch align=bucket: a unit of several formats takes align=shift or split");
+  expect_refused("gen --unit quantizer --a mxint8 --explain --out u", "unit quantizer has none");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimum --out u",
                  "three-quarters, shift, ceil-exponent, rceil-reciprocal\n");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
   expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
+  expect_refused("gen --a mxint8 --combinational --unit block-dot --schedule asap --out u",
+                 "schedule = asap: a combinational unit has no registers");
+  for (const char* unit : {"dot --a mxint8", "multi --modes e4m3 --accumulator fp32",
+                           "fused --modes e4m3", "quantizer --a mxint8", "array --a mxint8"})
+    expect_refused(fmt::format("gen --unit {} --lfsr galois:16 --out u", unit),
+                   "lfsr = galois:16: no rounding of this unit draws");
+  expect_refused("gemm a.npy b.npy c.npy --spec mxint8 --seed 3", "seed = 3: no rounding draws");
+  expect_refused("gen --unit quantizer --a nf4_dq --out u", "a = nf4");
   expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
                  "schedule-seed = -3: must be a whole number in [0, ");
   expect_refused("gen --a mxint8 --seed -1 --out u", "seed = -1: must be a whole number in [0, ");

@@ -85,6 +85,9 @@ NodeId prefix_add(Graph& g, AdderStyle style, NodeId x, NodeId y, std::optional<
     const NodeId merged =
         ops::bit_or(g, join_bits(g, g0), ops::bit_and(g, join_bits(g, p), join_bits(g, g1)));
     g.set_name(merged, fmt::format("{}_gen{}", name, number));
+    int passed = 0;
+    for (const Merge& m : level) passed = std::max(passed, m.at - m.from);
+    g.set_passed(merged, passed);
     NodeId both = merged;
     if (!kept.empty()) {
       both = ops::bit_and(g, join_bits(g, keep_p), join_bits(g, keep_q));
@@ -124,8 +127,10 @@ NodeId sparse_add(Graph& g, NodeId x, NodeId y, std::optional<NodeId> carry, boo
   g.set_name(gen, name + "_gen");
   g.set_name(any, name + "_prop");
   const auto next = [&](int bit, NodeId below) {
-    return ops::bit_or(g, ops::slice(g, gen, bit, 1),
-                       ops::bit_and(g, ops::slice(g, any, bit, 1), below));
+    const NodeId carry_out = ops::bit_or(g, ops::slice(g, gen, bit, 1),
+                                         ops::bit_and(g, ops::slice(g, any, bit, 1), below));
+    g.set_passed(carry_out, 1);
+    return carry_out;
   };
   std::vector<Group> groups;
   for (int k = 0; k + 1 < count; ++k) {

@@ -83,6 +83,7 @@ CostModel::Constants CostModel::constants_of(Technology technology) {
       k.joined_ns = 0.064;
       k.full_sum_ns = 0.31, k.full_carry_ns = 0.215;
       k.add_ns = 0.064, k.carry_ns = 0.083, k.increment = 0.62, k.compare = 0.56;
+      k.passed_ns = 0.045, k.passing_ns = 0.1, k.cell_load_ns = 0.05;
       k.gate_area = 25, k.xor_area = 56, k.mux_area = 38, k.add_area = 180, k.register_area = 96;
       k.register_overhead_ns = 0.40, k.default_clock_ns = 10;
       break;
@@ -117,6 +118,10 @@ double CostModel::fanout_ns(int readers) const { return k_.fanout_ns * log2_of(r
 
 CostModel::CostModel(Technology technology)
     : technology_(technology), k_(constants_of(technology)) {}
+
+double CostModel::cell_load_ns(int readers) const {
+  return k_.cell_load_ns * std::max(0, readers - 2);
+}
 
 double CostModel::register_area() const { return k_.register_area; }
 double CostModel::register_overhead_ns() const { return k_.register_overhead_ns; }

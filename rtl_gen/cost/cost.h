@@ -38,6 +38,9 @@ class CostModel {
   double carry_ns(int bits) const;
   /// What a signal is late for `readers` readers.
   double fanout_ns(int readers) const;
+  /// What it is late beside for `readers` full adders by name: a synthesiser sees their load as
+  /// little as their delay, and puts no buffers before them.
+  double cell_load_ns(int readers) const;
 
   struct Constants {
     double invert_ns, gate_ns, xor_ns, mux_ns, fanout_ns;
@@ -45,6 +48,10 @@ class CostModel {
     double full_sum_ns, full_carry_ns;
     double add_ns, carry_ns;    // `+`: an operand to the carry chain, along it
     double increment, compare;  // of them: beside a constant; without the sum
+    // A carry through the gates of an adder, a bit of the group it passes; less by `passing_ns`
+    // than its and and or take.
+    double passed_ns, passing_ns;
+    double cell_load_ns;  // of each full adder by name beyond two that a bit drives
     double gate_area, xor_area, mux_area, add_area, register_area;  // of one bit
     double register_overhead_ns, default_clock_ns;
   };

@@ -55,7 +55,7 @@ class Propagation {
       case Op::kAnd:
         return each([&](int i) { return gate(arg_(0, i), arg_(1, i), 0); });
       case Op::kOr:
-        return each([&](int i) { return gate(arg_(0, i), arg_(1, i), 1); });
+        return each([&](int i) { return gate(arg_(0, i), carried(arg_(1, i)), 1); });
       case Op::kXor:
         return each([&](int i) { return exclusive(arg_(0, i), arg_(1, i)); });
       case Op::kMux:
@@ -134,6 +134,12 @@ class Propagation {
  private:
   int width(std::size_t a) const { return g_.width(n_.args[a]); }
 
+  // ABC turns the gates of an adder, whatever its tree, into a chain that takes two bits a cell.
+  BitArrival carried(BitArrival x) const {
+    if (n_.passed > 0 && loads_known_ && x.known == kOpen)
+      x.ns += static_cast<float>(k_.passed_ns * n_.passed - k_.passing_ns);
+    return x;
+  }
   // And (rules 0), or (rules 1).
   BitArrival gate(const BitArrival& x, const BitArrival& y, signed char rules) const {
     if (x.known == rules || y.known == rules) return constant_bit(rules != 0);
@@ -244,24 +250,19 @@ void propagate(const Graph& g, const CostModel& cost, const Node& n, const Arg& 
   Propagation<Arg>(g, cost, n, arg, loads_known).run(out);
 }
 
-// The longer a path, the more of it ABC rearranges: beyond some length only a part counts.
-double rearranged_ns(double ns, Technology technology) {
-  constexpr double kLong = 8, kPart = 0.77;
-  if (technology != Technology::kOsu018 || ns <= kLong) return ns;
-  return kLong + kPart * (ns - kLong);
-}
-
 bool is_wire(Op op) { return op == Op::kSlice || op == Op::kConcat || op == Op::kSext; }
 
 // How many gates read each bit, and whether the last of them is an and or an or.
 struct Readers {
   std::vector<int> count;
+  std::vector<int> cells;  // of them full adders by name
   std::vector<bool> gate;
 };
 Readers count_readers(const Graph& g, const BitTable& bits) {
   const std::vector<bool> live = g.live();
   std::vector<std::size_t> source(bits.size());
-  Readers readers{std::vector<int>(bits.size(), 0), std::vector<bool>(bits.size(), false)};
+  Readers readers{std::vector<int>(bits.size(), 0), std::vector<int>(bits.size(), 0),
+                  std::vector<bool>(bits.size(), false)};
   for (std::size_t i = 0; i < g.size(); ++i) {
     const NodeId id{static_cast<std::uint32_t>(i)};
     const Node& n = g.node(id);
@@ -286,6 +287,7 @@ Readers count_readers(const Graph& g, const BitTable& bits) {
           (n.op == Op::kMux && a == 0) || ((n.op == Op::kShl || n.op == Op::kLshr) && a == 1);
       for (int b = 0; b < g.width(n.args[a]); ++b) {
         readers.count[from(a, b)] += selects ? n.width : 1;
+        readers.cells[from(a, b)] += n.op == Op::kFullAdd ? 1 : 0;
         readers.gate[from(a, b)] = n.op == Op::kAnd || n.op == Op::kOr;
       }
     }
@@ -346,7 +348,8 @@ StageTiming::StageTiming(const Graph& lowered, const CostModel& cost)
       const bool joins =
           (op == Op::kAnd || op == Op::kOr) && readers.count[at] == 1 && readers.gate[at];
       late_[at] = static_cast<float>(joins ? -cost.constants().joined_ns
-                                           : cost.fanout_ns(readers.count[at]));
+                                           : cost.fanout_ns(readers.count[at]) +
+                                                 cost.cell_load_ns(readers.cells[at]));
     }
   }
   std::vector<BitArrival> out;
@@ -404,7 +407,6 @@ StageTiming::Path StageTiming::longest(const std::vector<int>& stage) const {
       }
     }
   }
-  path.ns = rearranged_ns(path.ns, cost_.technology());
   return path;
 }
 

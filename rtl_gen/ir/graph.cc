@@ -273,6 +273,10 @@ NodeId Graph::full_add(NodeId a, NodeId b, NodeId c) {
   return add(std::move(n));
 }
 
+void Graph::set_passed(NodeId id, int bits) {
+  if (nodes_[index(id)].op == Op::kOr) nodes_[index(id)].passed = bits;
+}
+
 void Graph::set_name(NodeId id, std::string_view name) {
   Node& n = nodes_[index(id)];
   if (n.name.empty()) n.name = name;

@@ -53,8 +53,9 @@ struct Node {
   int width = 0;
   int lo = 0;  // kSlice: lowest bit taken
   std::vector<NodeId> args;
-  Bits value;             // kConst: the literal; kState: its reset value, width 0 when not reset
-  bool control = false;   // its pipeline registers are reset to zero
+  Bits value;            // kConst: the literal; kState: its reset value, width 0 when not reset
+  int passed = 0;        // kOr: bits that the carry in argument 1 passes, for its cost; 0: no carry
+  bool control = false;  // its pipeline registers are reset to zero
   std::string parameter;  // kState: the Verilog parameter that replaces the reset value
   std::string name;       // empty: the emitter finds one
   std::string note;       // range, for the reader of the Verilog
@@ -99,6 +100,8 @@ class Graph {
   /// Names and notes stay with the first giver: equal nodes are one node.
   void set_name(NodeId id, std::string_view name);
   void set_note(NodeId id, std::string_view note);
+  /// A kOr of the carry that a group of `bits` bits makes and, second, the one that it passes on.
+  void set_passed(NodeId id, int bits);
   void set_control(NodeId id) { nodes_[index(id)].control = true; }
   /// The module takes the reset value of `state` as a parameter of this name, by default the one
   /// given here; a zero is read as 1.

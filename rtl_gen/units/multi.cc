@@ -270,10 +270,12 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
       single = cat({and_(upper, repeat(not_(is_two), upper.width())), bits(product, 0, half)});
     }
     g.section("align");
-    std::vector<Fx> exponents = {x.shift, y.shift};
-    if (place.size() > 1) exponents.push_back(offset);
-    Fx shift =
-        add_shifts(g, exponents, technology != Technology::kGeneric && exponents.size() == 2);
+    // Not one sum of three: the mode would drive full adders in every lane, whose load no
+    // synthesiser sees.
+    const bool gates = technology != Technology::kGeneric;
+    Fx placed = x.shift;
+    if (place.size() > 1) placed = name(add_shifts(g, {x.shift, offset}, gates), label("place"));
+    Fx shift = add_shifts(g, {placed, y.shift}, gates);
     shift.lo = x.shift.lo + y.shift.lo;
     shift = name(assume(shift, shift.lo, std::max<Int>(shift.lo + 1, width + 1)), label("shift"));
     const int drop = static_cast<int>(shift.lo);

@@ -50,15 +50,15 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
   if (!f.has_scale()) return;
   if (f.scale.kind == ScaleKind::kCodeBook || f.outer.mean)
     throw ConfigError(
-        "format = {}: a quantiser unit takes scales e8m0, minifloat and uN; `blockdot quantize` "
+        "a = {}: a quantiser unit takes scales e8m0, minifloat and uN; `blockdot quantize` "
         "takes code books and means",
         text);
   if (f.scale.kind == ScaleKind::kE8M0) return;
   if (f.block > 0 && f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
-    throw ConfigError("format = {}: scale {} has no NaN for blocks that are not finite", text,
+    throw ConfigError("a = {}: scale {} has no NaN for blocks that are not finite", text,
                       to_text(f.scale));
   if (f.has_outer() && !formats::has_nan(f.outer.scale))
-    throw ConfigError("format = {}: outer scale {} has no NaN", text, to_text(f.outer.scale));
+    throw ConfigError("a = {}: outer scale {} has no NaN", text, to_text(f.outer.scale));
   const int outer = f.has_outer() ? precision(f.outer.scale) : 0;
   const int scale = precision(f.scale);
   const int maximum = f.scale.of_maximum ? 0 : odd_bits(formats::max_value(f.element));
@@ -67,7 +67,7 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
                                                                   : f.element.int_bits;
   if (scale + 1 + maximum + outer > kExactBits || element + 1 + scale + outer > kExactBits)
     throw ConfigError(
-        "format = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
+        "a = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
         "a quantiser unit takes narrower ones, as in e2m1@e4m3/16*fp32/tensor",
         text, scale, outer);
   // SRF and SRC read one bit of the tail more than they draw.
@@ -105,10 +105,10 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   const std::int64_t whole = std::int64_t{f.block} * f.tile_rows;
   const int lanes = lanes_of(spec);
   if (lanes < 1 || lanes > kMostLanes) {
-    int fits = kMostLanes;
-    while (f.block % fits != 0) --fits;
+    QuantizerSpec open = spec;
+    open.lanes = 0;
     throw ConfigError("lanes = {}: a quantiser unit takes 1 to {} values a beat; try {} for {}",
-                      lanes, kMostLanes, fits, text);
+                      lanes, kMostLanes, lanes_of(open), text);
   }
   if (f.block == 0) return;
   if (lanes != whole && f.block % lanes != 0)
@@ -120,7 +120,7 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
                       lanes, f.micro.block, text);
   if (lanes != whole && whole > kMostBufferBits / spec.input.width())
     throw ConfigError(
-        "format = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
+        "a = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
         "keeps at most {}: try {}a smaller block",
         text, f.tile_rows, f.block, to_text(spec.input), whole * spec.input.width(),
         kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "");
@@ -130,7 +130,10 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
 
 int lanes_of(const QuantizerSpec& spec) {
   if (spec.lanes > 0) return spec.lanes;
-  return spec.format.block > 0 ? spec.format.block : 32;
+  if (spec.format.block <= kMostLanes) return spec.format.block > 0 ? spec.format.block : 32;
+  int part = kMostLanes;
+  while (spec.format.block % part != 0) --part;
+  return part;
 }
 
 int row_of(const QuantizerSpec& spec) {
@@ -151,7 +154,7 @@ void validate(const QuantizerSpec& spec) {
   formats::validate(f);
   const std::string text = to_text(f);
   if (f.element.kind != ElementKind::kCodeBook && f.element.width() > 16)
-    throw ConfigError("format = {}: element of {} bits; a quantiser unit takes at most 16", text,
+    throw ConfigError("a = {}: element of {} bits; a quantiser unit takes at most 16", text,
                       f.element.width());
   validate_scale(spec, text);
   if (spec.input != formats::minifloat(8, 23) && spec.input != formats::minifloat(8, 7))

@@ -28,7 +28,8 @@ struct QuantizerSpec {
   formats::LfsrSpec lfsr;  // with SR
 };
 
-/// Values a beat: spec.lanes, or a row of the block, or 32 where there is no block.
+/// Values a beat: spec.lanes, or a row of the block (its longest part of at most 1024), or 32 where
+/// there is no block.
 int lanes_of(const QuantizerSpec& spec);
 /// Values of a row of the block, or of a beat where there is no block.
 int row_of(const QuantizerSpec& spec);

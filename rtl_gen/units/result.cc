@@ -39,9 +39,10 @@ Rounded convert(Graph& g, const ElementFormat& from, const Fx& code, const Eleme
   // Exponent of the significand's top bit over the output's smallest normal one.
   const int offset = smallest_normal(from) - 1 - smallest_normal(to);
   const Fx above = name(add(field, constant(g, offset)), "acc_above");
-  return build_round(to, rounding,
-                     raise_to_normal(to, rounding, {significand, above, constant(g, 0)}, "acc"),
-                     random, "out");
+  Magnitude x{significand, above, constant(g, 0)};
+  // Subnormals stay so: only normal numbers reach the output's smallest normal exponent.
+  if (offset < 0) x.field = offset == -1 ? field : name(add(above, constant(g, 1)), "acc_field");
+  return build_round(to, rounding, raise_to_normal(to, rounding, x, "acc"), random, "out");
 }
 
 }  // namespace

@@ -47,9 +47,12 @@ Magnitude raise_to_normal(const ElementFormat& f, const Rounding& rounding, cons
   const Fx moved =
       name(shr_floor(scale(extend_lsb(x.magnitude, -reach), reach), name(shift, label("shift"))),
            label("shifted"));
-  return {widen(moved, 0, pow2(x.magnitude.width() + reach) - 1),
-          mux(is_below, constant(g, 0), assume(x.above, 0, std::max(Int(0), x.above.hi))),
-          x.sticky};
+  Magnitude raised = {
+      widen(moved, 0, pow2(x.magnitude.width() + reach) - 1),
+      mux(is_below, constant(g, 0), assume(x.above, 0, std::max(Int(0), x.above.hi))), x.sticky};
+  // Where the top bit was below, it is no longer set.
+  if (x.field) raised.field = assume(*x.field, 0, std::max(Int(1), x.field->hi));
+  return raised;
 }
 
 Fx stochastic_carry(const Rounding& rounding, const Fx& tail, const Fx& sticky, const Fx& random,
@@ -117,21 +120,25 @@ Rounded build_round(const ElementFormat& f, const Rounding& rounding, const Magn
   Fx magnitude = scale(extend_lsb(scale(x.magnitude, -x.magnitude.lsb), -missing), missing);
   const int width = magnitude.width();
   BLOCKDOT_CHECK(width == x.magnitude.width() + missing);
-  const Fx& limit = x.above;  // how far the marker lies below the top
-  const Fx marker =
-      limit.lo == limit.hi
-          ? constant(g, limit.lo < width ? pow2(width - 1 - static_cast<int>(limit.lo)) : Int(0))
-          : name(shr_floor(constant(g, pow2(width - 1)), limit), label("marker"));
-  const Fx marked =
-      marker.hi == 0 ? magnitude : name(or_(magnitude, bits(marker, 0, width)), label("marked"));
-  Fx zeros = name(clz(marked), label("zeros"));
-  if (limit.hi < width) zeros = assume(zeros, 0, limit.hi);
-  const Fx shifted = bits(name(shl(magnitude, zeros), label("norm")), 0, width);
+  Fx zeros = constant(g, 0), shifted = magnitude, exponent;  // exponent: biased
+  if (x.field) {
+    exponent = *x.field;
+  } else {
+    const Fx& limit = x.above;  // how far the marker lies below the top
+    const Fx marker =
+        limit.lo == limit.hi
+            ? constant(g, limit.lo < width ? pow2(width - 1 - static_cast<int>(limit.lo)) : Int(0))
+            : name(shr_floor(constant(g, pow2(width - 1)), limit), label("marker"));
+    const Fx marked =
+        marker.hi == 0 ? magnitude : name(or_(magnitude, bits(marker, 0, width)), label("marked"));
+    zeros = name(clz(marked), label("zeros"));
+    if (limit.hi < width) zeros = assume(zeros, 0, limit.hi);
+    shifted = bits(name(shl(magnitude, zeros), label("norm")), 0, width);
+    // 1 at the smallest normal exponent. Where no bit is set it means nothing.
+    const Fx down = name(sub(zeros, constant(g, 1)), label("down"));
+    exponent = assume(name(sub(x.above, down), label("top_exp")), 0, x.above.hi + 1);
+  }
   const Fx normal = bit(shifted, width - 1);
-  // Biased: 1 at the smallest normal exponent. Where no bit is set it means nothing.
-  const Fx down = name(sub(zeros, constant(g, 1)), label("down"));
-  const Fx exponent_of_top = name(sub(x.above, down), label("top_exp"));
-  Fx exponent = assume(exponent_of_top, 0, x.above.hi + 1);
   exponent = name(mux(normal, exponent, constant(g, 0)), label("exp"));
 
   const Fx mantissa =

@@ -1,6 +1,7 @@
 // Normalise and round: an exact sign and magnitude to a minifloat code, once.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "formats/element_format.h"
@@ -20,6 +21,8 @@ struct Magnitude {
   /// carries of all these places can be had before the shift is known (SrPlace::kEager). Negative:
   /// the one carry comes after the shift.
   int eager_places = -1;
+  /// Above + 1, where the top bit is known to be set unless above is 0 or less: no zeros to skip.
+  std::optional<Fx> field = std::nullopt;
 };
 
 struct Rounded {

@@ -155,18 +155,28 @@ int parse_segment(std::string_view value) {
 
 }  // namespace
 
-std::string to_text(const Structure& structure) {
-  std::string text;
+namespace {
+
+// The first `shown` fields in any case, the others where they are not auto.
+std::string text_of(const Structure& structure, std::size_t shown) {
+  std::vector<std::string> items;
   for (std::size_t i = 0; i < fields().size(); ++i) {
     const int choice = get(structure, i);
-    if (i >= kAlwaysShown && choice == 0) continue;
-    text += fmt::format("{}{}={}", i ? "," : "", fields()[i].name,
-                        fields()[i].choices[static_cast<std::size_t>(choice)].name);
+    if (i >= shown && choice == 0) continue;
+    items.push_back(fmt::format("{}={}", fields()[i].name,
+                                fields()[i].choices[static_cast<std::size_t>(choice)].name));
   }
-  if (structure.segment == kOneWord) text += ",accumulator=word";
-  if (structure.segment > 0) text += fmt::format(",accumulator=segmented:{}", structure.segment);
-  return text;
+  if (structure.segment == kOneWord) items.emplace_back("accumulator=word");
+  if (structure.segment > 0)
+    items.push_back(fmt::format("accumulator=segmented:{}", structure.segment));
+  return fmt::format("{}", fmt::join(items, ","));
 }
+
+}  // namespace
+
+std::string to_text(const Structure& structure) { return text_of(structure, kAlwaysShown); }
+
+std::string given_text(const Structure& structure) { return text_of(structure, 0); }
 
 std::vector<std::string> describe(const Structure& structure) {
   std::vector<std::string> lines;

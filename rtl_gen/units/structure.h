@@ -111,6 +111,8 @@ inline constexpr Structure kPlain{Multiplier::kWord, Align::kShift, Signs::kAfte
 
 /// Every field, in the order above; accumulator, rounding and goal only where they are not auto.
 std::string to_text(const Structure& structure);
+/// Only the fields that are not auto: `align=bucket`.
+std::string given_text(const Structure& structure);
 /// What each field's choice means, one line a field: `align=split: a shift by ...`.
 std::vector<std::string> describe(const Structure& structure);
 /// ConfigError names the field, the value and the choices, with suggestions.
