@@ -182,7 +182,10 @@ std::vector<Structure> structures(const MultiSpec& spec, Technology technology,
   // units, and up to a tenth more in fused ones.
   const auto aligns = open(
       w.align, xilinx ? std::vector{Align::kSplit} : std::vector{Align::kShift, Align::kSplit});
-  const auto sums = open(w.sum, std::vector{xilinx ? Summation::kTree : Summation::kTimed});
+  // Of two lanes `timed` is one ripple of full adders through all columns.
+  std::vector<Summation> ways = {xilinx ? Summation::kTree : Summation::kTimed};
+  if (!xilinx && w.counters != Counters::kSix) ways.push_back(Summation::kCompress);
+  const auto sums = open(w.sum, ways);
   const auto adders =
       open(w.adder, xilinx ? std::vector{Adder::kPlus} : trees(sum_bits(spec), osu, w));
   const Counters counters = w.counters == Counters::kAuto ? Counters::kThree : w.counters;

@@ -340,6 +340,14 @@ TEST(Structure, OfSeveralFormatsKeepsWhatWasGivenAndIsWhatTheUnitIsBuiltIn) {
   EXPECT_EQ(choose(spec, Technology::kGeneric, {}).structure, kPlain);
 }
 
+// Oracle: Yosys 0.23, ABC and OpenSTA measure 16.72 ns of sum=timed, 8.51 of sum=compress.
+TEST(Structure, OfTwoLanesOfSeveralFormatsIsNoRipple) {
+  formats::DotSpecText text;
+  text.lanes = "2";
+  const formats::MultiSpec spec = formats::resolve_multi("e2m3,e5m2,e4m3,e3m2", "", text);
+  EXPECT_EQ(choose(spec, Technology::kOsu018, {}).structure.sum, Summation::kCompress);
+}
+
 TEST(Structure, OfSeveralFormatsWeighsTheRoundingOfAnAccumulator) {
   const formats::MultiSpec spec = modes_spec("e4m3,e2m1", "", "bf16:sr:8");
   EXPECT_EQ(choose(spec, Technology::kOsu018, {}).roundings.size(), 2u);

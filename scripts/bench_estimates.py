@@ -24,10 +24,15 @@ below; nothing is fitted to a unit or a format. The validation units were drawn 
 seed is in `explore/designs/validation.toml`) and measured once, after the constants had been fitted. Registers are counted
 exactly. The delay of xilinx units is a rule of thumb that no tool of this flow checks.
 
-**Scope.** Both sets are `dot` and `block-dot` units of at most 16 lanes. Everything else is estimated by the same rules
-without a table that says how well. The [RTL benchmark](rtl-benchmark.md) measures more lanes, units of several formats and
-structures by hand; the worst of its estimates are the delay of fused units (-25 % to -38 %), the area of
-`multiplier=table,signs=negate` on osu018 (+58 %) and the LUTs of `multiplier=word,sum=tree` on xilinx (-45 %).
+**Scope.** Both sets are `dot`, `block-dot`, `multi` and `fused` units of at most 16 lanes. Everything else is estimated by the
+same rules without a table that says how well. The [RTL benchmark](rtl-benchmark.md) measures more lanes and structures by
+hand; the worst of its estimates are the area of `multiplier=table,signs=negate` on osu018 (+58 %), the delay of Brent-Kung
+trees (-21 %) and the LUTs of `multiplier=word,sum=tree` on xilinx (-45 %). A clock target is met by the estimate: leave the
+worst error of the table as a margin, or measure.
+
+**What ABC does to an adder.** It merges the gates of a carry tree, whatever its shape, into one chain that takes two bits a
+cell, so a merge of two groups costs in proportion to the bits that the carry passes; full adder cells stay where they are,
+and a bit that drives many of them is slow, because ABC sees neither their load nor their delay.
 """
 
 

@@ -18,13 +18,31 @@ FAMILIES = [["mxfp8_e4m3", "mxfp8_e5m2", "mxfp6_e3m2", "mxfp6_e2m3", "mxfp4_e2m1
             ["bm8", "bm6", "bm4"],
             ["int8", "int6", "int4", "e4m3", "e5m2", "e3m2", "e2m3", "e2m1"]]
 LANES = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16]
-ACCUMULATORS = ["fp32", "fp32", "bf16", "fp16", "kulisch[24:-24]", "kulisch[40:-16]:wrap", "kulisch"]
+ACCUMULATORS = ["fp32", "fp32", "bf16", "fp16", "kulisch[24:-24]:saturate", "kulisch[40:-16]:wrap", "kulisch"]
 OUTPUTS = ["fp32", "bf16", "fp16"]
 ROUNDINGS = ["rne", "rne", "rtz", "rna", "sr:8"]
+MODES = ["e4m3", "e5m2", "e3m2", "e2m3", "e2m1"]
+
+
+def draw_modes(rng):
+    """One unit of several formats: bare, with an accumulator or with an addend."""
+    modes = ",".join(rng.sample(MODES, rng.choice([1, 2, 2, 3, 4])))
+    kind = rng.choice(["bare", "accumulator", "fused"])
+    unit = {"unit": "fused" if kind == "fused" else "multi", "modes": modes, "lanes": rng.choice([2, 4, 6, 8])}
+    if kind == "accumulator":
+        unit["accumulator"] = rng.choice(["fp32", "fp32", "bf16", "kulisch"])
+    else:
+        unit["combinational"] = rng.random() < 0.75
+    if kind == "fused":
+        unit["addend"] = rng.choice(["fp32", "fp32", "bf16"])
+        unit["rounding"] = rng.choice(["rne", "rne", "rtz"])
+    return unit
 
 
 def draw(rng):
     """One design as (key, value) pairs."""
+    if rng.random() < 0.4:
+        return draw_modes(rng)
     family = rng.choices(FAMILIES, [4, 1, 3])[0]
     a = rng.choice(family)
     b = rng.choice(family) if rng.random() < 0.25 else a
@@ -45,6 +63,8 @@ def draw(rng):
 def key(unit):
     """What makes two units alike: elements without their scale, lanes, what is summed into."""
     element = lambda name: name.removeprefix("mx").removeprefix("fp8_").removeprefix("fp6_").removeprefix("fp4_")
+    if "modes" in unit:
+        return unit["unit"], unit["modes"], unit["lanes"], unit.get("accumulator", unit.get("addend", ""))
     a = unit["a"]
     return element(a), element(unit.get("b", a)), unit["lanes"], unit.get("unit", unit.get("accumulator", "kulisch"))
 
