@@ -217,12 +217,12 @@ class VectorGemm {
     alignas(64) double acc[kResults];
     alignas(64) float acc32[kResults];         // kFma32
     alignas(64) std::int32_t total[kResults];  // kShift
-    double bound;                              // kShift: of the total
-    bool flushed;                              // acc holds a part of it
     alignas(64) double rest[kResults];
     alignas(64) double doubt[kResults];
     std::uint64_t states[kResults];
     std::vector<std::uint32_t> draws;
+    double bound;  // kShift: of the total
+    bool flushed;  // kShift: acc holds a part of it
   };
 
   /// Chunks of a slab.
