@@ -747,10 +747,9 @@ void tile_of(StepKind step, Certainty certainty, const VectorTile& t) {
       if (certainty == Certainty::kMixed) return tile_add<Sums, Certainty::kMixed>(t);
       return tile_add<Sums, Certainty::kExact>(t);
     case StepKind::kFma32:
-      if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_fma32<Sums>(t);
-      return;
     case StepKind::kShift:
-      if constexpr (std::is_same_v<typename Sums::Tag, I>) tile_shift<Sums>(t);
+      if constexpr (std::is_same_v<typename Sums::Tag, I>)
+        step == StepKind::kShift ? tile_shift<Sums>(t) : tile_fma32<Sums>(t);
       return;
     case StepKind::kNearest32:
       if (certainty == Certainty::kExact) return tile_nearest32<Sums>(t);

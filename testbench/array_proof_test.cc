@@ -12,12 +12,15 @@
 
 #include "formats/error.h"
 #include "formats/lfsr_jump.h"
+#include "models/gemm.h"
 #include "models/golden.h"
 #include "rtl_gen/array/array.h"
 #include "rtl_gen/stream/stream.h"
 #include "rtl_gen/testing/simulate.h"
 #include "sim/cosim/model.h"
 #include "sim/systemc/stream.h"
+#include "testbench/axes.h"
+#include "testbench/proof.h"
 
 namespace blockdot::testbench {
 namespace {
@@ -29,8 +32,12 @@ using formats::QuantizedMatrix;
 class Pins {
  public:
   Pins(const std::string& verilog, const std::string& top, const std::vector<rtl_gen::Port>& ports)
+      : Pins(load(verilog, top, ports), "", ports) {}
+  // Of a module that is one of several: its outputs have this before their names.
+  Pins(const sim::Model& model, const std::string& prefix, const std::vector<rtl_gen::Port>& ports)
       : ports_(ports),
-        model_(load(verilog, top, ports)),
+        model_(model),
+        prefix_(prefix),
         instance_(model_),
         in_(model_.input_bytes(), 0),
         out_(model_.output_bytes(), 0) {}
@@ -66,13 +73,16 @@ class Pins {
   void record() { record_ = true; }
   const std::vector<rtl_gen::testing::Cycle>& inputs() const { return inputs_; }
   const std::vector<rtl_gen::testing::Cycle>& outputs() const { return outputs_; }
-  std::uint64_t get(std::string_view port) const { return get(port, 0, model_.output(port).width); }
+  std::uint64_t get(std::string_view port) const { return get(port, 0, output(port).width); }
   std::uint64_t get(std::string_view port, int lo, int width) const {
-    return sim::get_bits(out_.data(), model_.output(port), lo, width);
+    return sim::get_bits(out_.data(), output(port), lo, width);
   }
   std::int64_t cycle() const { return cycle_; }  // cycles clocked
 
  private:
+  sim::ModelField output(std::string_view port) const {
+    return model_.output(prefix_ + std::string(port));
+  }
   static sim::Model load(const std::string& verilog, const std::string& top,
                          const std::vector<rtl_gen::Port>& ports) {
     sim::ModelSource source;
@@ -87,7 +97,7 @@ class Pins {
     rtl_gen::testing::Cycle cycle;
     for (const rtl_gen::Port& p : ports_) {
       if (p.is_input != inputs || p.name == "clk_i") continue;
-      const sim::ModelField field = inputs ? model_.input(p.name) : model_.output(p.name);
+      const sim::ModelField field = inputs ? model_.input(p.name) : output(p.name);
       rtl_gen::Int value = 0;
       for (int lo = (p.width - 1) / 32 * 32; lo >= 0; lo -= 32)
         value = (value << 32) | sim::get_bits(inputs ? in_.data() : out_.data(), field, lo,
@@ -99,6 +109,7 @@ class Pins {
 
   std::vector<rtl_gen::Port> ports_;
   sim::Model model_;
+  std::string prefix_;
   sim::Model::Instance instance_;
   std::vector<std::uint8_t> in_, out_;
   bool record_ = false;
@@ -134,8 +145,11 @@ enum class Border { kWilling, kRandom };
 // An array run over a whole product, tile after tile.
 class ArrayRun {
  public:
-  ArrayRun(const rtl_gen::Array& array, const Product& product)
-      : array_(array),
+  // `together`: a module that holds this array beside others.
+  ArrayRun(const rtl_gen::Array& array, const Product& product,
+           const sim::Model* together = nullptr)
+      : together_(together),
+        array_(array),
         spec_(array.spec.unit),
         product_(product),
         ranges_(formats::beat_ranges(spec_, product.a.length)) {}
@@ -162,7 +176,8 @@ class ArrayRun {
     result.codes.assign(static_cast<size_t>(M * N), 0xFFFFFFFFu);
     result.closed_form = array_cycles(array_.timing, shapes);
 
-    Pins pins(array_.verilog(), array_.top, array_.ports);
+    Pins pins = together_ != nullptr ? Pins(*together_, array_.top + "_", array_.ports)
+                                     : Pins(array_.verilog(), array_.top, array_.ports);
     if (record) pins.record();
     pins.reset();
     std::mt19937_64 random(seed);
@@ -317,6 +332,7 @@ class ArrayRun {
                    });
   }
 
+  const sim::Model* together_;
   const rtl_gen::Array& array_;
   const DotSpec& spec_;
   const Product& product_;
@@ -392,6 +408,51 @@ TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {
     const ArrayRun::Result stalled = ArrayRun(array, product).run(Border::kRandom, seed);
     EXPECT_EQ(stalled.codes, golden.codes) << "stall seed " << seed;
     EXPECT_GE(stalled.cycles, run.cycles);
+  }
+}
+
+// Operands x accumulator x rounding x schedule, by turns in an output-stationary and a
+// weight-stationary array; a part of it, or all with BLOCKDOT_PRODUCT=whole.
+class ArrayAxes : public ::testing::TestWithParam<Point> {};
+INSTANTIATE_TEST_SUITE_P(Every, ArrayAxes,
+                         ::testing::ValuesIn(operands_by_accumulator(every_nth(25))),
+                         [](const auto& p) { return batch_name(p.param); });
+
+TEST_P(ArrayAxes, GiveTheGoldenValuesInTheClosedFormsCycles) {
+  std::vector<rtl_gen::Array> arrays;
+  std::vector<Part> parts;
+  const std::vector<Point> points = rounding_by_schedule(GetParam()[0], GetParam()[1]);
+  for (const Point& point : points) {
+    rtl_gen::ArraySpec spec;
+    spec.unit = spec_of(point);
+    const bool ws = (point[0] + point[1] + point[2]) % 2 == 1;
+    spec.dataflow =
+        ws ? rtl_gen::Dataflow::kWeightStationary : rtl_gen::Dataflow::kOutputStationary;
+    spec.rows = ws ? 2 : 1;
+    spec.cols = ws ? 1 : 2;
+    spec.depth = 3;
+    rtl_gen::Arch arch = arch_of(point, base_seed());
+    arch.structure = {};
+    arrays.push_back(generate_array(spec, arch, fmt::format("u{}", arrays.size())));
+    const rtl_gen::Array& array = arrays.back();
+    parts.push_back({array.top, array.verilog(), array.ports});
+  }
+  const sim::Model model = sim::Model::load(together(parts));
+  constexpr std::int64_t kRows = 5, kCols = 3, kLength = 40;
+  const Product product = make_product(arrays.front().spec.unit, kRows, kCols, kLength, 11);
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    const rtl_gen::ArraySpec& spec = arrays[i].spec;
+    const bool ws = spec.dataflow == rtl_gen::Dataflow::kWeightStationary;
+    const models::GemmResult golden = models::gemm_on_array(
+        spec.unit, {{ws, spec.rows, spec.cols}, ws ? spec.depth : spec.rows}, product.a, product.b);
+    ASSERT_EQ(golden.codes.size(), static_cast<size_t>(kRows * kCols));
+    const Border border = i % 2 == 0 ? Border::kWilling : Border::kRandom;
+    const ArrayRun::Result run = ArrayRun(arrays[i], product, &model).run(border, base_seed() + i);
+    EXPECT_EQ(run.codes, golden.codes) << testbench::name_of(points[i]);
+    if (border == Border::kWilling)
+      EXPECT_EQ(run.cycles, run.closed_form) << testbench::name_of(points[i]);
+    else
+      EXPECT_GE(run.cycles, run.closed_form) << testbench::name_of(points[i]);
   }
 }
 

@@ -162,6 +162,30 @@ std::vector<Point> every_contract(int operands) {
   return points;
 }
 
+std::vector<Point> operands_by_accumulator(int n) {
+  std::vector<Point> points;
+  const int accumulators = axis_size(Axis::kAccumulator);
+  for (int i = 0; i < axis_size(Axis::kOperands) * accumulators; i += n)
+    points.push_back({i / accumulators, i % accumulators, 0, 0, 0, 0});
+  return points;
+}
+
+std::string batch_name(const Point& point) {
+  return all_operands().at(static_cast<size_t>(point[0])).name + "_" +
+         kAccumulators.at(static_cast<size_t>(point[1]));
+}
+
+std::vector<Point> rounding_by_schedule(int operands, int accumulator) {
+  std::vector<Point> points;
+  for (int rounding = 0; rounding < axis_size(Axis::kRounding); ++rounding) {
+    const int turn = operands + accumulator + rounding;
+    for (int schedule = 0; schedule < axis_size(Axis::kSchedule); ++schedule)
+      points.push_back({operands, accumulator, rounding, turn % axis_size(Axis::kOutput),
+                        turn / axis_size(Axis::kOutput) % axis_size(Axis::kSpecials), schedule});
+  }
+  return points;
+}
+
 std::vector<Point> pairwise_points() {
   using Pair = std::array<int, 4>;  // axis, value, axis, value
   std::set<Pair> missing;

@@ -41,6 +41,13 @@ std::string schedule_of(const Point& point);
 /// Every contract: the product of all axes but the schedule (0 there).
 std::vector<Point> every_contract(int operands);
 
+/// Every n-th of operands x accumulator, the other axes 0; and "mx9_bf16" of one.
+std::vector<Point> operands_by_accumulator(int n);
+std::string batch_name(const Point& point);
+/// Rounding x schedule of these operands and this accumulator, a rounding's schedules side by side;
+/// output and specials go by turns.
+std::vector<Point> rounding_by_schedule(int operands, int accumulator);
+
 /// Few points that hold every pair of values of two axes, operands x accumulator being complete.
 /// Greedy and deterministic.
 std::vector<Point> pairwise_points();

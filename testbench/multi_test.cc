@@ -17,6 +17,7 @@
 #include "rtl_gen/testing/simulate.h"
 #include "sim/cosim/lockstep.h"
 #include "sim/cosim/model.h"
+#include "testbench/proof.h"
 
 namespace blockdot::testbench {
 namespace {
@@ -483,19 +484,21 @@ Vector largest(const MultiSpec& spec, int mode, bool negative) {
   return v;
 }
 
+struct ModeCycle {
+  Vector beat;
+  bool valid, first, last;
+};
+
 // Results of one beat to as many as max_k allows, a mode for every beat, pauses between them in
-// which all ports move; valid_o and result_o in every cycle.
-TEST_P(AccumulatingUnits, GiveTheGoldenResultInItsCycleUnderEverySchedule) {
-  const MultiSpec spec = accumulating(GetParam());
-  const std::int64_t most = std::max<std::int64_t>(
-      1, std::min<std::int64_t>(12, spec.accumulation->max_k / spec.most_products()));
-  struct Cycle {
-    Vector beat;
-    bool valid, first, last;
-  };
+// which all ports move.
+std::vector<ModeCycle> pipeline_cycles(const MultiSpec& spec, int count) {
+  const std::int64_t most =
+      spec.accumulation
+          ? std::clamp<std::int64_t>(spec.accumulation->max_k / spec.most_products(), 1, 12)
+          : 1;
   std::mt19937_64 random(29);
-  std::vector<Cycle> cycles;
-  const std::vector<Vector> beats = random_vectors(spec, 12000, 31);
+  std::vector<ModeCycle> cycles;
+  const std::vector<Vector> beats = random_vectors(spec, count, 31);
   for (std::size_t i = 0; i < beats.size();) {
     const auto modes = static_cast<int>(spec.modes.size());
     const auto length = 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(most));
@@ -505,53 +508,180 @@ TEST_P(AccumulatingUnits, GiveTheGoldenResultInItsCycleUnderEverySchedule) {
       while (random() % 5 == 0)
         cycles.push_back(
             {beats[random() % beats.size()], false, random() % 2 == 0, random() % 2 == 0});
-      cycles.push_back({bound ? largest(spec, loudest, negative) : beats[i], true, t == 0,
-                        t + 1 == length || i + 1 == beats.size()});
+      Vector beat = beats[i];
+      if (bound) {
+        const std::uint32_t c = beat.c;
+        beat = largest(spec, loudest, negative);
+        beat.c = c;
+      }
+      cycles.push_back({beat, true, t == 0, t + 1 == length || i + 1 == beats.size()});
     }
   }
-  for (const char* schedule : {"asap", "min-register", "random"}) {
-    rtl_gen::Arch arch;
-    arch.technology = rtl_gen::parse_technology(GetParam().technology);
-    arch.structure = rtl_gen::parse_structure(GetParam().structure);
-    arch.schedule = rtl_gen::parse_schedule_kind(schedule);
-    arch.schedule_seed = 7;
-    const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
-    sim::ModelSource source = sim::model_source(unit);
-    source.quick = true;
-    const sim::Model model = sim::Model::load(source);
-    constexpr std::size_t kReset = 2;
-    const auto latency = static_cast<std::size_t>(unit.report.latency);
-    const std::size_t total = kReset + cycles.size() + latency;
-    std::vector<std::uint8_t> in(total * model.input_bytes(), 0);
-    std::vector<std::uint8_t> out(total * model.output_bytes(), 0);
-    for (std::size_t c = kReset; c < total; ++c)
-      sim::set_field(in.data() + c * model.input_bytes(), model.input("rst_ni"), 1);
-    for (std::size_t c = 0; c < cycles.size(); ++c) {
-      std::uint8_t* record = in.data() + (kReset + c) * model.input_bytes();
-      sim::set_field(record, model.input("valid_i"), cycles[c].valid);
+  return cycles;
+}
+
+std::vector<std::optional<std::uint32_t>> golden_results(const MultiSpec& spec,
+                                                         const std::vector<ModeCycle>& cycles) {
+  std::vector<std::optional<std::uint32_t>> results(cycles.size());
+  std::optional<models::GoldenMulti> golden;
+  if (spec.accumulation) golden.emplace(spec);
+  formats::Lfsr random(spec.lfsr.seed, spec.lfsr);
+  for (std::size_t c = 0; c < cycles.size(); ++c) {
+    const auto& [beat, valid, first, last] = cycles[c];
+    if (!valid) continue;
+    if (golden) {
+      results[c] = golden->step(beat.mode, beat.a, beat.b, first, last);
+    } else {
+      const std::uint32_t bits =
+          spec.rounding.stochastic() ? random.draw(spec.rounding.random_bits) : 0;
+      results[c] = models::golden_fused(spec, beat.mode, beat.a, beat.b, beat.c, bits);
+    }
+  }
+  return results;
+}
+
+// Units of the same modes and lanes, Verilated together: valid_o and result_o in every cycle.
+// Results checked; the first difference of a unit fails the test.
+std::int64_t check_pipelines(const std::vector<std::pair<MultiSpec, rtl_gen::Unit>>& members,
+                             const std::vector<ModeCycle>& cycles) {
+  std::vector<Part> parts;
+  int drain = 0;
+  for (const auto& [spec, unit] : members) {
+    parts.push_back({unit.report.top, unit.verilog, unit.report.ports});
+    drain = std::max(drain, unit.report.latency);
+  }
+  const sim::Model model = sim::Model::load(together(parts));
+  constexpr std::size_t kReset = 2;
+  const std::size_t total = kReset + cycles.size() + static_cast<std::size_t>(drain);
+  std::vector<std::uint8_t> in(total * model.input_bytes(), 0);
+  std::vector<std::uint8_t> out(total * model.output_bytes(), 0);
+  const MultiSpec& shared = members.front().first;
+  for (std::size_t c = kReset; c < total; ++c)
+    sim::set_field(in.data() + c * model.input_bytes(), model.input("rst_ni"), 1);
+  for (std::size_t c = 0; c < cycles.size(); ++c) {
+    std::uint8_t* record = in.data() + (kReset + c) * model.input_bytes();
+    sim::set_field(record, model.input("valid_i"), cycles[c].valid);
+    put_operands(record, model, shared, cycles[c].beat);
+    if (shared.addend) {
+      sim::set_field(record, model.input("c_i"), cycles[c].beat.c);
+    } else {
       sim::set_field(record, model.input("first_i"), cycles[c].first);
       sim::set_field(record, model.input("last_i"), cycles[c].last);
-      put_operands(record, model, spec, cycles[c].beat);
     }
-    sim::Model::Instance instance(model);
-    instance.run(static_cast<std::int64_t>(total), in.data(), out.data());
-    models::GoldenMulti golden(spec);
-    std::int64_t checked = 0;
-    for (std::size_t c = 0; c < cycles.size(); ++c) {
-      const auto& [beat, valid, first, last] = cycles[c];
-      std::optional<std::uint32_t> want;
-      if (valid) want = golden.step(beat.mode, beat.a, beat.b, first, last);
-      const std::uint8_t* record = out.data() + (kReset + c + latency) * model.output_bytes();
-      ASSERT_EQ(sim::get_bits(record, model.output("valid_o"), 0, 1) != 0, want.has_value())
-          << schedule << " cycle " << c;
-      if (!want) continue;
-      const sim::ModelField result = model.output("result_o");
-      ASSERT_EQ(sim::get_bits(record, result, 0, result.width), *want)
-          << to_text(spec) << " " << schedule << " cycle " << c << " mode " << beat.mode;
-      ++checked;
-    }
-    EXPECT_GT(checked, 900);
   }
+  sim::Model::Instance(model).run(static_cast<std::int64_t>(total), in.data(), out.data());
+  std::int64_t checked = 0;
+  std::vector<std::optional<std::uint32_t>> golden;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const auto& [spec, unit] = members[i];
+    if (i == 0 || !(spec == members[i - 1].first)) golden = golden_results(spec, cycles);
+    const sim::ModelField valid = model.output(unit.report.top + "_valid_o");
+    const sim::ModelField result = model.output(unit.report.top + "_result_o");
+    for (std::size_t c = 0; c < cycles.size(); ++c) {
+      const std::size_t at = kReset + c + static_cast<std::size_t>(unit.report.latency);
+      const std::uint8_t* record = out.data() + at * model.output_bytes();
+      const bool some = sim::get_bits(record, valid, 0, 1) != 0;
+      const std::uint64_t code = sim::get_bits(record, result, 0, result.width);
+      if (some != golden[c].has_value() || (some && code != *golden[c])) {
+        ADD_FAILURE() << fmt::format(
+            "{} {}: cycle {}, mode {}: valid_o {}, result {:#x}, golden {}", to_text(spec),
+            unit.report.arch_text, c, cycles[c].beat.mode, some, code,
+            golden[c] ? fmt::format("{:#x}", *golden[c]) : "none");
+        break;
+      }
+      checked += some;
+    }
+  }
+  return checked;
+}
+
+std::pair<MultiSpec, rtl_gen::Unit> pipelined(const MultiSpec& spec, const char* schedule,
+                                              const char* technology, const char* structure,
+                                              const std::string& top) {
+  rtl_gen::Arch arch;
+  arch.technology = rtl_gen::parse_technology(technology);
+  arch.structure = rtl_gen::parse_structure(structure);
+  arch.schedule = rtl_gen::parse_schedule_kind(schedule);
+  arch.schedule_seed = 7;
+  return {spec, rtl_gen::generate(spec, arch, top)};
+}
+
+const char* const kSchedules[] = {"asap", "min-register", "random"};
+
+TEST_P(AccumulatingUnits, GiveTheGoldenResultInItsCycleUnderEverySchedule) {
+  const MultiSpec spec = accumulating(GetParam());
+  std::vector<std::pair<MultiSpec, rtl_gen::Unit>> members;
+  for (const char* schedule : kSchedules)
+    members.push_back(pipelined(spec, schedule, GetParam().technology, GetParam().structure,
+                                fmt::format("u{}", members.size())));
+  EXPECT_GT(check_pipelines(members, pipeline_cycles(spec, 12000)), 3 * 900);
+}
+
+// ---- Modes x accumulator or addend x rounding x schedule ----
+
+struct ModeBatch {
+  const char *modes, *lanes, *accumulator, *addend;
+};
+
+std::vector<ModeBatch> mode_batches() {
+  std::vector<ModeBatch> all;
+  std::size_t number = 0;
+  // Every mode that a unit takes, alone and beside others.
+  for (const auto& [modes, lanes] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"e4m3", "3"},
+           {"e5m2", "2"},
+           {"e3m2", "4"},
+           {"e2m3", "4"},
+           {"e2m1", "4"},
+           {"e4m3,e5m2", "2"},
+           {"e4m3xe2m1,e5m2xe4m3", "2"},
+           {"e4m3:ieee,e3m4,e2m5", "2"},
+           {"e4m3,e5m2,e2m3,e3m2,e2m1", "2"}}) {
+    for (const char* accumulator : {"kulisch", "kulisch[12:-8]:saturate", "kulisch[10:-6]:wrap",
+                                    "kulisch[14:-5]:saturate:sticky", "fp32", "bf16", "fp16"})
+      if (number++ % static_cast<std::size_t>(every_nth(8)) == 0)
+        all.push_back({modes, lanes, accumulator, ""});
+    for (const char* addend : {"fp32", "bf16"})
+      if (number++ % static_cast<std::size_t>(every_nth(8)) == 0)
+        all.push_back({modes, lanes, "", addend});
+  }
+  return all;
+}
+
+class ModeProduct : public ::testing::TestWithParam<ModeBatch> {};
+INSTANTIATE_TEST_SUITE_P(Multi, ModeProduct, ::testing::ValuesIn(mode_batches()),
+                         [](const auto& p) {
+                           std::string name = fmt::format("{}_{}{}", p.param.modes,
+                                                          p.param.accumulator, p.param.addend);
+                           for (char& c : name)
+                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+                           return name;
+                         });
+
+TEST_P(ModeProduct, OfRoundingAndScheduleGivesTheGoldenResults) {
+  const auto& [modes, lanes, accumulator, addend] = GetParam();
+  const bool is_float = !std::string_view(accumulator).starts_with("kulisch");
+  const char* const outputs[] = {"fp32", "bf16", "fp16", "e5m2"};
+  const char* const technologies[] = {"generic", "osu018", "xilinx"};
+  std::vector<std::pair<MultiSpec, rtl_gen::Unit>> members;
+  std::size_t turn = static_cast<std::size_t>(accumulator[0]) + std::string_view(modes).size();
+  for (const char* rounding : {"rne", "rna", "rtz", "sr:11", "sr:32", "srf:7", "src:1"}) {
+    MultiSpec spec;
+    if (*addend != 0) {
+      spec = multi_spec(modes, lanes, addend, rounding);
+    } else {
+      // A float accumulator's own rounding; then the output is its format.
+      const std::string text = is_float ? fmt::format("{}:{}", accumulator, rounding) : accumulator;
+      spec = accumulating({modes, lanes, text.c_str(), is_float ? accumulator : outputs[turn % 4],
+                           is_float ? "" : rounding, "64"});
+    }
+    for (const char* schedule : kSchedules)
+      members.push_back(pipelined(spec, schedule, technologies[turn % 3], "",
+                                  fmt::format("u{}", members.size())));
+    ++turn;
+  }
+  const std::vector<ModeCycle> cycles = pipeline_cycles(members.front().first, 4000);
+  EXPECT_GT(check_pipelines(members, cycles), 21 * 300) << "vacuous";
 }
 
 // The register's width is derived from the graph's ranges; exact_window from the formats alone.

@@ -189,32 +189,24 @@ Outcome check_graph(const rtl_gen::Graph& graph, const DotSpec& spec, const Exer
   return outcome;
 }
 
-Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
-                      const DotSpec& spec, const Exercise& exercise) {
-  sim::ModelSource source;
-  source.verilog = verilog;
-  source.top = report.top;
-  for (const rtl_gen::Port& port : report.ports)
-    source.ports.push_back({port.name, port.is_input, port.width});
-  sim::Model model = sim::Model::load(source);
-  sim::Model::Instance unit(model);
+namespace {
 
-  Plan plan = make_plan(spec, exercise, /*with_reset=*/true);
-  auto latency = static_cast<size_t>(report.latency);
-  size_t cycles = plan.cycles.size() + latency;
+// One record a cycle of the plan and of the `drain` behind it.
+std::vector<std::uint8_t> input_records(const sim::Model& model, const DotSpec& spec,
+                                        const Plan& plan, size_t drain) {
+  std::map<std::string, sim::ModelField> fields;  // found once: a lookup in the model is slow
+  const size_t cycles = plan.cycles.size() + drain;
   std::vector<std::uint8_t> inputs(cycles * model.input_bytes(), 0);
-  std::vector<std::uint8_t> outputs(cycles * model.output_bytes(), 0);
-  std::map<std::string, sim::ModelField> fields;
-  for (const rtl_gen::Port& port : report.ports)
-    if (port.is_input && port.name != source.clock) fields[port.name] = model.input(port.name);
   for (size_t at = 0; at < cycles; ++at) {
     std::uint8_t* record = inputs.data() + at * model.input_bytes();
     auto put = [&](const std::string& name, int lo, int width, std::uint64_t value) {
       auto found = fields.find(name);
-      if (found != fields.end())
-        put_bits(record, found->second, lo, width, value);
-      else
-        BLOCKDOT_CHECK(name == "seed_load_i" || name == "seed_i", "no port {}", name);
+      if (found == fields.end()) {
+        const bool seed = name == "seed_load_i" || name == "seed_i";
+        if (seed && !model.has_input(name)) return;
+        found = fields.emplace(name, model.input(name)).first;
+      }
+      put_bits(record, found->second, lo, width, value);
     };
     bool idle = at >= plan.cycles.size();
     put("rst_ni", 0, 1, idle || !plan.cycles[at].reset);
@@ -226,9 +218,14 @@ Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& rep
       put("seed_i", 0, plan.seed_bits, plan.seed);
     }
   }
-  unit.run(static_cast<std::int64_t>(cycles), inputs.data(), outputs.data());
+  return inputs;
+}
 
-  sim::ModelField valid = model.output("valid_o"), result = model.output("result_o");
+Outcome compare_records(const sim::Model& model, const DotSpec& spec, const Plan& plan,
+                        size_t latency, const std::string& prefix,
+                        const std::vector<std::uint8_t>& outputs) {
+  const sim::ModelField valid = model.output(prefix + "valid_o");
+  const sim::ModelField result = model.output(prefix + "result_o");
   Outcome outcome;
   for (size_t at = 0; at < plan.cycles.size(); ++at) {
     const std::uint8_t* record = outputs.data() + (at + latency) * model.output_bytes();
@@ -238,8 +235,90 @@ Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& rep
   return outcome;
 }
 
-std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames) {
-  DotSpec spec = spec_of(point);
+std::vector<std::uint8_t> run_records(const sim::Model& model,
+                                      const std::vector<std::uint8_t>& inputs) {
+  const size_t cycles = inputs.size() / model.input_bytes();
+  std::vector<std::uint8_t> outputs(cycles * model.output_bytes(), 0);
+  sim::Model::Instance(model).run(static_cast<std::int64_t>(cycles), inputs.data(), outputs.data());
+  return outputs;
+}
+
+}  // namespace
+
+Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
+                      const DotSpec& spec, const Exercise& exercise) {
+  sim::ModelSource source;
+  source.verilog = verilog;
+  source.top = report.top;
+  for (const rtl_gen::Port& port : report.ports)
+    source.ports.push_back({port.name, port.is_input, port.width});
+  const sim::Model model = sim::Model::load(source);
+  const Plan plan = make_plan(spec, exercise, /*with_reset=*/true);
+  const auto latency = static_cast<size_t>(report.latency);
+  return compare_records(model, spec, plan, latency, "",
+                         run_records(model, input_records(model, spec, plan, latency)));
+}
+
+sim::ModelSource together(const std::vector<Part>& parts) {
+  sim::ModelSource source;
+  source.top = "together";
+  source.quick = true;
+  std::map<std::string, int> inputs;
+  std::string instances;
+  for (const Part& part : parts) {
+    std::vector<std::string> connections;
+    for (const rtl_gen::Port& port : part.ports) {
+      const std::string name = (port.is_input ? "" : part.top + "_") + port.name;
+      connections.push_back(fmt::format(".{}({}[{}:0])", port.name, name, port.width - 1));
+      if (port.is_input)
+        inputs[name] = std::max(inputs[name], port.width);
+      else
+        source.ports.push_back({name, false, port.width});
+    }
+    instances += fmt::format("  {} i_{} ({});\n", part.top, part.top, fmt::join(connections, ", "));
+    source.verilog += part.verilog;
+  }
+  for (const auto& [name, width] : inputs) source.ports.push_back({name, true, width});
+  std::vector<std::string> ports;
+  for (const sim::ModelPort& port : source.ports)
+    ports.push_back(fmt::format("  {} [{}:0] {}", port.is_input ? "input wire" : "output wire",
+                                port.width - 1, port.name));
+  source.verilog +=
+      fmt::format("module together (\n{}\n);\n{}endmodule\n", fmt::join(ports, ",\n"), instances);
+  return source;
+}
+
+int every_nth(int n) {
+  const char* product = std::getenv("BLOCKDOT_PRODUCT");
+  return product != nullptr && std::string_view(product) == "whole" ? 1 : n;
+}
+
+std::vector<Outcome> check_together(const std::vector<Member>& members, const Exercise& exercise) {
+  std::vector<Part> parts;
+  size_t drain = 0;
+  for (const Member& member : members) {
+    const rtl_gen::UnitReport& report = member.unit->report;
+    parts.push_back({report.top, member.unit->verilog, report.ports});
+    drain = std::max(drain, static_cast<size_t>(report.latency));
+  }
+  const sim::Model model = sim::Model::load(together(parts));
+  std::vector<std::uint8_t> outputs;
+  std::vector<Outcome> outcomes;
+  Plan plan;
+  for (size_t i = 0; i < members.size(); ++i) {
+    const Member& member = members[i];
+    if (i == 0 || !(member.spec == members[i - 1].spec))
+      plan = make_plan(member.spec, exercise, /*with_reset=*/true);
+    if (i == 0) outputs = run_records(model, input_records(model, member.spec, plan, drain));
+    outcomes.push_back(compare_records(model, member.spec, plan,
+                                       static_cast<size_t>(member.unit->report.latency),
+                                       member.unit->report.top + "_", outputs));
+  }
+  return outcomes;
+}
+
+rtl_gen::Arch arch_of(const Point& point, std::uint64_t seed) {
+  const DotSpec spec = spec_of(point);
   rtl_gen::Arch arch;
   arch.schedule = rtl_gen::parse_schedule_kind(schedule_of(point));
   arch.schedule_seed = seed;
@@ -249,7 +328,16 @@ std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames)
   if (turn == 4) arch.technology = rtl_gen::Technology::kXilinx;
   if (formats::draws_each_beat(spec) && spec.accumulator.kind == formats::AccumulatorKind::kFloat)
     arch.structure.rounding = turn % 2 ? rtl_gen::SrPlace::kEager : rtl_gen::SrPlace::kLazy;
-  rtl_gen::Unit unit = rtl_gen::generate(rtl_gen::UnitKind::kDot, spec, arch);
+  return arch;
+}
+
+rtl_gen::Unit unit_of(const Point& point, std::uint64_t seed, const std::string& top) {
+  return rtl_gen::generate(rtl_gen::UnitKind::kDot, spec_of(point), arch_of(point, seed), top);
+}
+
+std::int64_t expect_lockstep(const Point& point, std::uint64_t seed, int frames) {
+  const DotSpec spec = spec_of(point);
+  const rtl_gen::Unit unit = unit_of(point, seed);
   Outcome outcome =
       check_verilog(unit.verilog, unit.report, spec, make_exercise(spec, seed, frames));
   EXPECT_GT(outcome.checked, 2 * frames) << "vacuous co-simulation";

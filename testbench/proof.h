@@ -15,6 +15,7 @@
 
 #include "formats/dot_spec.h"
 #include "rtl_gen/generate.h"
+#include "sim/cosim/model.h"
 #include "testbench/axes.h"
 #include "testbench/stimulus.h"
 
@@ -45,6 +46,29 @@ Outcome check_graph(const rtl_gen::Graph& graph, const formats::DotSpec& spec,
 /// The Verilated unit in lock-step, cycle by cycle.
 Outcome check_verilog(const std::string& verilog, const rtl_gen::UnitReport& report,
                       const formats::DotSpec& spec, const Exercise& exercise);
+
+/// One module of several, whose tops are distinct: inputs of a name are one port, as wide as the
+/// widest, outputs have the top before theirs, as in `u3_valid_o`. One compilation for many units.
+struct Part {
+  std::string top, verilog;
+  std::vector<rtl_gen::Port> ports;
+};
+sim::ModelSource together(const std::vector<Part>& parts);
+
+/// What of a product of axes is run: the n-th part of it, every one with BLOCKDOT_PRODUCT=whole.
+int every_nth(int n);
+
+/// Units of the same operands, lanes and LFSR, together in lock-step.
+struct Member {
+  formats::DotSpec spec;
+  const rtl_gen::Unit* unit = nullptr;
+};
+std::vector<Outcome> check_together(const std::vector<Member>& members, const Exercise& exercise);
+
+/// How the unit of a point is built. Technologies, and where eager rounding is possible lazy and
+/// eager, go by turns.
+rtl_gen::Arch arch_of(const Point& point, std::uint64_t seed);
+rtl_gen::Unit unit_of(const Point& point, std::uint64_t seed, const std::string& top = "unit");
 
 /// Generates the unit of a point and runs it Verilated; a mismatch or a vacuous run fails the test.
 /// Returns the results checked.
