@@ -415,7 +415,7 @@ TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {
 // weight-stationary array; a part of it, or all with BLOCKDOT_PRODUCT=whole.
 class ArrayAxes : public ::testing::TestWithParam<Point> {};
 INSTANTIATE_TEST_SUITE_P(Every, ArrayAxes,
-                         ::testing::ValuesIn(operands_by_accumulator(every_nth(25))),
+                         ::testing::ValuesIn(operands_by_accumulator(every_nth(41))),
                          [](const auto& p) { return batch_name(p.param); });
 
 TEST_P(ArrayAxes, GiveTheGoldenValuesInTheClosedFormsCycles) {

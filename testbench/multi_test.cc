@@ -639,10 +639,10 @@ std::vector<ModeBatch> mode_batches() {
            {"e4m3,e5m2,e2m3,e3m2,e2m1", "2"}}) {
     for (const char* accumulator : {"kulisch", "kulisch[12:-8]:saturate", "kulisch[10:-6]:wrap",
                                     "kulisch[14:-5]:saturate:sticky", "fp32", "bf16", "fp16"})
-      if (number++ % static_cast<std::size_t>(every_nth(8)) == 0)
+      if (number++ % static_cast<std::size_t>(every_nth(7)) == 0)
         all.push_back({modes, lanes, accumulator, ""});
     for (const char* addend : {"fp32", "bf16"})
-      if (number++ % static_cast<std::size_t>(every_nth(8)) == 0)
+      if (number++ % static_cast<std::size_t>(every_nth(7)) == 0)
         all.push_back({modes, lanes, "", addend});
   }
   return all;

@@ -12,7 +12,7 @@ namespace blockdot::testbench {
 namespace {
 
 class Product : public ::testing::TestWithParam<Point> {};
-INSTANTIATE_TEST_SUITE_P(Dot, Product, ::testing::ValuesIn(operands_by_accumulator(every_nth(20))),
+INSTANTIATE_TEST_SUITE_P(Dot, Product, ::testing::ValuesIn(operands_by_accumulator(every_nth(25))),
                          [](const auto& p) { return batch_name(p.param); });
 
 TEST_P(Product, OfRoundingAndScheduleIsInLockstepWithTheGoldenModel) {
