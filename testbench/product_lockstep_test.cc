@@ -1,7 +1,7 @@
 // Operands x accumulator x rounding x schedule, the whole product: 4,158 Verilated units in
 // lock-step with the golden model. The units of one pair of operands and one accumulator share
 // their inputs and are compiled as one module. Outputs, specials, technologies and places of
-// stochastic rounding go by turns. A build with BLOCKDOT_LONG_PROOFS runs all, another a twentieth.
+// stochastic rounding go by turns. A 25th of it, or all with BLOCKDOT_PRODUCT=whole.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
