@@ -1,5 +1,5 @@
 // The graph of a unit, under the interpreter, against the golden model: the whole product of the
-// axes in axes.h but the schedule, 9000 contracts. The oracle is models::GoldenDot, which shares
+// axes in axes.h but the schedule, 13,860 contracts. The oracle is models::GoldenDot, which shares
 // nothing with rtl_gen but the format constants.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
