@@ -10,7 +10,7 @@
 namespace blockdot::sim {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 /// What numpy.save writes (NumPy 1.24) for np.array([[1, 2, 3], [4, 5, 6]], np.float32), header
 /// only.
