@@ -217,6 +217,14 @@ bool one_float_scale(const BlockFormat& format) {
   return !outer_in_beat(format) && (!other || scale_in_result(format));
 }
 
+/// Every scale of a beat is within 2^+-this.
+int scale_reach(const BlockFormat& format) {
+  if (!format.has_scale() || scale_in_result(format)) return 0;
+  if (format.scale.kind != formats::ScaleKind::kMinifloat) return 127;
+  const ElementFormat& scale = format.scale.minifloat;
+  return std::max(std::abs(max_exponent(scale)), std::abs(lsb_exponent(scale)));
+}
+
 /// Significant bits of element times scale, at most.
 int significant_bits(const BlockFormat& format) {
   const ElementFormat& element = format.element;
@@ -234,13 +242,16 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   const formats::Accumulator& accumulator = spec.accumulator;
   if (accumulator.kind != formats::AccumulatorKind::kAligned) return false;
   if (!one_float_scale(spec.a) || !one_float_scale(spec.b)) return false;
-  int sum_bits = accumulator.fraction_bits + 2 + ceil_log2(spec.lanes + 1), farthest = 0;
+  int sum_bits = accumulator.fraction_bits + 2 + ceil_log2(spec.lanes + 1), farthest = 0, reach = 0;
   for (const BlockFormat* format : {&spec.a, &spec.b}) {
     if (beat_factor_bits(*format) > 1) ++sum_bits;
     const ElementFormat& element = format->element;
     const int lowest = lsb_exponent(element) - ((1 << format->micro.bits) - 1);
     farthest = std::max({farthest, std::abs(max_exponent(element)), std::abs(lowest)});
+    reach += scale_reach(*format);
   }
+  // Powers of two that the kernels make from their exponents: 2 * 160 of elements, 53 of the sum.
+  if (reach > 600) return false;
   if (std::abs(lsb_exponent(accumulator.format)) > 400 ||
       std::abs(max_exponent(accumulator.format)) > 400)
     return false;

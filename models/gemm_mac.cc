@@ -165,11 +165,15 @@ class MacGemm {
   bool in_range(int growth) const {
     if (has_inf(row_ranges_) || has_inf(column_ranges_)) return false;
     const RowRange x = joint(row_ranges_, 0, a_.rows), y = joint(column_ranges_, 0, b_.rows);
-    if (x.empty || y.empty) return true;
     const int a_bits = std::bit_width(static_cast<std::uint64_t>(x_.most));
     const int b_bits = std::bit_width(static_cast<std::uint64_t>(y_.most));
-    return x.low >= -126 && y.low >= -126 && x.high + a_bits <= 120 && y.high + b_bits <= 120 &&
-           x.low + y.low >= -110 && x.high + y.high + a_bits + b_bits + growth <= 110;
+    // Beside zeros too: 0 times a number is 0, 0 times an overflow is not.
+    const auto ordinary = [](const RowRange& range, int bits) {
+      return range.empty || (range.low >= -126 && range.high + bits <= 120);
+    };
+    if (!ordinary(x, a_bits) || !ordinary(y, b_bits)) return false;
+    return x.empty || y.empty ||
+           (x.low + y.low >= -110 && x.high + y.high + a_bits + b_bits + growth <= 110);
   }
 
   /// Up to kMacCols results from (i, j) on.

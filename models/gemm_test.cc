@@ -39,9 +39,11 @@ enum class Data {
   kFar,         // a large part that a later one cancels exactly; what is left is small
   kSpecials,    // NaN, Inf, zeros and -0 in between
   kCodes,       // any codes, any scales
+  kZeroSide,    // one operand all zeros, the other as kExtreme
 };
-constexpr Data kAllData[] = {Data::kNormal,     Data::kSpread, Data::kWide,     Data::kExtreme,
-                             Data::kCancelling, Data::kFar,    Data::kSpecials, Data::kCodes};
+constexpr Data kAllData[] = {Data::kNormal,   Data::kSpread,     Data::kWide,
+                             Data::kExtreme,  Data::kCancelling, Data::kFar,
+                             Data::kSpecials, Data::kCodes,      Data::kZeroSide};
 
 /// `sign`: of the part that cancels; the two operands take different ones.
 std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t length, Data data,
@@ -59,6 +61,7 @@ std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t 
         v = std::ldexp(v, below(121) - 60);
         break;
       case Data::kExtreme:
+      case Data::kZeroSide:
         v = std::ldexp(v, below(276) - 149);
         if (!std::isfinite(v)) v = 3e38f;
         break;
@@ -97,6 +100,7 @@ std::vector<float> values(std::mt19937& random, std::int64_t rows, std::int64_t 
 QuantizedMatrix operand(std::mt19937& random, const formats::BlockFormat& format, std::int64_t rows,
                         std::int64_t length, Data data, float sign) {
   std::vector<float> x = values(random, rows, length, data, sign);
+  if (data == Data::kZeroSide && (sign > 0) == (length % 2 == 0)) std::fill(x.begin(), x.end(), 0);
   QuantizedMatrix q = quantize(format, row_major(x.data(), rows, length));
   if (data == Data::kCodes) {
     std::uint32_t mask =
@@ -307,6 +311,47 @@ TEST(Gemm, KulischKeepsASmallTermBesideLargeOnesThatCancel) {
           << text << " " << shift;
     }
   }
+}
+
+// Beats far below the last place of the accumulator, which a draw lifts to a whole unit of it: more
+// than the products' sum, and with it a sum that binary64 does not hold.
+TEST(Gemm, EqualsGoldenWhereRandomBitsRaiseTermsBelowTheAccumulatorsLeast) {
+  constexpr std::int64_t kSide = 64;
+  for (const char* accumulator : {"e4m3:sr:4", "e4m3:srf:4", "e4m3:src:5", "e5m2:sr:9"}) {
+    const DotSpec spec =
+        parse_dot_spec(fmt::format("a=bf16 lanes=1 accumulator={} output=fp32", accumulator));
+    std::vector<float> x, y;
+    for (std::int64_t i = 0; i < kSide; ++i) {
+      x.insert(x.end(), {1.984375f, -0x1p-30f});
+      y.insert(y.end(), {1.984375f * 0x1p-14f, 0x1p-33f});
+    }
+    const QuantizedMatrix a = quantize(spec.a, row_major(x.data(), kSide, 2));
+    const QuantizedMatrix b = quantize(spec.b, row_major(y.data(), kSide, 2));
+    for (std::uint64_t seed : {1, 7, 12345}) {
+      const GemmResult golden = gemm_golden(spec, a, b, seed);
+      EXPECT_EQ(gemm(spec, a, b, {seed, 1}).codes, golden.codes) << accumulator << " " << seed;
+      EXPECT_GT(std::set<std::uint32_t>(golden.codes.begin(), golden.codes.end()).size(), 1u);
+    }
+  }
+}
+
+// Elements and scales at the ends of what the grammar can say, beside zeros too.
+TEST(Gemm, EqualsGoldenForNegativeBiasesAndScalesBeyondBinary32) {
+  std::mt19937 random(5);
+  std::map<std::string, int> ways;
+  for (const char* operands :
+       {"a=bf16 b=e5m10:bias=-1 lanes=4", "a=e5m10:bias=-7@e8m0/32 lanes=8",
+        "a=e5m3:bias=-128@e8m3:bias=-128/32", "a=e5m3:bias=-128@e8m3:bias=-128/32 b=e4m3",
+        "a=e8m7:bias=-128@e8m3:bias=-128/32 b=e8m7:bias=256@e8m3:bias=256/32",
+        "a=mxfp8_e4m3 lanes=1"})
+    for (const char* accumulator :
+         {"fp32", "kulisch", "bf16:sr:4", "bf16", "aligned[40]:fp32", "aligned[12]:bf16"})
+      for (Data data : {Data::kZeroSide, Data::kCodes, Data::kExtreme})
+        for (std::int64_t k : {40, 41})
+          expect_equal(fmt::format("{} accumulator={}", operands, accumulator), 3, 21, k, data,
+                       random(), 1, &ways);
+  for (const char* way : {"doubles:exact", "doubles:odd", "doubles:checked", "aligned:wide"})
+    EXPECT_GT(ways[way], 0) << way;
 }
 
 TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {

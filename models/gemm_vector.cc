@@ -433,9 +433,10 @@ class VectorGemm {
   ChunkBits decode_chunk(const QuantizedMatrix& matrix, std::int64_t r, const BeatRange& chunk,
                          double* elements, RowRange& range) const {
     const ElementFormat& format = matrix.format.element;
-    if (format.kind == formats::ElementKind::kMinifloat && matrix.code_bytes == 2) {
+    if (format.kind == formats::ElementKind::kMinifloat && matrix.code_bytes == 2 &&
+        format.bias >= 0) {
       // The fields of a code stand for those of a binary64 far below; a product brings it up,
-      // subnormals too.
+      // subnormals too. A negative bias would ask for a factor beyond binary64.
       const auto* codes = reinterpret_cast<const std::uint16_t*>(matrix.codes.data()) +
                           r * matrix.padded_length + chunk.k;
       const std::uint32_t sign = 1u << (format.width() - 1);
@@ -501,6 +502,8 @@ class VectorGemm {
     const bool accumulator_odd = spec_.accumulator.kind != AccumulatorKind::kFloat ||
                                  odd_suffices(spec_.accumulator.format, spec_.accumulator.rounding);
     span_limit_ = kDoubleBits - beat;
+    // A stochastic step may add a whole unit of the accumulator to a T far below it.
+    const bool raises = spec_.accumulator.kind == AccumulatorKind::kFloat && rounding.stochastic();
     std::int64_t solved = 0;
     for (std::int64_t p = 0; p < rows_.panels; ++p)
       for (std::int64_t q = 0; q < columns_.panels; ++q) {
@@ -508,14 +511,12 @@ class VectorGemm {
         const RowRange& y = columns_.panel_ranges[static_cast<size_t>(q)];
         Way& way = ways_[static_cast<size_t>(p * columns_.panels + q)];
         way.step = step_;
-        if (x.inf || y.inf) ++solved;
-        if (x.empty || y.empty) continue;
-        const int low = x.low + y.low, high = x.high + y.high;
-        if (low < -kFarthest || high > kFarthest || x.low < -kFarthest || y.low < -kFarthest) {
-          way.solved = true;
-          ++solved;
-          continue;
-        }
+        const bool some = !x.empty && !y.empty;
+        const int low = some ? x.low + y.low : 0, high = some ? x.high + y.high : 0;
+        way.solved = some && (std::min({low, x.low, y.low}) < -kFarthest ||
+                              std::max({high, x.high, y.high}) > kFarthest);
+        if (way.solved || x.inf || y.inf) ++solved;
+        if (!some || way.solved) continue;
         if (float_sums && x.scale_low + y.scale_low >= -126 && x.scale_low >= -126 &&
             y.scale_low >= -126 && x.scale_high <= 127 - 24 && y.scale_high <= 127 - 24 &&
             x.scale_high + y.scale_high <= 127 - 24) {
@@ -529,7 +530,8 @@ class VectorGemm {
           }
         }
         const bool term = x.span + y.span + beat <= kDoubleBits;
-        const bool everything = term && high - low + all <= kDoubleBits;
+        const int reached = raises ? std::max(high, lsb_exponent(held)) + 1 : high;
+        const bool everything = term && reached - low + all <= kDoubleBits;
         // Rests of a sum of T: each up to half a unit in its last place, all in a second double.
         const bool rests = high + all - kDoubleBits + ceil_log2(count()) - low <= kDoubleBits &&
                            odd_suffices(spec_.output, spec_.rounding);
