@@ -2,6 +2,7 @@
 #include "models/gemm.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <optional>
 #include <thread>
@@ -9,6 +10,7 @@
 #include "cli/command.h"
 #include "formats/error.h"
 #include "formats/quantize.h"
+#include "sim/replay/replay.h"
 #include "sim/trace/matrix_file.h"
 
 namespace blockdot::cli {
@@ -39,6 +41,14 @@ void run(const GemmArguments& arguments, const Context& context) {
         "seed = {}: no rounding draws; add rounding=sr:8 to --spec or --element-rounding sr:8, or "
         "leave it out",
         *arguments.seed);
+  if (arguments.seed && draws(spec)) {
+    if (!spec.lfsr.port)
+      throw ConfigError("seed = {}: lfsr = {} has no port for one; leave out one of the two",
+                        *arguments.seed, to_text(spec.lfsr));
+    if (*arguments.seed > spec.lfsr.mask())
+      throw ConfigError("seed = {}: must be in [1, {}], what lfsr = {} holds", *arguments.seed,
+                        spec.lfsr.mask(), to_text(spec.lfsr));
+  }
   sim::Matrix a = sim::read_matrix(arguments.a, {arguments.a_tensor, arguments.a_columns});
   sim::Matrix b = sim::read_matrix(arguments.b, {arguments.b_tensor, arguments.b_columns});
   if (a.columns != b.rows)
@@ -46,7 +56,8 @@ void run(const GemmArguments& arguments, const Context& context) {
         "{}: has {} rows, but {} has {} columns; C = A . B needs A [M, K] and B [K, N]",
         arguments.b, b.rows, arguments.a, a.columns);
   QuantizedMatrix qa = quantize(spec.a, row_major(a.data.data(), a.rows, a.columns), options);
-  QuantizedMatrix qb = quantize(spec.b, transposed(b.data.data(), b.columns, b.rows), options);
+  QuantizedMatrix qb =
+      quantize(spec.b, transposed(b.data.data(), b.columns, b.rows), sim::b_options(options));
   models::GemmOptions gemm_options;
   gemm_options.seed = arguments.seed;
   gemm_options.threads = arguments.threads > 0
@@ -80,7 +91,10 @@ void add_gemm(CLI::App& program, Context& context) {
       ->add_option("--spec", arguments->spec,
                    "What is computed: \"a=FORMAT [b=FORMAT lanes=N accumulator=...]\"")
       ->required();
-  command->add_option("--scale-rule", arguments->scale_rule, "floor (OCP) or ceil")
+  command
+      ->add_option(
+          "--scale-rule", arguments->scale_rule,
+          fmt::format("Any but three-quarters of {}", fmt::join(formats::scale_rule_names(), ", ")))
       ->capture_default_str();
   command
       ->add_option("--element-rounding", arguments->element_rounding,

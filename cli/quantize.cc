@@ -33,9 +33,6 @@ void run(const QuantizeArguments& arguments, const Context& context) {
   using namespace formats;
   BlockFormat format = parse_block_format(arguments.format);
   check_distinct({arguments.out, arguments.codes, arguments.scales, arguments.packed});
-  if (arguments.file.columns != 0 && !is_raw(arguments.in))
-    throw ConfigError("columns = {}: is for raw .f32 input; {} says its own shape",
-                      arguments.file.columns, arguments.in);
   check_seed(arguments.seed);
   QuantizeOptions options;
   options.scale_rule = parse_scale_rule(arguments.scale_rule);
@@ -51,7 +48,7 @@ void run(const QuantizeArguments& arguments, const Context& context) {
 
   // Raw float32 has no shape: rows of one block, unless --columns says otherwise.
   sim::MatrixFileOptions file = arguments.file;
-  if (file.columns == 0 && format.block > 0) file.columns = format.block;
+  if (file.columns == 0 && format.block > 0 && is_raw(arguments.in)) file.columns = format.block;
   sim::Matrix x = sim::read_matrix(arguments.in, file);
   bool columns = arguments.axis == "column";
   MatrixView view = columns ? transposed(x.data.data(), x.columns, x.rows)

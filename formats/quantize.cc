@@ -653,7 +653,7 @@ ScaleRule parse_operand_scale_rule(std::string_view text) {
   if (rule == ScaleRule::kThreeQuarters)
     throw ConfigError(
         "scale-rule = three-quarters: leaves a factor 4/3 on every operand that no unit applies; "
-        "`blockdot quantize` takes it, a GEMM takes floor or ceil");
+        "`blockdot quantize` takes it, a GEMM takes the others, such as floor or ceil");
   return rule;
 }
 

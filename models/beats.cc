@@ -19,6 +19,26 @@ void check_length(const DotSpec& spec, std::int64_t k) {
         products, spec.max_k);
 }
 
+namespace {
+
+/// What a matrix holds is as much as its shape says.
+void check_sizes(const char* name, const QuantizedMatrix& m) {
+  const auto expect = [&](const char* field, std::size_t size, std::int64_t wanted) {
+    if (static_cast<std::int64_t>(size) != wanted)
+      throw ConfigError("{}.{}: has {} entries, its {} rows of {} need {}", name, field, size,
+                        m.rows, m.padded_length, wanted);
+  };
+  expect("codes", m.codes.size(), m.rows * m.padded_length * m.code_bytes);
+  const int micros = m.format.micro.bits;
+  expect("micros", m.micros.size(),
+         micros == 0 ? 0 : m.rows * (m.padded_length / m.format.micro.block));
+  for (const std::uint8_t tau : m.micros)
+    if (tau >> micros != 0)
+      throw ConfigError("{}.micros: {} has more than {} bits", name, tau, micros);
+}
+
+}  // namespace
+
 void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b) {
   formats::validate(spec);
   if (a.format != spec.a)
@@ -27,6 +47,15 @@ void check_operands(const DotSpec& spec, const QuantizedMatrix& a, const Quantiz
   if (b.format != spec.b)
     throw ConfigError("b: quantised as {}, but spec b = {}; quantise it to the spec's format",
                       to_text(b.format), to_text(spec.b));
+  for (const QuantizedMatrix* side : {&a, &b}) {
+    const char* name = side == &a ? "a" : "b";
+    if (side->factor != 1)
+      throw ConfigError(
+          "{}: has a factor of {} on every value (scale-rule three-quarters) that no unit applies; "
+          "quantise it by another rule",
+          name, side->factor);
+    check_sizes(name, *side);
+  }
   if (a.length != b.length)
     throw ConfigError("k: a has {} elements along the reduction and b has {}; must be equal",
                       a.length, b.length);

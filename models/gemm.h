@@ -19,7 +19,8 @@ struct GemmOptions {
 /// gemm_golden(spec, a, b, options.seed), bit for bit, for every spec. The result's `way` says how:
 /// "macs", "integers:...", "digits:...", "doubles:..." and "aligned:..." are vector code at the
 /// speed of a float GEMM (the part behind the colon: the widest step that a tile's data asked for),
-/// "results" takes any spec, one result at a time; docs/numerics.md has their ranges.
+/// "results" takes any spec, one result at a time, "golden" is a product without results;
+/// docs/numerics.md has their ranges.
 ///
 /// `a` is [M rows along K], `b` is [N rows along K]; result (i, j) = dot(row i of a, row j of b),
 /// as a unit of `spec` computes it. ConfigError by check_operands, and for threads < 1. The calling
@@ -48,7 +49,8 @@ struct ArrayTiles {
 
 /// The same product by such an array: what GoldenArray gives for these tiles, bit for bit. Differs
 /// from gemm where results depend on random bits: each unit has a stream of its own. ConfigError as
-/// gemm, and for rows, cols or height < 1 or an os height that is not rows.
+/// gemm, for rows, cols or height < 1, an os height that is not rows, and more streams than the
+/// register has states.
 GemmResult gemm_on_array(const formats::DotSpec& spec, const ArrayTiles& tiles,
                          const formats::QuantizedMatrix& a, const formats::QuantizedMatrix& b,
                          int threads = 1);

@@ -1193,9 +1193,37 @@ TEST(Gemm, RefusesBadInputAndNamesTheField) {
       quantize(formats::parse_block_format("mxfp8_e4m3"), row_major(x.data(), 1, 64));
   names("a: quantised as", complaint(other, b, 1));
   names("b: quantised as", complaint(b, other, 1));
+  other = b;
+  other.factor = 4.0 / 3;
+  names("a: has a factor of 1.3", complaint(other, b, 1));
+  other = b;
+  other.codes.pop_back();
+  names("b.codes: has 63 entries", complaint(b, other, 1));
   std::vector<float> none;
   names("k = 0", complaint(quantize(spec.a, row_major(none.data(), 1, 0)),
                            quantize(spec.a, row_major(none.data(), 1, 0)), 1));
+}
+
+TEST(Gemm, RefusesArraysWithoutUnitsAndRegistersOfTooFewStates) {
+  const DotSpec spec = parse_dot_spec("a=mxint8 max-k=64 rounding=sr:4 output=bf16 lfsr=galois:4");
+  const std::vector<float> x(64, 1);
+  const QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 64));
+  const auto complaint = [&](const ArrayTiles& tiles) {
+    try {
+      gemm_on_array(spec, tiles, a, a);
+    } catch (const ConfigError& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(complaint({{false, 2, 3}, 2}), "none");
+  for (const auto& [tiles, field] : std::initializer_list<std::pair<ArrayTiles, const char*>>{
+           {{{false, 0, 3}, 1}, "rows = 0"},
+           {{{true, 2, 0}, 4}, "cols = 0"},
+           {{{true, 2, 3}, 0}, "height = 0"},
+           {{{false, 2, 3}, 4}, "height = 4"},
+           {{{false, 4, 4}, 4}, "lfsr = galois:4"}})
+    EXPECT_TRUE(complaint(tiles).starts_with(field)) << field << ": " << complaint(tiles);
 }
 
 TEST(Gemm, IsUsedAsItsHeaderSays) {

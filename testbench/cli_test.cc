@@ -699,6 +699,14 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
     expect_refused(fmt::format("gen --unit {} --lfsr galois:16 --out u", unit),
                    "lfsr = galois:16: no rounding of this unit draws");
   expect_refused("gemm a.npy b.npy c.npy --spec mxint8 --seed 3", "seed = 3: no rounding draws");
+  expect_refused("gemm a.npy b.npy c.npy --spec 'a=mxint8 rounding=sr:4 lfsr=galois:8' --seed 256",
+                 "seed = 256: must be in [1, 255]");
+  expect_refused(
+      "gemm a.npy b.npy c.npy --spec 'a=mxint8 rounding=sr:4 lfsr=galois:8:5:no-port' --seed 9",
+      "seed = 9: lfsr = galois:8:5:no-port has no port");
+  expect_refused("gemm a.npy b.npy c.npy --spec mxint8 --a-columns 4",
+                 "columns = 4: is for raw .f32 input");
+  expect_refused("quantize mxint8 a.npy q.npy --tensor z", "tensor = z: is for .safetensors");
   expect_refused("gen --unit quantizer --a nf4_dq --out u", "a = nf4");
   expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
                  "schedule-seed = -3: must be a whole number in [0, ");

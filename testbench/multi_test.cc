@@ -814,9 +814,7 @@ TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
     rtl_gen::testing::Cycle cycle;
     for (const rtl_gen::Port& port : unit.report.ports) {
       if (!port.is_input || port.name == "clk_i") continue;
-      if (port.name == "rst_ni")
-        cycle.push_back(1);
-      else if (port.name == "valid_i")
+      if (port.name == "rst_ni" || port.name == "valid_i")
         cycle.push_back(1);
       else if (port.name == "mode_i")
         cycle.push_back(v.mode);

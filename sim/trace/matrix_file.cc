@@ -27,6 +27,7 @@ std::pair<std::int64_t, std::int64_t> matrix_shape(const std::vector<std::int64_
 }
 
 std::int64_t row_length(std::int64_t total, std::int64_t columns, const std::string& where) {
+  if (columns < 0) throw ConfigError("columns = {}: must be at least 1", columns);
   if (columns == 0) return total;
   if (total % columns != 0)
     throw ConfigError("{}: {} elements are not whole rows of {}", where, total, columns);
@@ -72,8 +73,15 @@ Dtype code_dtype(int code_bytes) {
 
 Matrix read_matrix(const std::filesystem::path& path, const MatrixFileOptions& options) {
   std::string where = path.string();
+  const FileKind kind = kind_of(path);
+  if (options.columns != 0 && kind != FileKind::kRaw)
+    throw ConfigError("columns = {}: is for raw .f32 input; {} says its own shape", options.columns,
+                      where);
+  if (!options.tensor.empty() && kind != FileKind::kSafetensors)
+    throw ConfigError("tensor = {}: is for .safetensors; {} holds one matrix", options.tensor,
+                      where);
   Matrix matrix;
-  switch (kind_of(path)) {
+  switch (kind) {
     case FileKind::kNpy: {
       std::string file = read_file(path);
       NpyArray array = parse_npy(file, where);
