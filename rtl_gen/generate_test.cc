@@ -413,7 +413,10 @@ TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
        {Measured{UnitKind::kBlockDot, "a=mxfp8_e4m3 lanes=8", true, 96442, 6.75},
         {UnitKind::kBlockDot, "a=mxfp8_e5m2 lanes=4", true, 66389, 6.33},
         {UnitKind::kBlockDot, "a=mxfp6_e3m2 lanes=8", true, 50919, 5.01},
-        {UnitKind::kDot, "a=mxfp8_e4m3 lanes=4 accumulator=fp32", false, 150368, 15.07}}) {
+        {UnitKind::kDot, "a=mxfp8_e4m3 lanes=4 accumulator=fp32", false, 150368, 15.07},
+        {UnitKind::kDot,
+         "a=e5m2 lanes=3 accumulator=kulisch[24:-24]:saturate output=fp16 rounding=rtz max-k=4096",
+         false, 99238, 10.11}}) {
     Arch arch;
     arch.technology = Technology::kOsu018;
     arch.combinational = m.combinational;

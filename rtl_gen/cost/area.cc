@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "rtl_gen/cost/cost.h"
+#include "rtl_gen/cost/known.h"
 #include "rtl_gen/cost/luts.h"
 
 namespace blockdot::rtl_gen {
@@ -12,7 +13,7 @@ namespace {
 // Bits that constants fix.
 class KnownBits {
  public:
-  static constexpr signed char kOpen = 2;
+  static constexpr signed char kOpen = kOpenBit;
 
   explicit KnownBits(const Graph& g) : bits_(g.size()) {
     for (std::size_t i = 0; i < g.size(); ++i)
@@ -212,17 +213,22 @@ class AreaSum {
         // A multiplexer with one constant input is a gate.
         return each(1, n.width, k_.gate_area, k_.mux_area);
       case Op::kAdd:
-      case Op::kSub:
-        // A bit of the sum that nothing reads leaves its carry.
+      case Op::kSub: {
+        signed char carry = n.op == Op::kSub ? 1 : 0;  // of x + ~y + 1
         for (int i = 0; i < needed_.end(id); ++i) {
           const int count = open_of(n.args[0], n.args[1], i);
+          // A bit of the sum that nothing reads leaves its carry; beside a constant and a known
+          // carry there is neither.
           const bool sum = needed_.at(id, i);
           if (count == 2)
             total += sum ? k_.add_area : k_.compare * k_.add_area;
-          else if (count == 1)
+          else if (count == 1 && carry == KnownBits::kOpen)
             total += sum ? 0.5 * k_.add_area : k_.gate_area;
+          carry = carry_of(known_.at(n.args[0], i),
+                           turned(known_.at(n.args[1], i), n.op == Op::kSub), carry);
         }
         return total;
+      }
       case Op::kUlt:
         for (int i = 0; i < g_.width(n.args[0]); ++i) {
           const int count = open_of(n.args[0], n.args[1], i);

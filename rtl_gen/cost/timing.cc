@@ -8,7 +8,7 @@
 namespace blockdot::rtl_gen {
 namespace {
 
-constexpr signed char kOpen = BitArrival::kOpen;
+constexpr signed char kOpen = kOpenBit;
 
 BitArrival constant_bit(bool one) { return {0, static_cast<signed char>(one)}; }
 
@@ -179,36 +179,38 @@ class Propagation {
   }
 
   void add(std::vector<BitArrival>& out) const {
-    float carry = -1, latest = 0;  // carry < 0: none
-    int from = 0;                  // the first bit that makes one
+    const bool minus = n_.op == Op::kSub;
+    float carry = 0, latest = 0;
+    signed char known = minus ? 1 : 0;  // the carry, of x + ~y + 1 where `minus`
+    int from = 0;                       // the first bit that makes one
     for (int i = 0; i < n_.width; ++i) {
       const BitArrival x = arg_(0, i), y = arg_(1, i);
       const bool both = x.known == kOpen && y.known == kOpen;
       float t = 0;
       for (const BitArrival& b : {x, y})
         if (b.known == kOpen) t = std::max(t, b.ns);
-      const bool fixed = x.known != kOpen && y.known != kOpen;
       BitArrival& o = out[static_cast<std::size_t>(i)];
-      if (carry < 0) {
-        o = exclusive(x, y);
-      } else {
-        o.ns = std::max(t + static_cast<float>(both ? k_.add_ns : 0), carry) +
-               static_cast<float>(k_.xor_ns);
-      }
+      const signed char y_added = turned(y.known, minus);
+      const signed char after = carry_of(x.known, y_added, known);
       // Bits that one constant meets pass a carry through a gate.
       const float made = t + static_cast<float>(both ? k_.add_ns : k_.gate_ns);
-      const float step = static_cast<float>(k_.carry_ns * (both ? 1.0 : k_.increment));
-      if (carry < 0) {
-        const bool kills = n_.op == Op::kAdd && (x.known == 0 || y.known == 0);
-        if (kills || (n_.op == Op::kSub && y.known == 0)) continue;
+      if (known != kOpen) {
+        o = exclusive(x, y);
+        if (o.known != kOpen) o = constant_bit((x.known + y_added + known) % 2 == 1);
         carry = made;
         latest = t;
         from = i;
-        continue;
+      } else {
+        o.ns = std::max(t + static_cast<float>(both ? k_.add_ns : 0), carry) +
+               static_cast<float>(k_.xor_ns);
+        if (x.known == kOpen || y.known == kOpen) {
+          const float step = static_cast<float>(k_.carry_ns * (both ? 1.0 : k_.increment));
+          latest = std::max(latest, t);
+          const float bound = latest + static_cast<float>(k_.add_ns + cost_.carry_ns(i - from));
+          carry = std::min(std::max(made, carry + step), std::max(bound, made));
+        }
       }
-      latest = std::max(latest, t);
-      const float bound = latest + static_cast<float>(k_.add_ns + cost_.carry_ns(i - from));
-      carry = std::min(std::max(fixed ? 0 : made, carry + step), std::max(bound, made));
+      known = after;
     }
   }
 

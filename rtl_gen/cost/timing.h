@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "rtl_gen/cost/cost.h"
+#include "rtl_gen/cost/known.h"
 #include "rtl_gen/ir/graph.h"
 
 namespace blockdot::rtl_gen {
 
 /// One bit: when it is there, ns after the beat's inputs and states, and whether it is a constant.
 struct BitArrival {
-  static constexpr signed char kOpen = 2;
   float ns = 0;
-  signed char known = kOpen;  // 0, 1 or kOpen
+  signed char known = kOpenBit;
 };
 
 /// The bits of all nodes, one after the other.

@@ -6,6 +6,7 @@
 #include "formats/error.h"
 #include "rtl_gen/build/fx.h"
 #include "rtl_gen/build/lower.h"
+#include "rtl_gen/build/ops.h"
 #include "rtl_gen/cost/timing.h"
 #include "rtl_gen/generate.h"
 
@@ -103,6 +104,36 @@ TEST(StageTiming, LowBitsOfASumComeBeforeItsHighBits) {
   std::vector<int> stage(g.size(), 0);
   stage[index(second)] = 1;
   EXPECT_NEAR(timing.longest(stage).ns, timing.delay_ns(first), 1e-6);
+}
+
+// By hand: 2^w - 1 - x borrows nowhere, so it is inverters; x - 2^(w-4) begins at its fourth bit
+// from the top; 0 - x has its whole carry.
+TEST(StageTiming, ACarryThatConstantsFixIsNeitherLateNorLarge) {
+  const int w = 48;
+  struct Cost {
+    double ns, area;
+  };
+  const auto of = [&](auto&& build) {
+    Graph g;
+    g.output("out_o", build(g, g.input("x_i", w)));
+    const CostModel cost(Technology::kOsu018);
+    return Cost{StageTiming(g, cost).longest(std::vector<int>(g.size(), 0)).ns, cost.area(g)};
+  };
+  const auto minus = [](Graph& g, const Int& from, NodeId x) {
+    return g.binary(Op::kSub, ops::constant(g, from, w), x);
+  };
+  const CostModel cost(Technology::kOsu018);
+  const CostModel::Constants& k = cost.constants();
+  const Cost ones = of([&](Graph& g, NodeId x) { return minus(g, pow2(w) - 1, x); });
+  const Cost high = of(
+      [&](Graph& g, NodeId x) { return g.binary(Op::kSub, x, ops::constant(g, pow2(w - 4), w)); });
+  const Cost negated = of([&](Graph& g, NodeId x) { return minus(g, 0, x); });
+  EXPECT_LE(ones.ns, k.gate_ns);
+  EXPECT_EQ(ones.area, 0);
+  EXPECT_LE(high.ns, k.gate_ns + 4 * k.carry_ns + k.xor_ns);
+  EXPECT_LE(high.area, 4 * k.add_area);
+  EXPECT_GT(negated.ns, 20 * k.increment * k.carry_ns);
+  EXPECT_GT(negated.area, (w - 2) * k.gate_area);
 }
 
 TEST(Schedule, LoopsThatFeedEachOtherShareAStage) {

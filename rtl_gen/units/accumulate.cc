@@ -54,6 +54,20 @@ Placed place(const Fx& significand, const Fx& shift, int lsb, int keep) {
           down == 0 ? constant(g, 0) : nonzero(bits(whole, 0, down))};
 }
 
+// The nearest two's complement number of `width` bits: beyond them is what has a bit there that is
+// not its sign.
+Fx saturate(const Fx& x, int width, const char* what) {
+  const Int lo = -pow2(width - 1), hi = pow2(width - 1) - 1;
+  if (x.lo >= lo && x.hi <= hi) return x;
+  Graph& g = *x.graph;
+  const Fx negative = sign(x);
+  const int above = x.width() - (x.is_signed() ? width : width - 1);
+  const Fx out = name(nonzero(xor_(bits(x, width - 1, above), repeat(negative, above))),
+                      fmt::format("{}_out", what));
+  const Fx bound = mux(negative, constant(g, lo, x.lsb), constant(g, hi, x.lsb));
+  return name(mux(out, bound, assume(x, lo, hi)), what);
+}
+
 // Whether a beat of this result lost anything.
 Fx sticky_bit(Graph& g, const Fx& lost, const Framing& framing) {
   if (lost.hi == 0) return lost;
@@ -200,15 +214,8 @@ FixedTotal build_kulisch_window(Graph& g, const Accumulation& spec, const BeatVa
   const Placed entry = place(term.significand, term.shift, window.lsb, keep);
   Fx placed = entry.value;
   const Int top = pow2(width - 1) - 1, bottom = -pow2(width - 1);
-  const auto clamp_to = [&](const Fx& x, const Int& lo, const Int& hi, const char* what) {
-    if (x.lo >= lo && x.hi <= hi) return x;
-    const Fx under = less(x, constant(g, lo, x.lsb)), over = less(constant(g, hi, x.lsb), x);
-    const Fx bound = mux(under, constant(g, lo, x.lsb), constant(g, hi, x.lsb));
-    return name(mux(name(or_(under, over), fmt::format("{}_out", what)), bound, assume(x, lo, hi)),
-                what);
-  };
   if (window.saturate)
-    placed = clamp_to(placed, -pow2(keep - 1), pow2(keep - 1) - 1, "entry");
+    placed = saturate(placed, keep, "entry");
   else if (placed.width() > width)
     placed = wrap_signed(placed, width);
   const Fx addend = name(mux(framing.valid, placed, constant(g, 0, window.lsb)), "addend");
@@ -222,8 +229,8 @@ FixedTotal build_kulisch_window(Graph& g, const Accumulation& spec, const BeatVa
   g.section("accumulate");
   const Fx acc = state(g, "acc", bottom, top, window.lsb);
   const Fx total = name(add(base_of(acc, start), addend), "acc_sum");
-  Fx next = window.saturate ? clamp_to(total, bottom, top, "acc_d")
-                            : name(wrap_signed(total, width), "acc_d");
+  Fx next =
+      window.saturate ? saturate(total, width, "acc_d") : name(wrap_signed(total, width), "acc_d");
   next = widen(next, bottom, top);
   set_next(acc, next);
   const Fx whole =
