@@ -301,8 +301,11 @@ std::vector<float> blocks_of_every_kind(const rtl_gen::QuantizerSpec& spec, int 
           break;
         case 8: {
           const std::uint32_t code = random() % formats::max_finite_code(element);
-          const double between =
-              (formats::decode(element, code) + formats::decode(element, code + 1)) / 2;
+          // The middle; under stochastic rounding what half a draw steps by.
+          const std::uint32_t parts = 2u << std::min(spec.rounding.random_bits, 20);
+          const double place = spec.rounding.stochastic() ? random() % parts / double(parts) : 0.5;
+          const double low = formats::decode(element, code);
+          const double between = low + (formats::decode(element, code + 1) - low) * place;
           bits = std::bit_cast<std::uint32_t>(static_cast<float>(
               scale * (j % 4 ? between * (random() % 2 ? 1 : -1) : formats::max_value(element))));
           break;
@@ -364,6 +367,13 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"nf4@bf16/8", "bf16", "floor", "rna", 2}, Case{"nf4@e8m0/4", "bf16", "rceil"},
         Case{"dynamic8@fp32/2", "bf16", "floor", "rne", 1},
         Case{"udynamic8@e4m3/2", "bf16", "floor", "rtz", 1}, Case{"binary@fp32/4", "bf16"},
+        Case{"nf4@fp32/8", "fp32", "floor", "sr:3"}, Case{"nf4@e8m0/4", "fp32", "ceil", "sr:32"},
+        Case{"nf4@bf16/8", "bf16", "ceil", "src:18", 2},
+        Case{"nf4@e4m3/4*bf16/4", "fp32", "floor", "srf:7"},
+        Case{"dynamic8@e8m0/2", "fp32", "floor", "sr:9"},
+        Case{"udynamic8@fp32/2", "bf16", "floor", "src:2", 1},
+        Case{"binary@fp32/4", "fp32", "floor", "srf:8"},
+        Case{"binary@e8m0/4", "fp32", "floor", "src:5"},
         // a given scale, none
         Case{"fp8_e4m3_tensor", "fp32", "floor", "rne", 4},
         Case{"fp8_e5m2_tensor", "bf16", "floor", "sr:6", 3},
@@ -373,7 +383,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"fp8_e4m3fnuz", "fp32", "floor", "rne", 4}, Case{"fp16", "fp32", "floor", "sr:10", 2},
         Case{"bf16", "fp32", "floor", "rne", 2}, Case{"e2m1", "fp32", "floor", "rne", 2},
         Case{"int4:frac=2", "fp32", "floor", "sr:4", 2},
-        Case{"nf4@none", "fp32", "floor", "rne", 2}),
+        Case{"nf4@none", "fp32", "floor", "rne", 2}, Case{"binary", "fp32", "floor", "sr:8", 3},
+        Case{"nf4@none", "bf16", "floor", "src:6", 2}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(QuantizerUnit, IsTheDefinition) {
@@ -458,7 +469,7 @@ TEST(QuantizerGraph, IsTheDefinitionForEveryFormatUnderEveryRuleAndRounding) {
   std::int64_t checked = 0, specs = 0;
   for (const formats::CatalogueEntry& entry : formats::catalogue())
     for (const std::string& rule : formats::scale_rule_names())
-      for (const char* rounding : {"rne", "rna", "rtz", "sr:5"}) {
+      for (const char* rounding : {"rne", "rna", "rtz", "sr:5", "src:2"}) {
         rtl_gen::QuantizerSpec spec =
             spec_of({entry.text.c_str(), specs % 2 ? "bf16" : "fp32", rule.c_str(), rounding});
         formats::BlockFormat& f = spec.format;
@@ -486,15 +497,15 @@ TEST(QuantizerGraph, IsTheDefinitionForEveryFormatUnderEveryRuleAndRounding) {
 // Every bfloat16 beside one of each exponent (and the borders of the rules): all ways in which an
 // element meets a scale.
 class EveryValue : public ::testing::TestWithParam<Case> {};
-INSTANTIATE_TEST_SUITE_P(Exhaustive, EveryValue,
-                         ::testing::Values(Case{"e2m1@e8m0/2", "bf16"}, Case{"int4@e8m0/2", "bf16"},
-                                           Case{"e3m2@e8m0/2", "bf16", "ceil"},
-                                           Case{"sm2@e8m0/2+u1/1", "bf16"},
-                                           Case{"e2m1@e4m3/2", "bf16"},
-                                           Case{"e3m2@bf16/2", "bf16", "ceil"},
-                                           Case{"int4@bf16:amax/2", "bf16", "floor", "rne", 1},
-                                           Case{"nf4@bf16/2", "bf16"}),
-                         [](const auto& p) { return name_of(p.param); });
+INSTANTIATE_TEST_SUITE_P(
+    Exhaustive, EveryValue,
+    ::testing::Values(Case{"e2m1@e8m0/2", "bf16"}, Case{"int4@e8m0/2", "bf16"},
+                      Case{"e3m2@e8m0/2", "bf16", "ceil"}, Case{"sm2@e8m0/2+u1/1", "bf16"},
+                      Case{"e2m1@e4m3/2", "bf16"}, Case{"e3m2@bf16/2", "bf16", "ceil"},
+                      Case{"int4@bf16:amax/2", "bf16", "floor", "rne", 1},
+                      Case{"nf4@bf16/2", "bf16"}, Case{"nf4@e8m0/2", "bf16", "floor", "sr:4"},
+                      Case{"binary@e8m0/2", "bf16", "floor", "src:6"}),
+    [](const auto& p) { return name_of(p.param); });
 
 TEST_P(EveryValue, BesideScalesOfEverySize) {
   const rtl_gen::QuantizerSpec spec = spec_of(GetParam());
@@ -567,6 +578,7 @@ void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
 class QuantizerFaults : public ::testing::TestWithParam<Fault> {};
 const Case kTwoBeats{"e4m3@e8m0/4", "bf16", "floor", "rne", 2};
 const Case kQuotient{"e2m1@e4m3/4*fp32/4", "bf16"};
+const Case kDrawn{"nf4@e8m0/2", "bf16", "floor", "sr:4"};
 INSTANTIATE_TEST_SUITE_P(
     Seeded, QuantizerFaults,
     ::testing::Values(
@@ -574,7 +586,9 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"the_next_blocks_maximum_comes_early", kTwoBeats, "amax", "so_far"},
         Fault{"nan_and_inf_are_numbers", kTwoBeats, "finite", "1'b1"},
         Fault{"the_rest_of_a_scales_quotient_is_lost", kQuotient, "scale_rest5", "26'd0"},
-        Fault{"a_group_takes_its_first_elements_step", {"mx6", "bf16"}, "g1_max0_0", "mag2"}),
+        Fault{"a_group_takes_its_first_elements_step", {"mx6", "bf16"}, "g1_max0_0", "mag2"},
+        Fault{"the_draw_counts_nothing", kDrawn, "e0_drop", "30'd0"},
+        Fault{"the_last_value_goes_up", kDrawn, "e1_up", "1'b1"}),
     [](const auto& p) { return p.param.name; });
 
 TEST_P(QuantizerFaults, AreFound) {
@@ -601,9 +615,65 @@ TEST(QuantizerSpec, RefusesWhatItCannotBuild) {
         Case{"e4m3@fp32/32*fp32/tensor"}, Case{"e4m3@e5m2:finite/8"},
         Case{"e4m3@fp32/8", "fp32", "amax"}, Case{"e4m3@fp32/8", "fp32", "floor", "sr:25"},
         Case{"mxfp4_e2m1", "fp32", "floor", "rne", 5}, Case{"mx9", "fp32", "floor", "rne", 1},
-        Case{"e4m3@e8m0/96x96"}, Case{"nf4", "fp32", "floor", "sr:4"}, Case{"mxfp4_e2m1", "fp16"},
+        Case{"e4m3@e8m0/96x96"}, Case{"nf4", "fp32", "floor", "sr:4"},
+        Case{"nf4", "fp32", "floor", "srf:3"}, Case{"nf4@bf16/8", "fp32", "floor", "sr:20"},
+        Case{"dynamic8@e5m1:fn/8*fp32/4", "fp32", "floor", "sr:1"}, Case{"mxfp4_e2m1", "fp16"},
         Case{"mxfp4_e2m1", "fp32", "optimal"}, Case{"mx9", "fp32", "ceil"}})
     EXPECT_THROW(validate(spec_of(c)), ConfigError) << name_of(c);
+}
+
+std::string refusal(const rtl_gen::QuantizerSpec& spec) {
+  try {
+    validate(spec);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(QuantizerSpec, NamesTheLargestTileThatFits) {
+  for (const auto& [format, input, wanted] : {std::tuple{"fp8_e4m3_128x128", "fp32", "128x32"},
+                                              {"fp8_e4m3_128x128", "bf16", "128x64"},
+                                              {"e4m3@e8m0/6000x1", "fp32", "4096"},
+                                              {"sm4@e8m0/8200+u1/2", "fp32", "4096+u1/2"}}) {
+    rtl_gen::QuantizerSpec spec = spec_of({format, input, "floor", "rne", 2});
+    const std::string line = refusal(spec);
+    const std::string tried = line.substr(line.rfind(' ') + 1);
+    EXPECT_TRUE(tried.ends_with("/" + std::string(wanted))) << line;
+    EXPECT_EQ(line.find("--input bf16") != std::string::npos,
+              std::string_view(input) == "fp32" &&
+                  refusal(spec_of({format, "bf16", "floor", "rne", 2})).empty())
+        << line;
+    spec.format = formats::parse_block_format(tried);
+    EXPECT_EQ(refusal(spec), "");
+    if (spec.format.tile_rows > 1) {
+      ++spec.format.tile_rows;
+      EXPECT_NE(refusal(spec), "");
+    }
+  }
+}
+
+TEST(QuantizerSpec, NamesTheRandomBitsThatAFormatTakes) {
+  for (const auto& [format, most] : {std::pair{"nf4", 3},
+                                     {"nf4@bf16/8", 19},
+                                     {"nf4@e4m3/8", 23},
+                                     {"dynamic8@fp32/8", 2},
+                                     {"binary@fp32/8", 29},
+                                     {"e4m3@fp32/8", 24},
+                                     {"dynamic8@e5m1:fn/8*fp32/4", 0}}) {
+    const auto line = [&](const std::string& rounding) {
+      return refusal(spec_of({format, "fp32", "floor", rounding.c_str()}));
+    };
+    if (most > 1) {
+      EXPECT_EQ(line(fmt::format("sr:{}", most)), "");
+      EXPECT_EQ(line(fmt::format("src:{}", most - 1)), "");
+    }
+    EXPECT_NE(line(fmt::format("sr:{}", most + 1))
+                  .find(most > 0 ? fmt::format("takes at most {} random bits", most)
+                                 : "for any number of random bits"),
+              std::string::npos)
+        << line(fmt::format("sr:{}", most + 1));
+  }
 }
 
 }  // namespace

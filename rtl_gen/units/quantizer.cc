@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
 
+#include "formats/code_book.h"
 #include "formats/error.h"
 #include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/quantizer_parts.h"
@@ -39,6 +41,21 @@ int odd_bits(double value) {
 int precision(const formats::ScaleFormat& scale) {
   if (scale.kind == ScaleKind::kMinifloat) return scale.minifloat.man_bits + 1;
   return scale.kind == ScaleKind::kInteger ? scale.int_bits : 1;
+}
+
+// Bits of the longest border hi - (hi - lo) * n / 2^places between two values of a book.
+int border_bits(formats::CodeBook book, int places) {
+  int most = 0;
+  const std::span<const float> values = formats::code_book_values(book);
+  const auto lowest = [](double value) { return std::ilogb(value) + 1 - odd_bits(value); };
+  for (std::size_t c = 1; c < values.size(); ++c) {
+    const double lo = values[c - 1], hi = values[c], gap = hi - lo;
+    const double inside = std::nextafter(std::max(std::fabs(lo), std::fabs(hi)), 0.0);
+    int bottom = lowest(gap) - places;
+    if (hi != 0) bottom = std::min(bottom, lowest(std::fabs(hi)));
+    most = std::max(most, std::ilogb(inside) + 1 - bottom);
+  }
+  return most;
 }
 
 // formats/quantize.h divides in binary64, which decides as the exact quotient does while what a
@@ -70,12 +87,26 @@ void validate_scale(const QuantizerSpec& spec, const std::string& text) {
         "a = {}: two levels of scales with {} and {} bits have no exact quotient in binary64; "
         "a quantiser unit takes narrower ones, as in e2m1@e4m3/16*fp32/tensor",
         text, scale, outer);
+  if (!spec.rounding.stochastic()) return;
   // SRF and SRC read one bit of the tail more than they draw.
   const int below = spec.rounding.variant == formats::SrVariant::kSrff ? 0 : 1;
-  const int most = kExactBits - element - scale - outer - below;
-  if (spec.rounding.stochastic() && spec.rounding.random_bits > most)
-    throw ConfigError("rounding = {}: format {} takes at most {} random bits",
-                      to_text(spec.rounding), text, most);
+  const auto exact = [&](int random_bits) {
+    const int places = random_bits + below;
+    const int border = f.element.kind == ElementKind::kCodeBook
+                           ? border_bits(f.element.book, places)
+                           : element + places;
+    return border + scale + outer <= kExactBits;
+  };
+  int most = 32;
+  while (most > 0 && !exact(most)) --most;
+  if (spec.rounding.random_bits <= most) return;
+  if (most < 1)
+    throw ConfigError(
+        "rounding = {}: binary64 does not decide the quotients of format {} for any number of "
+        "random bits; try rne, or a scale of fewer bits",
+        to_text(spec.rounding), text);
+  throw ConfigError("rounding = {}: format {} takes at most {} random bits", to_text(spec.rounding),
+                    text, most);
 }
 
 void validate_rule(const QuantizerSpec& spec) {
@@ -118,12 +149,17 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   if (f.micro.bits > 0 && lanes % f.micro.block != 0)
     throw ConfigError("lanes = {}: must be a multiple of the second level's block, {}, of {}",
                       lanes, f.micro.block, text);
-  if (lanes != whole && whole > kMostBufferBits / spec.input.width())
-    throw ConfigError(
-        "a = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
-        "keeps at most {}: try {}a smaller block",
-        text, f.tile_rows, f.block, to_text(spec.input), whole * spec.input.width(),
-        kMostBufferBits, spec.input.width() > 16 ? "--input bf16 or " : "");
+  const int most = kMostBufferBits / spec.input.width();
+  if (lanes == whole || whole <= most) return;
+  BlockFormat smaller = f;  // fewer rows, or a shorter one
+  smaller.tile_rows = std::max(1, most / f.block);
+  if (f.block > most) smaller.block = most / lanes * lanes;
+  throw ConfigError(
+      "a = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
+      "keeps at most {}: try {}{}",
+      text, f.block, f.tile_rows, to_text(spec.input), whole * spec.input.width(), kMostBufferBits,
+      spec.input.width() > 16 && whole <= kMostBufferBits / 16 ? "--input bf16 or " : "",
+      to_text(smaller));
 }
 
 }  // namespace
@@ -164,9 +200,6 @@ void validate(const QuantizerSpec& spec) {
   const Rounding& r = spec.rounding;
   if (r.stochastic() && (r.random_bits < 1 || r.random_bits > 32))
     throw ConfigError("rounding = {}: random bits must be in [1, 32]", to_text(r));
-  if (r.stochastic() && f.element.kind == ElementKind::kCodeBook)
-    throw ConfigError("rounding = {}: a quantiser unit rounds to code books by rne, rna or rtz",
-                      to_text(r));
   formats::validate(spec.lfsr);
   if (r.stochastic() && r.random_bits > spec.lfsr.width)
     throw ConfigError("rounding = {}: draws more bits than lfsr = {} has", to_text(r),

@@ -3,7 +3,8 @@
 // anything is left, so that the rounding is that of the exact quotient.
 //
 // A code of a book is found bit by bit, from the top: the threshold between the codes below and
-// above, times the scale, is compared with x, exactly.
+// above, times the scale, is compared with x, exactly. Stochastic rounding with r bits finds the
+// neighbours lo <= x < hi so and goes up from hi - (hi - lo) * random / 2^r on.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -125,9 +126,9 @@ Threshold threshold(const formats::CodeBook book, RoundingMode mode, std::size_t
       if (lo < 0 && hi > 0) return {middle, false};  // no value on the way to zero
       return lo < 0 ? Threshold{lo, true} : Threshold{hi, false};
     case RoundingMode::kStochastic:
-      break;
+      return {hi, false};
   }
-  BLOCKDOT_CHECK(false, "validate refuses the rounding");
+  BLOCKDOT_CHECK(false, "rounding mode");
 }
 
 // entries[index] of constants, whose length is a power of two.
@@ -141,25 +142,32 @@ Fx look_up(std::vector<Fx> entries, const std::vector<Fx>& index_from_top) {
   return entries.front();
 }
 
-Fx encode_book(const QuantizerSpec& spec, const Value& x, const SharedScale& scale, int lane) {
+Fx encode_book(const QuantizerSpec& spec, const Value& x, const SharedScale& scale,
+               const Fx& random, int lane) {
   Graph& g = *x.code.graph;
   const formats::CodeBook book = spec.format.element.book;
   const int width = formats::code_book_width(book);
+  const bool stochastic = spec.rounding.stochastic();
   const auto label = [&](const char* what) { return fmt::format("e{}_{}", lane, what); };
-  std::vector<Threshold> thresholds = {{0, false}};  // of code 0: none
-  int fraction = 0;
-  for (std::size_t c = 1; c < (std::size_t{1} << width); ++c) {
+  // Of code 0: none, its value is the lowest neighbour.
+  std::vector<Threshold> thresholds = {
+      {stochastic ? formats::code_book_values(book)[0] : 0.0, false}};
+  for (std::size_t c = 1; c < (std::size_t{1} << width); ++c)
     thresholds.push_back(threshold(book, spec.rounding.mode, c));
-    while (std::ldexp(thresholds[c].value, fraction) !=
-           std::floor(std::ldexp(thresholds[c].value, fraction)))
-      ++fraction;
-  }
-  // x in units of a threshold times the scale's last bit, and a bit for what lies below. Beyond
-  // twice the scale every threshold is passed; far below it only the sign counts.
+  int fraction = 0;
+  for (const Threshold& t : thresholds)
+    while (std::ldexp(t.value, fraction) != std::floor(std::ldexp(t.value, fraction))) ++fraction;
+  const auto integer = [&](double value) {
+    return Int(static_cast<std::int64_t>(std::ldexp(value, fraction)));
+  };
+  // x in units of a threshold times the scale's last bit (with the places that stochastic rounding
+  // reads), and a bit for what lies below. Beyond twice the scale every threshold is passed; far
+  // below it only the sign counts.
+  const int places = stochastic ? tail_bits(spec.rounding) : 0;
   const Fx significand = scale.significand.value_or(constant(g, 1));
   const Float number = to_float(spec.input, x.code, fmt::format("e{}", lane));
   const Fx behind = sub(add(scale.exponent, constant(g, 1)), number.exponent);
-  const int whole = fraction + significand.width() + 1;  // bits of twice the scale
+  const int whole = fraction + places + significand.width() + 1;  // bits of twice the scale
   const int tail = number.significand.width();
   const Fx capped = mux(less(constant(g, whole), behind), constant(g, whole), behind);
   const Fx shift =
@@ -169,6 +177,9 @@ Fx encode_book(const QuantizerSpec& spec, const Value& x, const SharedScale& sca
   const Fx field = widen(moved, 0, pow2(whole + tail) - 1);
   const Fx magnitude = cat({bits(field, tail, whole), nonzero(bits(field, 0, tail))});
   const Fx value = name(neg_if(x.sign, magnitude), label("value"));
+  const Fx fine = blockdot::rtl_gen::scale(value, -(places + 1));  // in units of a threshold
+  const Fx searched = stochastic ? floor_to(fine, 0) : value;
+  const int below = stochastic ? 0 : 1;
 
   // The thresholds times the scale: all of them once for all lanes where they are few, else of each
   // lane's search the one that it comes to.
@@ -181,17 +192,46 @@ Fx encode_book(const QuantizerSpec& spec, const Value& x, const SharedScale& sca
     std::vector<Fx> entries, factors, strict;
     const std::size_t step = std::size_t{1} << (width - 1 - level);
     for (std::size_t c = step; c < thresholds.size(); c += 2 * step) {
-      factors.push_back(constant(
-          g, Int(static_cast<std::int64_t>(std::ldexp(thresholds[c].value, fraction))) * 2));
+      factors.push_back(constant(g, integer(thresholds[c].value) << below));
       strict.push_back(constant(g, thresholds[c].strict ? 1 : 0));
       if (once)
         entries.push_back(name(bound(factors.back(), strict.back()), fmt::format("bound{}", c)));
     }
     const Fx border =
         once ? look_up(entries, code) : bound(look_up(factors, code), look_up(strict, code));
-    code.push_back(not_(less(value, name(border, fmt::format("e{}_bound{}", lane, level)))));
+    code.push_back(not_(less(searched, name(border, fmt::format("e{}_bound{}", lane, level)))));
   }
-  const Fx found = cat(code);
+  Fx found = cat(code);
+  if (stochastic) {
+    const std::size_t last = thresholds.size() - 1;
+    std::vector<Fx> tops, gaps;  // of code c: the value above it, and how far that is
+    for (std::size_t c = 0; c <= last; ++c) {
+      const std::size_t above = std::min(c + 1, last);
+      const Int top = integer(thresholds[above].value);
+      const Int gap = top - integer(thresholds[above - 1].value);
+      tops.push_back(constant(g, top));
+      gaps.push_back(constant(g, gap));
+      if (!once) continue;
+      tops.back() = name(mul(tops.back(), significand), fmt::format("bound{}", above));
+      gaps.back() = name(mul(gaps.back(), significand), fmt::format("gap{}", above));
+    }
+    Fx top = look_up(tops, code), gap = look_up(gaps, code);
+    if (!once) {
+      top = mul(top, significand);
+      gap = mul(gap, significand);
+    }
+    // SRF and SRC stand half a draw lower; at an odd draw SRC's tie does not go up.
+    const formats::SrVariant variant = spec.rounding.variant;
+    const Fx draw = variant == formats::SrVariant::kSrff ? random : cat({random, constant(g, 1)});
+    const Fx drop = name(mul(gap, draw), label("drop"));
+    Fx border = sub(top, blockdot::rtl_gen::scale(drop, -places));
+    if (variant == formats::SrVariant::kSrc)
+      border = add(border, blockdot::rtl_gen::scale(bit(random, 0), -(places + 1)));
+    const Fx at_end = is_zero(not_(found));
+    const Fx up =
+        name(and_(not_(less(fine, name(border, label("border")))), not_(at_end)), label("up"));
+    found = name(assume(add(found, up), 0, Int(last)), label("code"));
+  }
   if (spec.format.block > 0) return found;
   // NaN becomes the code of zero, or of the last value in a book without.
   const Fx nan = less(constant(g, formats::inf_code(spec.input)), x.code);
@@ -204,7 +244,7 @@ Fx encode(const QuantizerSpec& spec, const Value& x, const SharedScale& scale, c
           int lane) {
   Graph& g = *x.code.graph;
   const Fx code = spec.format.element.kind == ElementKind::kCodeBook
-                      ? encode_book(spec, x, scale, lane)
+                      ? encode_book(spec, x, scale, random, lane)
                       : encode_number(spec, x, scale, random, lane);
   const Fx zero = constant(g, formats::zero_code(spec.format.element));
   return bits(mux(scale.none, zero, code), 0, spec.format.element.width());
