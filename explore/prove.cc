@@ -12,7 +12,9 @@
 #include <numeric>
 #include <random>
 
+#include "explore/accumulator_proof.h"
 #include "explore/additivity.h"
+#include "explore/equivalence.h"
 #include "explore/synth.h"
 #include "formats/error.h"
 #include "formats/file_io.h"
@@ -52,6 +54,10 @@ bool is_scale(std::string_view port) {
   return port.find("_scale_") != std::string_view::npos ||
          port.find("_outer_") != std::string_view::npos ||
          port.find("_mean_") != std::string_view::npos;
+}
+
+bool is_flag(std::string_view port) {
+  return port == "nan_o" || port == "plus_inf_o" || port == "minus_inf_o";
 }
 
 std::vector<std::uint32_t> codes_of(const formats::ElementFormat& element) {
@@ -186,9 +192,7 @@ class Pins {
 class Prover {
  public:
   Prover(const DesignPoint& point, const ProveOptions& options)
-      : point_(point), options_(options), spec_(design_spec(point)), bare_(spec_.multi) {
-    bare_.accumulation.reset();
-  }
+      : point_(point), options_(options), spec_(design_spec(point)) {}
 
   std::vector<ProofStep> run() {
     design_ = rtl_gen::generate_design(spec_, point_.arch);
@@ -205,6 +209,13 @@ class Prover {
       case rtl_gen::UnitKind::kFused:
         step("pairs", [&](ProofStep& s) { pairs(s); });
         if (!spec_.multi.addend) step("sum", [&](ProofStep& s) { sum_of_modes(s); });
+        if (spec_.multi.accumulation) {
+          const MultiHalves halves = multi_halves(spec_.multi, point_.arch);
+          step("split", [&](ProofStep& s) { split(halves, s); });
+          if (has_register_step(*spec_.multi.accumulation, halves.accumulator))
+            step("register", [&](ProofStep& s) { accumulator_register(halves, s); });
+          step("accumulator", [&](ProofStep& s) { accumulator(halves, s); });
+        }
         step("vectors", [&](ProofStep& s) { vectors(s); });
         break;
       case rtl_gen::UnitKind::kQuantizer:
@@ -222,7 +233,6 @@ class Prover {
   }
 
  private:
-  enum class Answer { kEqual, kDifferent, kOpen };
   /// Inputs that are held.
   using Fixed = std::map<std::string, int>;
   using OwnerOf = std::function<Owner(std::string_view port, int index)>;
@@ -401,21 +411,76 @@ class Prover {
     return arch;
   }
 
+  // The bare multi unit, or what an accumulator is fed with.
+  rtl_gen::Unit beat_unit(const rtl_gen::Arch& arch) const {
+    return spec_.multi.accumulation ? rtl_gen::generate_multi_beat(spec_.multi, arch, "unit")
+                                    : rtl_gen::generate(spec_.multi, arch);
+  }
   std::string_view of_sum() const {
-    return spec_.multi.accumulation
-               ? "the unit of these modes without the accumulator (Inf and NaN in it are sampled): "
-               : "";
+    return spec_.multi.accumulation ? "what a beat feeds the accumulator with: " : "";
+  }
+
+  void split(const MultiHalves& halves, ProofStep& s) const {
+    for (std::size_t mode = 0; mode < spec_.multi.modes.size(); ++mode) {
+      const Answer answer = splits(halves, static_cast<int>(mode), options_.solver_seconds);
+      if (answer == Answer::kEqual) continue;
+      s.verdict = answer == Answer::kDifferent ? Verdict::kFailed : Verdict::kOpen;
+      s.how = answer == Answer::kDifferent
+                  ? fmt::format(
+                        "mode {}: the unit is not its sum and an accumulator of it: ABC has "
+                        "a counterexample",
+                        mode)
+                  : fmt::format("mode {}: undecided in {} s (--solver-seconds)", mode,
+                                options_.solver_seconds);
+      return;
+    }
+    s.verdict = Verdict::kProved;
+    s.how = fmt::format(
+        "in each of {} modes the unit, combinational, is that beat and an accumulator behind it: "
+        "outputs and next registers for all inputs and all that registers hold (ABC cec)",
+        spec_.multi.modes.size());
+  }
+
+  void accumulator_register(const MultiHalves& halves, ProofStep& s) const {
+    switch (register_step(halves.accumulator, spec_.multi, options_.solver_seconds)) {
+      case Answer::kEqual:
+        s.verdict = Verdict::kProved;
+        s.how =
+            "for every word and every sum that a beat can give the accumulator takes word + sum, "
+            "or the sum on a first beat, as the contract has it (ABC cec)";
+        break;
+      case Answer::kDifferent:
+        s.verdict = Verdict::kFailed;
+        s.how = "the accumulator does not take word + sum: ABC has a counterexample";
+        break;
+      case Answer::kOpen:
+        s.how = fmt::format("undecided in {} s (--solver-seconds)", options_.solver_seconds);
+        break;
+    }
+  }
+
+  void accumulator(const MultiHalves& halves, ProofStep& s) const {
+    const AccumulatorRun run =
+        run_accumulator(halves.accumulator, spec_.multi, options_.beats, options_.seed);
+    s.cases = run.beats;
+    s.verdict = run.difference.empty() ? Verdict::kSampled : Verdict::kFailed;
+    s.how = run.difference.empty()
+                ? fmt::format(
+                      "the accumulator alone, given random, cancelling and extreme sums and "
+                      "flags: {} results equal the golden model's",
+                      run.results)
+                : run.difference;
   }
 
   // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.
   // Where terms of a lane share a multiplier, lanes are rewritten and ABC adds the terms of each.
   void sum_of_modes(ProofStep& s) const {
-    const formats::MultiSpec& spec = bare_;
+    const formats::MultiSpec& spec = spec_.multi;
     rtl_gen::Arch arch = bare_arch();
     arch.structure = rtl_gen::choose(spec, arch.technology, arch.structure).structure;
-    const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
+    const rtl_gen::Unit unit = beat_unit(arch);
     arch.structure.adder = rtl_gen::Adder::kPlus;
-    const rtl_gen::Unit plain = rtl_gen::generate(spec, arch);
+    const rtl_gen::Unit plain = beat_unit(arch);
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
       const int terms = spec.terms(m);
@@ -512,14 +577,17 @@ class Prover {
           return is_scale(port) ? Owner{kMany, kMany, kMany} : owner(port, index);
         }).adds("sum_o");
     if (!sum.proved) return false;
-    const bool flag = std::any_of(unit.report.ports.begin(), unit.report.ports.end(),
-                                  [](const rtl_gen::Port& port) { return port.name == "nan_o"; });
-    if (flag && !LaneProof(module, owner).ors("nan_o").proved) return false;
+    bool flag = false;
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (!is_flag(port.name)) continue;
+      flag = true;
+      if (!LaneProof(module, owner).ors(port.name).proved) return false;
+    }
     s.verdict = Verdict::kProved;
     s.how = fmt::format(
         "the sum of all lanes is that of each lane alone, for all inputs{}: {} adders and gates "
         "rewritten to {} bits of one lane each",
-        flag ? ", and the NaN flag the OR of theirs" : "", sum.rewritten, sum.left);
+        flag ? ", and a flag (NaN, Inf) the OR of theirs" : "", sum.rewritten, sum.left);
     return true;
   }
 
@@ -545,32 +613,18 @@ class Prover {
     return answer == Answer::kEqual;
   }
 
-  static constexpr const char* kToGates =
-      "opt -full; techmap; opt; simplemap; opt_clean -purge; aigmap; ";
-
-  static Answer equivalent(const std::filesystem::path& left, const std::filesystem::path& right,
-                           int seconds) {
-    const sim::ToolResult result =
-        sim::run_tool({"berkeley-abc", "-q",
-                       fmt::format("cec -T {} {} {}", seconds, left.string(), right.string())},
-                      left.parent_path());
-    if (result.output.find("are equivalent") != std::string::npos) return Answer::kEqual;
-    if (result.output.find("NOT EQUIVALENT") != std::string::npos) return Answer::kDifferent;
-    return Answer::kOpen;
-  }
-
   // Module `left`, a unit that sees `whole`, and module `right`, the sum of units that see a part
   // each, its flag the OR of theirs. Scales are zero.
   static std::string miter(const rtl_gen::UnitReport& report, const Fixed& fixed, const Sees& whole,
                            const std::vector<Sees>& parts) {
     std::string ports, outputs = fmt::format("output [{}:0] sum_o", report.sum_width - 1);
-    bool flag = false;
+    std::vector<std::string> flags;
     for (const rtl_gen::Port& port : report.ports) {
       if (port.is_input && !fixed.contains(port.name))
         ports += fmt::format("input [{}:0] {}, ", port.width - 1, port.name);
-      if (port.name == "nan_o") flag = true;
+      if (is_flag(port.name)) flags.push_back(port.name);
     }
-    if (flag) outputs += ", output nan_o";
+    for (const std::string& flag : flags) outputs += ", output " + flag;
     const auto unit = [&](const std::string& name, const Sees& sees, const std::string& suffix) {
       std::string pins;
       for (const rtl_gen::Port& port : report.ports) {
@@ -585,25 +639,35 @@ class Prover {
         }
         pins += fmt::format(".{}({}), ", port.name, value);
       }
-      if (flag) pins += fmt::format(".nan_o(nan_{}), ", suffix);
-      return fmt::format(
-          "  wire [{0}:0] sum_{1};\n  wire nan_{1};\n  {2} u_{1} ({3}.sum_o(sum_{1}));\n",
-          report.sum_width - 1, suffix, name, pins);
+      std::string wires;
+      for (const std::string& flag : flags) {
+        pins += fmt::format(".{0}({0}_{1}), ", flag, suffix);
+        wires += fmt::format("  wire {}_{};\n", flag, suffix);
+      }
+      return fmt::format("  wire [{0}:0] sum_{1};\n{4}  {2} u_{1} ({3}.sum_o(sum_{1}));\n",
+                         report.sum_width - 1, suffix, name, pins, wires);
     };
-    std::string units, sum, nan;
+    std::string units;
+    std::vector<std::string> suffixes;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       units += unit(report.top, parts[i], std::to_string(i));
-      sum += fmt::format("{}sum_{}", i > 0 ? " + " : "", i);
-      nan += fmt::format("{}nan_{}", i > 0 ? " | " : "", i);
+      suffixes.push_back(std::to_string(i));
     }
-    const auto module = [&](const char* name, const std::string& body, const std::string& total,
-                            const std::string& any) {
-      return fmt::format("module {} ({}{});\n{}  assign sum_o = {};\n{}endmodule\n", name, ports,
-                         outputs, body, total,
-                         flag ? fmt::format("  assign nan_o = {};\n", any) : "");
+    const auto module = [&](const char* name, const std::string& body,
+                            const std::vector<std::string>& of) {
+      const auto all = [&](const std::string& signal, const char* between) {
+        std::string text;
+        for (const std::string& suffix : of)
+          text += fmt::format("{}{}_{}", text.empty() ? "" : between, signal, suffix);
+        return text;
+      };
+      std::string assigns = fmt::format("  assign sum_o = {};\n", all("sum", " + "));
+      for (const std::string& flag : flags)
+        assigns += fmt::format("  assign {} = {};\n", flag, all(flag, " | "));
+      return fmt::format("module {} ({}{});\n{}{}endmodule\n", name, ports, outputs, body, assigns);
     };
-    return module("left", unit(report.top, whole, "all"), "sum_all", "nan_all") +
-           module("right", units, sum, nan);
+    return module("left", unit(report.top, whole, "all"), {"all"}) +
+           module("right", units, suffixes);
   }
 
   static Answer parts_add(const rtl_gen::Unit& unit, const Fixed& fixed, const Sees& whole,
@@ -680,12 +744,12 @@ class Prover {
   // Every pair of codes in every place of every mode, all others zero, as a combinational unit; of
   // a fused unit with the addend zero.
   void pairs(ProofStep& s) const {
-    const formats::MultiSpec& spec = bare_;
+    const formats::MultiSpec& spec = spec_.multi;
     if (spec.rounding.stochastic()) {
       s.how = "random bits: left to the vectors";
       return;
     }
-    const rtl_gen::Unit unit = rtl_gen::generate(spec, bare_arch());
+    const rtl_gen::Unit unit = beat_unit(bare_arch());
     Pins pins(unit);
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
@@ -712,10 +776,23 @@ class Prover {
                       models::golden_fused(spec, code, a, b, 0);
             } else {
               const models::MultiSum golden = models::golden_multi(spec, code, a, b);
-              const bool nan = pins.has_output("nan_o") && pins.get("nan_o", 0, 1) != 0;
-              equal =
-                  nan == golden.special &&
-                  (nan || models::Exact(pins.whole("sum_o"), unit.report.sum_lsb) == golden.sum);
+              const auto flag = [&](const char* port) {
+                return pins.has_output(port) && pins.get(port, 0, 1) != 0;
+              };
+              const bool nan = flag("nan_o");
+              const models::Exact sum(pins.whole("sum_o"), unit.report.sum_lsb);
+              if (spec.accumulation) {
+                // Beside a fixed-point accumulator an Inf makes the sum mean nothing.
+                const bool inf = golden.flags.plus_inf || golden.flags.minus_inf;
+                equal =
+                    nan == golden.flags.nan &&
+                    (nan ||
+                     (flag("plus_inf_o") == golden.flags.plus_inf &&
+                      flag("minus_inf_o") == golden.flags.minus_inf &&
+                      (sum == golden.sum || (inf && !spec.accumulation->accumulator.is_float()))));
+              } else {
+                equal = nan == golden.special && (nan || sum == golden.sum);
+              }
             }
             if (equal) continue;
             s.verdict = Verdict::kFailed;
@@ -872,7 +949,6 @@ class Prover {
   const DesignPoint& point_;
   const ProveOptions& options_;
   rtl_gen::DesignSpec spec_;
-  formats::MultiSpec bare_;  // of a multi unit, the sum that its accumulator is fed with
   rtl_gen::Design design_;
   std::vector<ProofStep> steps_;
 };

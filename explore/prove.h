@@ -48,8 +48,16 @@ struct ProveOptions {
 ///              and-inverter graphs of 2, 4, 8... lanes, ABC). With `lanes` this is the block dot
 ///              for all inputs. Multi units: with `pairs`, the same in every mode.
 ///   pairs      multi and fused units: every pair of codes in each lane and mode, the others zero.
-///              Of a multi unit with an accumulator this and `sum` are of the bare unit of its
-///              modes; what accumulates is sampled in `vectors`.
+///              Of a multi unit with an accumulator this and `sum` are of the half of the unit in
+///              front of the accumulator, with its NaN and Inf flags.
+///   split      multi units with an accumulator: in every mode the unit, combinational, is that
+///              half and an accumulator behind it: outputs and next registers, for all inputs and
+///              all that registers hold (ABC; explore/accumulator_proof.h).
+///   register   of those, Kulisch and windows whose word is one register: what the word takes
+///              next, for all words and all sums that a beat can give, against a description in
+///              Verilog (ABC).
+///   accumulator  of those: random and extreme sums and flags, whatever lanes can give, into the
+///              accumulator alone: results, rounding included, against the golden accumulator.
 ///   values     quantizers: every bfloat16 alone in a block, against the definition in `formats`.
 ///   beats      dot units in lock-step with the golden model: random and extreme beats.
 ///   vectors    all others: the testbench that ships with them, in Icarus: values, the stated

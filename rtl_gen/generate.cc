@@ -538,6 +538,40 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   return unit;
 }
 
+namespace {
+
+Unit generate_half(Graph (*build)(const formats::MultiSpec&, UnitFacts*, const Structure&,
+                                  Technology),
+                   const formats::MultiSpec& spec, const Arch& wanted, std::string_view top) {
+  validate(wanted);
+  formats::validate(spec);
+  BLOCKDOT_CHECK(spec.accumulation.has_value());
+  Arch arch = wanted;
+  arch.structure = choose(spec, arch.technology, arch.structure).structure;
+  arch.structure.segment =
+      choose_segment(spec, arch.technology, arch.structure, arch.clock_ns).segment;
+  UnitFacts facts;
+  UnitText text;
+  text.purpose = "half of a unit of several formats";
+  text.meaning = [](const std::string&) { return std::string("of the half"); };
+  text.command = [](const Arch&) { return std::string("blockdot prove"); };
+  Unit unit = build_unit(build(spec, &facts, arch.structure, arch.technology), arch, top, text);
+  unit.report.kind = UnitKind::kMulti;
+  note_facts(unit.report, facts);
+  return unit;
+}
+
+}  // namespace
+
+Unit generate_multi_beat(const formats::MultiSpec& spec, const Arch& arch, std::string_view top) {
+  return generate_half(build_multi_beat, spec, arch, top);
+}
+
+Unit generate_multi_accumulator(const formats::MultiSpec& spec, const Arch& arch,
+                                std::string_view top) {
+  return generate_half(build_multi_accumulator, spec, arch, top);
+}
+
 nlohmann::json ports_json(const std::vector<Port>& ports) {
   nlohmann::json list = nlohmann::json::array();
   for (const Port& p : ports)

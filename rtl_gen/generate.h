@@ -123,6 +123,11 @@ Unit generate(UnitKind kind, const formats::DotSpec& spec, const Arch& arch,
 /// A unit of several formats: kMulti, or kFused where the spec has an addend.
 Unit generate(const formats::MultiSpec& spec, const Arch& arch, std::string_view top = "unit");
 UnitKind kind_of(const formats::MultiSpec& spec);
+/// The halves of a multi unit with an accumulator, for proofs: what a beat is, and what becomes of
+/// its sum (rtl_gen/units/multi.h).
+Unit generate_multi_beat(const formats::MultiSpec& spec, const Arch& arch, std::string_view top);
+Unit generate_multi_accumulator(const formats::MultiSpec& spec, const Arch& arch,
+                                std::string_view top);
 
 /// What is written about a module beside its graph.
 struct UnitText {

@@ -374,7 +374,60 @@ Range largest_total(const MultiSpec& spec) {
   return {-most, most};
 }
 
+void accumulate(Graph& g, const MultiSpec& spec, const Fx& total, const Flags& flags,
+                const Framing& framing, const Structure& structure, UnitFacts& facts) {
+  const Fx done = build_done(framing);
+  const Fx random = build_random(g, *spec.accumulation, false, framing, done);
+  const BeatValue beat{scale(total, facts.sum_lsb), constant(g, 0), flags, largest_total(spec)};
+  build_result(g, *spec.accumulation, beat, framing, done, random, std::nullopt, structure, facts);
+}
+
+constexpr const char* kFlagNames[] = {"nan", "plus_inf", "minus_inf"};
+
 }  // namespace
+
+Graph build_multi_beat(const MultiSpec& spec, UnitFacts* facts, const Structure& structure,
+                       Technology technology) {
+  Graph g;
+  const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
+  const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
+  const Fx b = input(g, "b_i", spec.lanes * spec.slot_b());
+  const MultiProducts products =
+      build_multi_products(g, spec, mode, a, b, constant(g, 0),
+                           spec.accumulation->accumulator.is_float(), structure, technology);
+  g.section("sum");
+  const Int most = largest_sum(spec);
+  const Fx total = name(sum(g, products.terms, Range{-most, most}), "sum");
+  output("sum_o", total);
+  const Fx flags[] = {products.nan, products.plus_inf, products.minus_inf};
+  for (int i = 0; i < 3; ++i)
+    if (g.node(flags[i].node).op != Op::kConst)
+      output(fmt::format("{}_o", kFlagNames[i]), flags[i]);
+  if (facts) {
+    facts->sum_width = total.width();
+    facts->sum_lsb = formats::product_lsb(spec);
+  }
+  return g;
+}
+
+Graph build_multi_accumulator(const MultiSpec& spec, UnitFacts* facts, const Structure& structure,
+                              Technology technology) {
+  UnitFacts found;
+  const Graph beat = build_multi_beat(spec, &found, structure, technology);
+  Graph g;
+  const Framing framing = declare_framing(g);
+  const Int most = largest_sum(spec);
+  const Fx total =
+      assume(wrap_signed(input(g, "sum_i", found.sum_width), found.sum_width), -most, most);
+  Fx flags[] = {constant(g, 0), constant(g, 0), constant(g, 0)};
+  for (int i = 0; i < 3; ++i)
+    for (const Graph::Output& o : beat.outputs())
+      if (o.name == fmt::format("{}_o", kFlagNames[i]))
+        flags[i] = input(g, fmt::format("{}_i", kFlagNames[i]), 1);
+  accumulate(g, spec, total, {flags[0], flags[1], flags[2]}, framing, structure, found);
+  if (facts) *facts = found;
+  return g;
+}
 
 Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology) {
@@ -398,14 +451,8 @@ Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   found.sum_width = total.width();
   found.sum_lsb = formats::product_lsb(spec);
   if (spec.accumulation) {
-    const Fx done = build_done(framing);
-    const Fx random = build_random(g, *spec.accumulation, false, framing, done);
-    const BeatValue beat{scale(total, found.sum_lsb),
-                         constant(g, 0),
-                         {products.nan, products.plus_inf, products.minus_inf},
-                         largest_total(spec)};
-    build_result(g, *spec.accumulation, beat, framing, done, random, std::nullopt, structure,
-                 found);
+    accumulate(g, spec, total, {products.nan, products.plus_inf, products.minus_inf}, framing,
+               structure, found);
   } else {
     output("sum_o", total);
     if (g.node(products.any_special.node).op != Op::kConst) output("nan_o", products.any_special);

@@ -28,6 +28,14 @@ MultiProducts build_multi_products(Graph& graph, const formats::MultiSpec& spec,
 Graph build_multi_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
                        const Structure& structure, Technology technology);
 
+/// The two halves of a unit with an accumulator. What a beat is: mode_i, a_i, b_i in; sum_o, and of
+/// nan_o, plus_inf_o and minus_inf_o those that can be 1, out.
+Graph build_multi_beat(const formats::MultiSpec& spec, UnitFacts* facts, const Structure& structure,
+                       Technology technology);
+/// What becomes of it: the framing, sum_i and the flags in; valid_o and result_o out.
+Graph build_multi_accumulator(const formats::MultiSpec& spec, UnitFacts* facts,
+                              const Structure& structure, Technology technology);
+
 /// mode_i, a_i, b_i, c_i in; result_o out. With a stochastic rounding `framed` and clocked,
 /// whatever the arguments say: valid_i moves its random stream on.
 Graph build_fused_unit(const formats::MultiSpec& spec, bool framed, UnitFacts* facts,
