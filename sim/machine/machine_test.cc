@@ -10,6 +10,8 @@
 #include <random>
 
 #include "formats/error.h"
+#include "formats/pack.h"
+#include "formats/quantize.h"
 #include "sim/machine/cycles.h"
 #include "sim/machine/report.h"
 #include "sim/machine/schedule.h"
@@ -145,6 +147,25 @@ TEST(MachineCycles, CountsScaleBytesAndPartialSums) {
   EXPECT_EQ(s.traffic.scale_bits, 5 * 2 * 8);
   // Two passes of one beat: 4 partial sums of 40 bits, written and read.
   EXPECT_EQ(s.traffic.spilled, 4 * 5 * 2);
+}
+
+// Oracle: formats::pack. What a whole row or tensor shares is not counted.
+TEST(MachineSchedule, CountsTheBytesThatPackingMakesOfWholeBlocks) {
+  constexpr std::int64_t kRows = 8, kLength = 128;
+  for (const char* format : {"mxfp8_e4m3", "mx9", "nvfp4", "nvfp4_tile", "vsq8", "vsq4"}) {
+    const std::string spec = fmt::format("a={} lanes=16 accumulator=fp32", format);
+    const formats::BlockFormat parsed = formats::parse_block_format(format);
+    const std::vector<float> ones(kRows * kLength, 1);
+    const formats::PackedMatrix packed = formats::pack(
+        formats::quantize(parsed, formats::row_major(ones.data(), kRows, kLength), {}));
+    const Schedule s = schedule_of("rows=8 cols=8 burst=1", spec, kRows, kRows, kLength);
+    EXPECT_EQ(s.traffic.a, static_cast<std::int64_t>(packed.elements.size() + packed.scales.size() +
+                                                     packed.micros.size()))
+        << format;
+    EXPECT_EQ(s.traffic.a, s.traffic.b) << format;
+    EXPECT_EQ(s.traffic.scale_bits, 2 * 8 * static_cast<std::int64_t>(packed.scales.size()))
+        << format;
+  }
 }
 
 // A machine whose loads cost nothing is the array alone, with a cycle before and one after.

@@ -40,7 +40,7 @@ Bits packed_bits(const BlockFormat& f, std::int64_t row, std::int64_t rows, std:
   if (f.block > 0) {
     const std::int64_t blocks = (k + count - 1) / f.block - k / f.block + 1;
     const std::int64_t stripes = (row + rows - 1) / f.tile_rows - row / f.tile_rows + 1;
-    bits.scales = blocks * stripes * f.scale.width();
+    bits.scales = blocks * stripes * f.scale.storage_width();
   }
   bits.all += bits.scales;
   return bits;
