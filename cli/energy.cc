@@ -65,6 +65,7 @@ void run(const EnergyArguments& arguments, Context& context) {
   for (const std::string& name : arguments.gemms) chosen.push_back(trace.find(name));
   if (chosen.empty())
     for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
+  for (const explore::DesignPoint& point : designs.points) explore::check_energy(point);
   for (const explore::DesignPoint& point : designs.points) {
     const rtl_gen::Unit unit = explore::generate_unit(point);
     sim::ReplayOptions replay;

@@ -87,9 +87,18 @@ StimulusEnergy count(const DesignPoint& point, const sim::GemmTrace& product,
 
 }  // namespace
 
+void check_energy(const DesignPoint& point) {
+  if (point.arch.combinational)
+    throw ConfigError(
+        "design point '{}': combinational = true: energy is counted cycle by cycle; must be false, "
+        "with clock-ns or without",
+        point.name);
+}
+
 EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::GemmTrace>& products,
                             const EnergyOptions& options) {
   BLOCKDOT_CHECK(!products.empty(), "energy of no product");
+  check_energy(point);
   auto say = [&](const std::string& what) {
     if (options.progress) options.progress(what);
   };

@@ -535,6 +535,9 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
         "[[design]]\na = [\"mxfp8_e4m3\", \"nf4_dq\"]\nb = \"mxfp8_e4m3\"\nlanes = 4\n");
   write("clash.toml",
         "[[design]]\nname = \"a b\"\na = \"mxint8\"\n[[design]]\nname = \"a_b\"\na = \"mxfp4\"\n");
+  write("comb.toml",
+        "[[design]]\na = \"mxfp4\"\n[[design]]\nname = \"comb\"\na = \"mxfp4\"\n"
+        "combinational = true\n");
   fs::copy(trace_, folder_ / "t", fs::copy_options::recursive);
   std::string bytes = read_file(folder_ / "t/lm-step1000.safetensors");
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
@@ -564,6 +567,8 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
     expect_refused("sim " + arguments + " --json new/r.json", part);
     expect_refused("compare " + arguments + " --out new/o", part);
   }
+  for (const char* command : {"energy comb.toml", "compare comb.toml --energy --out new/o"})
+    expect_refused(command + one, "combinational = true: energy is counted cycle by cycle");
   expect_refused("compare clash.toml" + all + " --out o", "both have the folder o/units/a_b");
   expect_refused("compare d.toml" + all + " --out d.toml/o", "the folder cannot be made");
   write("long.toml", "[[design]]\nname = \"" + std::string(300, 'x') + "\"\na = \"mxfp4\"\n");
