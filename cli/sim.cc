@@ -85,7 +85,7 @@ void print_machine(const sim::SimReport& report) {
     const sim::MachineTraffic& t = group.report.traffic;
     fmt::print(
         "    bytes: DRAM a {} b {} c {} (scales {}), SRAM read {} written {}, partial sums {}\n",
-        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read, t.sram_write, t.spilled);
+        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read(), t.sram_written(), t.spilled);
   }
 }
 

@@ -155,7 +155,7 @@ EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::Gem
     if (!design) continue;
     sim::Schedule schedule = make_schedule(design->machine, design->timing, design->sum_width,
                                            point.spec, info.m, info.n, info.k);
-    stimulus.memory = sim::memory_energy(design->machine, schedule.traffic);
+    stimulus.memory = sim::memory_energy(schedule);
   }
   return report;
 }

@@ -80,8 +80,12 @@ void bytes(R& r, F f) {
   f("dram_b", r.traffic.b);
   f("dram_c", r.traffic.c);
   f("scale_bits", r.traffic.scale_bits);
-  f("sram_read", r.traffic.sram_read);
-  f("sram_write", r.traffic.sram_write);
+  f("sram_a_read", r.traffic.sram_a.read);
+  f("sram_a_written", r.traffic.sram_a.written);
+  f("sram_b_read", r.traffic.sram_b.read);
+  f("sram_b_written", r.traffic.sram_b.written);
+  f("sram_c_read", r.traffic.sram_c.read);
+  f("sram_c_written", r.traffic.sram_c.written);
   f("spilled", r.traffic.spilled);
 }
 
