@@ -2,16 +2,39 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <set>
 
 #include "formats/error.h"
+#include "formats/file_io.h"
 #include "formats/text.h"
 
 namespace blockdot::cli {
 
 void print_json(const nlohmann::json& document) { fmt::print("{}\n", document.dump(2)); }
+
+void JsonOutput::check() const {
+  if (to_file()) check_writable(file);
+}
+
+void JsonOutput::write(const nlohmann::ordered_json& document) const {
+  if (to_file()) write_file_atomic(file, document.dump(2) + "\n");
+  if (to_stdout()) print_json(document);
+}
+
+std::vector<std::size_t> choose_gemms(const sim::TraceReader& trace,
+                                      const std::vector<std::string>& names) {
+  std::vector<std::size_t> chosen;
+  for (const std::string& name : names) {
+    const std::size_t index = trace.find(name);
+    if (std::find(chosen.begin(), chosen.end(), index) != chosen.end())
+      throw ConfigError("--gemm = {}: is given twice", name);
+    chosen.push_back(index);
+  }
+  return chosen;
+}
 
 std::uint64_t parse_seed(std::string_view field, std::string_view text) {
   return static_cast<std::uint64_t>(
@@ -27,9 +50,10 @@ void add_seed(CLI::App& command, std::uint64_t& seed, const std::string& help) {
 }
 
 void check_distinct(const std::vector<std::string>& outputs) {
-  std::set<std::string> taken;
+  std::set<std::filesystem::path> taken;
   for (const std::string& output : outputs)
-    if (!output.empty() && !taken.insert(output).second)
+    if (!output.empty() &&
+        !taken.insert(std::filesystem::weakly_canonical(std::filesystem::absolute(output))).second)
       throw ConfigError("{}: is named for two outputs; give each its own file", output);
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "explore/design.h"
+#include "sim/trace/gemm_trace.h"
 
 namespace blockdot::cli {
 
@@ -42,6 +43,24 @@ void add_man(CLI::App& program, Context& context);
 
 /// Prints a JSON document, two spaces a level, with a line end.
 void print_json(const nlohmann::json& document);
+
+/// Where a command's document goes: --json FILE, where `-` is standard output, and `blockdot
+/// --json`.
+struct JsonOutput {
+  std::string file;
+  bool print = false;  // Context::json
+
+  bool to_file() const { return !file.empty() && file != "-"; }
+  bool to_stdout() const { return print || file == "-"; }
+  /// ConfigError where the file cannot be written: before the work.
+  void check() const;
+  void write(const nlohmann::ordered_json& document) const;
+};
+
+/// The products of these names, in their order; none: empty. ConfigError for an unknown name, and
+/// for one that is given twice.
+std::vector<std::size_t> choose_gemms(const sim::TraceReader& trace,
+                                      const std::vector<std::string>& names);
 
 /// ConfigError where `text` is no whole number in [0, 2^63).
 std::uint64_t parse_seed(std::string_view field, std::string_view text);

@@ -108,7 +108,7 @@ void run(const CompareArguments& arguments, Context& context) {
   if (!arguments.no_cache) options.store = explore::ResultStore::at_default();
   if (!arguments.gemms.empty()) {
     sim::TraceReader trace(arguments.trace);
-    for (const std::string& name : arguments.gemms) options.gemms.push_back(trace.find(name));
+    options.gemms = choose_gemms(trace, arguments.gemms);
   }
   fs::path out = arguments.out;
   // Said before the work, not after it.

@@ -57,14 +57,15 @@ void print_report(const explore::EnergyReport& report) {
 void run(const EnergyArguments& arguments, Context& context) {
   const explore::DesignFile designs = read_designs(arguments.designs);
   sim::TraceReader trace(arguments.trace);
-  if (!arguments.json_file.empty()) check_writable(arguments.json_file);
+  const JsonOutput output{arguments.json_file, context.json};
+  output.check();
   if (!arguments.saif.empty())
     for (const fs::path& folder : point_folders(designs, arguments.saif))
       check_writable(folder / "zeros.saif");
-  std::vector<std::size_t> chosen;
-  for (const std::string& name : arguments.gemms) chosen.push_back(trace.find(name));
+  std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
   if (chosen.empty())
     for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
+  for (const explore::DesignPoint& point : designs.points) explore::check_energy(point);
   for (const explore::DesignPoint& point : designs.points) {
     const rtl_gen::Unit unit = explore::generate_unit(point);
     sim::ReplayOptions replay;
@@ -79,7 +80,7 @@ void run(const EnergyArguments& arguments, Context& context) {
   explore::EnergyOptions options;
   options.beats = arguments.beats;
   if (!arguments.no_cache) options.store = explore::ResultStore::at_default();
-  Progress bar("energy", context.quiet || context.json);
+  Progress bar("energy", context.quiet || output.to_stdout());
   double done = 0;
   auto total = static_cast<double>(designs.points.size() * (products.size() + 4));
   options.progress = [&](const std::string& what) { bar.update(done++, total, what); };
@@ -88,16 +89,14 @@ void run(const EnergyArguments& arguments, Context& context) {
     explore::EnergyReport report = explore::measure_energy(point, products, options);
     bar.clear();
     reports.push_back(explore::to_json(report));
-    if (!context.json && !context.quiet) print_report(report);
+    if (!output.to_stdout() && !context.quiet) print_report(report);
     if (arguments.saif.empty()) continue;
     fs::path folder = fs::path(arguments.saif) / folder_name(point.name);
     for (const explore::StimulusEnergy& s : report.stimuli)
       write_file_atomic(folder / (folder_name(s.name) + ".saif"),
                         sim::to_saif(s.activity, report.gates, report.clock_ns));
   }
-  nlohmann::ordered_json document = {{"schema", "blockdot.energy/1"}, {"units", reports}};
-  if (!arguments.json_file.empty()) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
-  if (context.json) print_json(document);
+  output.write({{"schema", "blockdot.energy/1"}, {"units", reports}});
 }
 
 }  // namespace
@@ -112,11 +111,17 @@ void add_energy(CLI::App& program, Context& context) {
       ->type_name("DIR");
   command->add_option("--gemm", arguments->gemms, "Only this product of the trace; may be repeated")
       ->type_name("NAME");
-  command->add_option("--beats", arguments->beats, "Beats to count of each product")
+  command
+      ->add_option("--beats", arguments->beats,
+                   "Beats to count of each product, about: whole results at four places of it")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
       ->capture_default_str()
       ->type_name("N");
-  command->add_option("--json", arguments->json_file, "Write the report to this file as JSON")
+  command
+      ->add_option(
+          "--json", arguments->json_file,
+          "Write the report to this file as JSON; - is standard output, as is `blockdot --json "
+          "energy`")
       ->type_name("FILE");
   command
       ->add_option("--saif", arguments->saif,
@@ -130,7 +135,8 @@ void add_energy(CLI::App& program, Context& context) {
                 "--saif out"}) +
       "\n\nUnits are mapped to the OSU 0.18 um library (Yosys, ABC); the gates run compiled "
       "(Verilator).\nZeros and N(0, 1) of the first product's shape stand beside the trace. What "
-      "is left out:\nwires, glitches within a cycle, memories (docs/energy.md).");
+      "is left out:\nwires, glitches within a cycle; without --machine also memories "
+      "(docs/energy.md).");
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 

@@ -27,19 +27,12 @@ struct SimArguments {
   std::uint64_t stall_seed = 1;
 };
 
-std::vector<std::size_t> choose_gemms(const sim::TraceReader& trace,
-                                      const std::vector<std::string>& names) {
-  std::vector<std::size_t> chosen;
-  for (const std::string& name : names) chosen.push_back(trace.find(name));
-  return chosen;
-}
-
 std::string decibel(double value) {
   return std::isfinite(value) ? fmt::format("{:.2f}", value) : (value > 0 ? "exact" : "-");
 }
 
 /// What was compared with what: an engine alone proves nothing.
-std::string verdict(const sim::SimReport& report) {
+std::string verdict(const sim::SimReport& report, bool stalls) {
   const std::string compared = fmt::format(
       "{} values{} compared", report.checked(),
       report.handshakes() > 0 ? fmt::format(" and {} handshakes of the RTL", report.handshakes())
@@ -55,7 +48,8 @@ std::string verdict(const sim::SimReport& report) {
     case sim::Engine::kRtl:
       return compared + ", 0 mismatches between the RTL and the model";
     case sim::Engine::kAll:
-      return compared + ", 0 mismatches, all engines agree in every bit and cycle";
+      return compared + ", 0 mismatches, all engines agree in every bit" +
+             (stalls ? " (cycles of stalled runs are not compared)" : " and cycle");
   }
   BLOCKDOT_CHECK(false, "engine");
 }
@@ -91,11 +85,11 @@ void print_machine(const sim::SimReport& report) {
     const sim::MachineTraffic& t = group.report.traffic;
     fmt::print(
         "    bytes: DRAM a {} b {} c {} (scales {}), SRAM read {} written {}, partial sums {}\n",
-        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read, t.sram_write, t.spilled);
+        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read(), t.sram_written(), t.spilled);
   }
 }
 
-void print_report(const explore::DesignPoint& point, const sim::SimReport& report) {
+void print_report(const explore::DesignPoint& point, const sim::SimReport& report, bool stalls) {
   fmt::print("{}: {}\n  {} latency {} interval {}, clock {:.3g} ns, engine {}\n", point.name,
              report.spec, report.top, report.latency, report.interval, report.clock_ns,
              sim::to_text(report.engine));
@@ -112,11 +106,19 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
           "    {} of {} results are NaN or Inf, or their reference is: left out of SNR and "
           "cosine\n",
           results - gemm.fp64.compared, results);
+    if (stalls) {
+      std::string cycles;
+      for (const sim::EngineRun& run : gemm.engines)
+        if (run.engine != sim::Engine::kFast)
+          cycles += fmt::format("{}{} {}", cycles.empty() ? "" : ", ", sim::to_text(run.engine),
+                                run.cycles);
+      fmt::print("    cycles with stalls: {}\n", cycles);
+    }
     if (!gemm.first_mismatch.empty()) fmt::print("    MISMATCH {}\n", gemm.first_mismatch);
   }
   print_machine(report);
   fmt::print("  {} {}: {}\n\n", report.gemms.size(),
-             report.gemms.size() == 1 ? "product" : "products", verdict(report));
+             report.gemms.size() == 1 ? "product" : "products", verdict(report, stalls));
 }
 
 /// What one product on one machine is needed for.
@@ -152,6 +154,18 @@ std::string timeline_text(const explore::DesignPoint& point, const sim::MachineD
   return timeline_json(schedule, gemm.name);
 }
 
+void check_stalls(const SimArguments& arguments, sim::Engine engine) {
+  const std::string given = arguments.input_stalls > 0
+                                ? fmt::format("--input-stalls = {}", arguments.input_stalls)
+                                : fmt::format("--output-stalls = {}", arguments.output_stalls);
+  if (engine == sim::Engine::kFast)
+    throw ConfigError("{}: engine = fast moves nothing; must be systemc, rtl or all", given);
+  if (!arguments.timeline.empty())
+    throw ConfigError(
+        "{}: --timeline = {} shows the closed form, which has no stalls; leave one out", given,
+        arguments.timeline);
+}
+
 /// A point's unit and how it is replayed.
 struct Run {
   const explore::DesignPoint& point;
@@ -180,6 +194,8 @@ Run make_run(const explore::DesignPoint& point, sim::Engine engine, const SimArg
 void run(const SimArguments& arguments, Context& context) {
   const explore::DesignFile designs = read_designs(arguments.designs);
   sim::Engine engine = sim::parse_engine(arguments.engine);
+  const bool stalls = arguments.input_stalls > 0 || arguments.output_stalls > 0;
+  if (stalls) check_stalls(arguments, engine);
   sim::TraceReader trace(arguments.trace);
   std::vector<std::size_t> chosen = choose_gemms(trace, arguments.gemms);
 
@@ -194,10 +210,9 @@ void run(const SimArguments& arguments, Context& context) {
     require_one_product(arguments.fst.empty() ? "--vcd" : "--fst", wave->file.string(), products,
                         designs.points);
 
-  bool to_stdout = context.json || arguments.json_file == "-";
-  bool to_file = !arguments.json_file.empty() && arguments.json_file != "-";
+  const JsonOutput output{arguments.json_file, context.json};
   // What cannot be written in the end is said before the work.
-  if (to_file) check_writable(arguments.json_file);
+  output.check();
   if (!arguments.html.empty()) check_writable(arguments.html);
   std::vector<Run> runs;
   for (const explore::DesignPoint& point : designs.points) {
@@ -231,17 +246,16 @@ void run(const SimArguments& arguments, Context& context) {
     nlohmann::ordered_json json = sim::to_json(report);
     json["name"] = point.name;
     reports.push_back(json);
-    if (!to_stdout && !context.quiet) print_report(point, report);
+    if (!output.to_stdout() && !context.quiet) print_report(point, report, stalls);
     table.points.push_back(point_row(point, run.unit, run.options.machine));
     table.points.back().clock_ns = report.clock_ns;
     for (std::size_t j = 0; j < report.gemms.size(); ++j)
       table.results.push_back({table.points.size() - 1, j, std::move(report.gemms[j])});
   }
   if (!timeline.empty()) write_file_atomic(arguments.timeline, timeline);
-  nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
-  if (to_file) write_file_atomic(arguments.json_file, document.dump(2) + "\n");
+  const nlohmann::ordered_json document = {{"schema", sim::kSimSchema}, {"runs", reports}};
   if (!arguments.html.empty()) write_file_atomic(arguments.html, report_html(table));
-  if (to_stdout) print_json(document);
+  output.write(document);
 }
 
 }  // namespace

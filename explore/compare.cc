@@ -470,7 +470,10 @@ ResultTable compare(const DesignFile& designs, const std::filesystem::path& trac
     for (std::size_t i = 0; i < trace.size(); ++i) chosen.push_back(i);
   if (options.synth)
     for (const DesignPoint& point : designs.points) require_synthesis_tools(point.arch.technology);
-  if (options.energy) require_synthesis_tools(rtl_gen::Technology::kOsu018);
+  if (options.energy) {
+    for (const DesignPoint& point : designs.points) check_energy(point);
+    require_synthesis_tools(rtl_gen::Technology::kOsu018);
+  }
 
   ResultTable table =
       start_table(designs.title, options.program, options.engine, trace_folder, trace, chosen);

@@ -87,9 +87,18 @@ StimulusEnergy count(const DesignPoint& point, const sim::GemmTrace& product,
 
 }  // namespace
 
+void check_energy(const DesignPoint& point) {
+  if (point.arch.combinational)
+    throw ConfigError(
+        "design point '{}': combinational = true: energy is counted cycle by cycle; must be false, "
+        "with clock-ns or without",
+        point.name);
+}
+
 EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::GemmTrace>& products,
                             const EnergyOptions& options) {
   BLOCKDOT_CHECK(!products.empty(), "energy of no product");
+  check_energy(point);
   auto say = [&](const std::string& what) {
     if (options.progress) options.progress(what);
   };
@@ -146,7 +155,7 @@ EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::Gem
     if (!design) continue;
     sim::Schedule schedule = make_schedule(design->machine, design->timing, design->sum_width,
                                            point.spec, info.m, info.n, info.k);
-    stimulus.memory = sim::memory_energy(design->machine, schedule.traffic);
+    stimulus.memory = sim::memory_energy(schedule);
   }
   return report;
 }

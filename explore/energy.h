@@ -53,10 +53,13 @@ struct EnergyReport {
   sim::Gates gates;
 };
 
+/// ConfigError where the point's unit is combinational, which has no cycle to count by.
+void check_energy(const DesignPoint& point);
+
 /// Maps the point's unit to the library, whatever its technology, and counts. The zeros and the
 /// Gaussian operands have the first product's shape. Beats are taken from four places spread over
-/// the product's results, whole results each. ConfigError where a tool is missing, the point's unit
-/// is combinational, or a product does not suit its spec.
+/// the product's results, whole results each. ConfigError by check_energy, where a tool is missing,
+/// or a product does not suit the point's spec.
 EnergyReport measure_energy(const DesignPoint& point, const std::vector<sim::GemmTrace>& products,
                             const EnergyOptions& options);
 

@@ -453,10 +453,25 @@ TEST_F(Cli, SimOnAMachineAgreesAcrossEnginesAndSaysWhereEveryCycleWent) {
     EXPECT_EQ(gemm.at("engines")[2].at("checked"), 63 * 72);  // compared with the RTL
     EXPECT_GT(gemm.at("engines")[2].at("handshakes"), gemm.at("cycles"));
     std::int64_t sum = gemm.at("machine").at("compute");
+    for (const json& engine : gemm.at("engines")) {
+      EXPECT_EQ(engine.at("beats"), gemm.at("machine").at("compute")) << engine;
+      EXPECT_EQ(engine.at("stalled"), 0);
+      EXPECT_FALSE(engine.contains("input_idle"));
+    }
     for (const json& part : gemm.at("machine").at("stalls")) sum += part.get<std::int64_t>();
     EXPECT_EQ(sum, gemm.at("cycles"));
     EXPECT_EQ(run.at("machine").at("groups")[0].at("report").at("cycles"), gemm.at("cycles"));
   }
+  const std::string stalled = "sim d.toml --trace '" + trace_ +
+                              "' --gemm lm/step1000/head/wgrad --engine all --input-stalls 0.5 ";
+  outcome = blockdot(stalled);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out.find("bit and cycle"), std::string::npos) << outcome.out;
+  json engines = json::parse(blockdot("--json " + stalled).out)["runs"][0]["gemms"][0]["engines"];
+  EXPECT_GT(engines[1]["stalled"], 0);
+  EXPECT_GT(engines[1]["cycles"], engines[0]["cycles"]);
+  EXPECT_NE(outcome.out.find("systemc " + engines[1]["cycles"].dump()), std::string::npos)
+      << outcome.out;
   write("one.toml", "[[design]]\na = \"mxfp8_e4m3\"\n");
   outcome =
       blockdot("sim one.toml --trace '" + trace_ +
@@ -515,6 +530,8 @@ TEST_F(Cli, RefusesMachinesThatCannotRun) {
   expect_refused(sim + "--machine a-sram=100", "a-sram = 100: a half holds 0 beats of 16 words");
   expect_refused(sim + "--machine 'rows=64 cols=64' --engine rtl",
                  "the RTL engine builds arrays of at most 4096 products a beat");
+  expect_refused(sim + "--machine 'rows=1 cols=65' --engine rtl",
+                 "cols = 65: the RTL engine builds arrays of at most 64 rows and 64 columns");
   expect_refused(sim + "--machine 'rows=1 cols=1' --timeline /proc/none/t.json",
                  "/proc/none: the folder cannot be made");
   expect_refused("sim d.toml --trace '" + trace_ + "' --machine rows=1 --timeline t.json",
@@ -535,6 +552,9 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
         "[[design]]\na = [\"mxfp8_e4m3\", \"nf4_dq\"]\nb = \"mxfp8_e4m3\"\nlanes = 4\n");
   write("clash.toml",
         "[[design]]\nname = \"a b\"\na = \"mxint8\"\n[[design]]\nname = \"a_b\"\na = \"mxfp4\"\n");
+  write("comb.toml",
+        "[[design]]\na = \"mxfp4\"\n[[design]]\nname = \"comb\"\na = \"mxfp4\"\n"
+        "combinational = true\n");
   fs::copy(trace_, folder_ / "t", fs::copy_options::recursive);
   std::string bytes = read_file(folder_ / "t/lm-step1000.safetensors");
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
@@ -559,11 +579,16 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
            {"mean.toml" + all + " --machine rows=2", "a machine moves outer scales"},
            {"sr.toml" + one + " --machine 'rows=2 operands=fp32' --engine systemc",
             "must be rne, rna or rtz, or operands=packed"},
+           {"sr.toml" + one + " --machine 'rows=2 operands=fp32'",
+            "must be rne, rna or rtz, or operands=packed"},
+           {"d.toml" + one + " --gemm lm/step1000/head/fprop", "head/fprop: is given twice"},
            {"d.toml --trace t", "the data were changed or damaged"},
            {"d.toml" + all + " --point q", "there is no such design point"}}) {
     expect_refused("sim " + arguments + " --json new/r.json", part);
     expect_refused("compare " + arguments + " --out new/o", part);
   }
+  for (const char* command : {"energy comb.toml", "compare comb.toml --energy --out new/o"})
+    expect_refused(command + one, "combinational = true: energy is counted cycle by cycle");
   expect_refused("compare clash.toml" + all + " --out o", "both have the folder o/units/a_b");
   expect_refused("compare d.toml" + all + " --out d.toml/o", "the folder cannot be made");
   write("long.toml", "[[design]]\nname = \"" + std::string(300, 'x') + "\"\na = \"mxfp4\"\n");
@@ -575,6 +600,13 @@ TEST_F(Cli, LeavesNothingBehindWhereOnePointOrProductDoesNotFit) {
   expect_refused("sim d.toml" + one + " --json dangling/r.json", "the folder cannot be made");
   expect_refused("sim d.toml" + one + " --machine rows=2 --json r --timeline r",
                  "is named for two outputs");
+  for (const char* same : {"./r", "o/../r"})
+    expect_refused("sim d.toml" + one + " --json r --html " + same, "is named for two outputs");
+  expect_refused("sim d.toml" + one + " --input-stalls 0.5", "must be systemc, rtl or all");
+  expect_refused("sim d.toml" + one +
+                     " --machine rows=2 --engine systemc --output-stalls 0.5 "
+                     "--timeline t.json",
+                 "has no stalls");
   expect_refused("sim d.toml" + one + " --stall-seed -3", "--stall-seed");
   const std::string machine = "sim d.toml" + one + " --machine 'rows=2 cols=2' --timeline t.json ";
   expect_refused(machine + "--engine fast --vcd w.vcd", "engine = fast moves nothing");

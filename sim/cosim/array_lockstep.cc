@@ -15,6 +15,12 @@
 namespace blockdot::sim {
 
 void check_rtl_size(const Machine& machine, const formats::DotSpec& spec) {
+  for (const auto& [field, size] : {std::pair{"rows", machine.rows}, {"cols", machine.cols}})
+    if (size > rtl_gen::kMostArrayUnits)
+      throw ConfigError(
+          "{} = {}: the RTL engine builds arrays of at most {} rows and {} columns; take a smaller "
+          "array, or --engine fast or systemc",
+          field, size, rtl_gen::kMostArrayUnits, rtl_gen::kMostArrayUnits);
   const std::int64_t products = std::int64_t{machine.rows} * machine.cols * spec.lanes;
   if (products > kMostRtlProducts)
     throw ConfigError(

@@ -19,7 +19,7 @@ namespace blockdot::sim {
 /// Products that the arrays of the RTL engine may take in a beat: rows x cols x lanes.
 inline constexpr std::int64_t kMostRtlProducts = 4096;
 
-/// ConfigError where the array is larger.
+/// ConfigError where the array is larger, or has more rows or columns than generate_array takes.
 void check_rtl_size(const Machine& machine, const formats::DotSpec& spec);
 
 /// An array as the model cache takes it.

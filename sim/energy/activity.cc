@@ -12,11 +12,9 @@
 namespace blockdot::sim {
 
 ActivityCounter::ActivityCounter(const Model& model, std::size_t nets)
-    : model_(model),
-      instance_(model),
-      nets_(model.output("nets_o")),
-      previous_((nets + 63) / 64),
-      now_((nets + 63) / 64) {
+    : model_(model), instance_(model), previous_((nets + kNetsOfWord - 1) / kNetsOfWord) {
+  for (std::size_t word = 0; word < previous_.size(); ++word)
+    nets_.push_back(model.output(net_word(word)));
   activity_.toggles.resize(nets);
   activity_.ones.resize(nets);
 }
@@ -34,16 +32,15 @@ void ActivityCounter::run(std::span<const std::uint64_t> records, bool counted) 
                   reinterpret_cast<const std::uint8_t*>(records.data() + begin * words),
                   outputs_.data());
     // A word of nets at a time: its counts stay in the cache over the chunk.
-    for (std::size_t word = 0; word < now_.size(); ++word) {
-      std::size_t offset = nets_.offset + 8 * word;
-      std::size_t size = std::min<std::size_t>(8, nets_.bytes - 8 * word);
+    for (std::size_t word = 0; word < nets_.size(); ++word) {
+      const ModelField& field = nets_[word];
       std::uint64_t before = previous_[word];
       bool known = started_;
       // Columns of the 64 cycles, so that a popcount gives a net's count.
       std::uint64_t moved[kChunk] = {}, level[kChunk] = {};
       for (std::size_t cycle = 0; cycle < count; ++cycle) {
         std::uint64_t value = 0;
-        std::memcpy(&value, outputs_.data() + cycle * bytes + offset, size);
+        std::memcpy(&value, outputs_.data() + cycle * bytes + field.offset, field.bytes);
         level[cycle] = value;
         moved[cycle] = known ? value ^ before : 0;
         before = value;

@@ -30,9 +30,9 @@ class ActivityCounter {
  private:
   Model model_;
   Model::Instance instance_;
-  ModelField nets_;
+  std::vector<ModelField> nets_;  // by word
   std::vector<std::uint8_t> outputs_;
-  std::vector<std::uint64_t> previous_, now_;
+  std::vector<std::uint64_t> previous_;
   bool started_ = false;
   Activity activity_;
 };

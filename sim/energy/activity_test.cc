@@ -100,6 +100,34 @@ TEST(Activity, ACountersBitMovesEveryTwoToTheI) {
   }
 }
 
+// Nets are watched a word at a time: of a wider port Verilator keeps a copy for each of its bits.
+TEST(Activity, AnEdgePassesThroughEveryBitOfALongShiftRegister) {
+  constexpr int kLong = 200;
+  std::string cells;
+  for (int i = 0; i < kLong; ++i)
+    cells +=
+        fmt::format(R"({}"r{}":{{"type":"DFF","connections":{{"CLK":[2],"D":[{}],"Q":[{}]}}}})",
+                    i == 0 ? "" : ",", i, i == 0 ? 3 : 9 + i, 10 + i);
+  const Liberty liberty = parse_liberty(kCells, "cells.lib");
+  const Gates gates = read_gates(
+      fmt::format(R"({{"modules":{{"shift":{{"ports":{{"clk_i":{{"direction":"input","bits":[2]}},)"
+                  R"("d_i":{{"direction":"input","bits":[3]}},)"
+                  R"("q_o":{{"direction":"output","bits":[{}]}}}},)"
+                  R"("cells":{{{}}},"netnames":{{}}}}}}}})",
+                  9 + kLong, cells),
+      "shift", liberty);
+  ASSERT_EQ(gates.nets.size(), kLong + 2u);
+  for (const ModelPort& port : watched(gates).ports) EXPECT_LE(port.width, 64) << port.name;
+  const Model model = Model::load(watched(gates));
+  ActivityCounter counter(model, gates.nets.size());
+  counter.run(std::vector<std::uint64_t>(8, 0), false);
+  counter.run(std::vector<std::uint64_t>(kLong + 1, 1), true);
+  int moved = 0;
+  for (std::size_t i = 0; i < gates.nets.size(); ++i)
+    if (counter.activity().toggles[i] == 1) ++moved;
+  EXPECT_EQ(moved, kLong + 1) << "the input, and each bit once";
+}
+
 TEST(Activity, NothingMovesWhereNothingIsEnabledButTheClockIsPaid) {
   Counter counter;
   Activity activity = counter.run(100, false);

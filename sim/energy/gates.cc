@@ -75,6 +75,8 @@ Gates read_gates(std::string_view text, const std::string& top, const Liberty& l
   return gates;
 }
 
+std::string net_word(std::size_t word) { return fmt::format("nets{}_o", word); }
+
 ModelSource watched(const Gates& gates) {
   ModelSource source;
   source.quick = true;  // g++ would optimise the gates of a large unit for minutes
@@ -96,8 +98,6 @@ ModelSource watched(const Gates& gates) {
   for (const Gates::Port& port : gates.ports)
     if (port.name == kClockPort) clock = net(port.nets[0]);
   std::size_t count = gates.nets.size();
-  source.ports.push_back({"nets_o", false, static_cast<int>(count)});
-  heads += fmt::format("  output wire [{}:0] nets_o\n", count - 1);
   for (const Gates::Instance& instance : gates.instances) {
     std::map<std::string, std::string, std::less<>> names;
     for (std::size_t i = 0; i < instance.nets.size(); ++i)
@@ -121,16 +121,19 @@ ModelSource watched(const Gates& gates) {
       }
     }
   }
-  // Scalars, joined in pieces: one wide vector takes Verilator minutes to take apart.
+  // Scalars, joined to words: Verilator joins a wide port net by net, through copies of all that is
+  // joined so far, whose room on the stack grows with the square of the nets.
   std::string wires, joined;
-  constexpr std::size_t kPiece = 64;
-  for (std::size_t low = 0; low < count; low += kPiece) {
-    std::size_t high = std::min(count, low + kPiece);
+  for (std::size_t low = 0, word = 0; low < count; low += kNetsOfWord, ++word) {
+    std::size_t high = std::min(count, low + kNetsOfWord);
     std::string names;
     for (std::size_t i = high; i-- > low;)
       names += fmt::format("{}n{}", names.empty() ? "" : ", ", i);
     wires += fmt::format("  wire {};\n", names);
-    joined += fmt::format("  assign nets_o[{}:{}] = {{{}}};\n", high - 1, low, names);
+    source.ports.push_back({net_word(word), false, static_cast<int>(high - low)});
+    heads += fmt::format("  output wire [{}:0] {}{}\n", high - low - 1, net_word(word),
+                         high < count ? "," : "");
+    joined += fmt::format("  assign {} = {{{}}};\n", net_word(word), names);
   }
   source.verilog = fmt::format("module {} (\n{});\n{}{}{}{}{}endmodule\n", source.top, heads, wires,
                                ports, logic, registers, joined);

@@ -38,8 +38,12 @@ struct Gates {
 /// outlive the result. ConfigError where a cell is not in the library.
 Gates read_gates(std::string_view json, const std::string& top, const Liberty& liberty);
 
-/// The netlist for the model cache, with one more output, `nets_o`: bit i is net i.
+/// The netlist for the model cache, with outputs `nets0_o`, `nets1_o`...: bit i of word w is net
+/// 64 w + i.
 ModelSource watched(const Gates& gates);
+inline constexpr std::size_t kNetsOfWord = 64;
+/// The name of that output.
+std::string net_word(std::size_t word);
 
 /// What moves the energy of a net.
 enum class NetKind { kInput, kLogic, kRegister, kClock };

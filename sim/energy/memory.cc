@@ -29,12 +29,22 @@ double sram_pj_per_byte(std::int64_t capacity) {
 
 double dram_pj_per_byte() { return kDram / kBytes; }
 
-MemoryEnergy memory_energy(const Machine& machine, const MachineTraffic& traffic) {
-  double a = sram_pj_per_byte(machine.a_sram), b = sram_pj_per_byte(machine.b_sram),
-         c = sram_pj_per_byte(machine.c_sram);
-  return {static_cast<double>(traffic.sram_read) * (a + b) / 2 +
-              static_cast<double>(traffic.sram_write) * (a + b + c) / 3,
-          static_cast<double>(traffic.dram()) * dram_pj_per_byte()};
+MemoryEnergy memory_energy(const Schedule& schedule) {
+  const Machine& machine = schedule.machine;
+  const MachineTraffic& traffic = schedule.traffic;
+  const auto sram = [](std::int64_t capacity, std::int64_t moved) {
+    return static_cast<double>(moved) * sram_pj_per_byte(capacity);
+  };
+  const auto of = [&](std::int64_t capacity, const MachineTraffic::Sram& bytes) {
+    return sram(capacity, bytes.read + bytes.written);
+  };
+  MemoryEnergy energy;
+  energy.sram = of(machine.a_sram, traffic.sram_a) + of(machine.b_sram, traffic.sram_b) +
+                of(machine.c_sram, traffic.sram_c);
+  if (traffic.spilled > 0)
+    energy.sram += sram(std::int64_t{machine.depth} * schedule.sum_bytes, traffic.spilled);
+  energy.dram = static_cast<double>(traffic.dram()) * dram_pj_per_byte();
+  return energy;
 }
 
 }  // namespace blockdot::sim

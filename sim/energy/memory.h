@@ -19,11 +19,11 @@ double sram_pj_per_byte(std::int64_t capacity);
 /// pJ a byte: the middle of the table's range.
 double dram_pj_per_byte();
 
-/// pJ of a product's transfers. A byte between array and SRAM is taken from the mean of A and B, a
-/// byte written from that of A, B and C.
+/// pJ of a product's transfers: each byte read from or written to A, B or C at that one's size, and
+/// (ws) of partial sums at that of a column's buffer, `depth` of them.
 struct MemoryEnergy {
   double sram = 0, dram = 0;
 };
-MemoryEnergy memory_energy(const Machine& machine, const MachineTraffic& traffic);
+MemoryEnergy memory_energy(const Schedule& schedule);
 
 }  // namespace blockdot::sim

@@ -80,8 +80,12 @@ void bytes(R& r, F f) {
   f("dram_b", r.traffic.b);
   f("dram_c", r.traffic.c);
   f("scale_bits", r.traffic.scale_bits);
-  f("sram_read", r.traffic.sram_read);
-  f("sram_write", r.traffic.sram_write);
+  f("sram_a_read", r.traffic.sram_a.read);
+  f("sram_a_written", r.traffic.sram_a.written);
+  f("sram_b_read", r.traffic.sram_b.read);
+  f("sram_b_written", r.traffic.sram_b.written);
+  f("sram_c_read", r.traffic.sram_c.read);
+  f("sram_c_written", r.traffic.sram_c.written);
   f("spilled", r.traffic.spilled);
 }
 
@@ -165,11 +169,17 @@ std::string timeline_json(const Schedule& s, const std::string& name) {
   MachineTimes times;
   machine_cycles(s, &times);
   json list = json::array();
-  enum Track { kChannel = 1, kInput, kOutput };
+  enum Track { kChannel = 1, kInput, kOutput, kLoadB, kStore };
   list.push_back({{"ph", "M"}, {"pid", 1}, {"name", "process_name"}, {"args", {{"name", name}}}});
-  for (const auto& [track, text] :
-       {std::pair{kChannel, "DRAM channel"}, std::pair{kInput, "array: operands taken"},
-        std::pair{kOutput, "array: results leave"}})
+  // Without a limit transfers are side by side: a track for each kind, in which a cycle's nest.
+  const bool unlimited = s.machine.unlimited();
+  std::vector<std::pair<Track, const char*>> tracks = {
+      {kChannel, unlimited ? "DRAM: loads of a" : "DRAM channel"},
+      {kInput, "array: operands taken"},
+      {kOutput, "array: results leave"}};
+  if (unlimited)
+    tracks.insert(tracks.end(), {{kLoadB, "DRAM: loads of b"}, {kStore, "DRAM: stores"}});
+  for (const auto& [track, text] : tracks)
     list.push_back({{"ph", "M"},
                     {"pid", 1},
                     {"tid", static_cast<int>(track)},
@@ -187,10 +197,13 @@ std::string timeline_json(const Schedule& s, const std::string& name) {
   };
   for (std::size_t i = 0; i < s.transfers.size(); ++i) {
     const Transfer& x = s.transfers[i];
-    const char* what = x.kind == Transfer::Kind::kA   ? "load a"
-                       : x.kind == Transfer::Kind::kB ? "load b"
-                                                      : "store c";
-    span(kChannel, what, times.transfers[i], {{"bytes", x.bytes}, {"step", x.step}});
+    const bool store = x.kind == Transfer::Kind::kC, load_b = x.kind == Transfer::Kind::kB;
+    const Track track = !unlimited ? kChannel : store ? kStore : load_b ? kLoadB : kChannel;
+    span(track,
+         store    ? "store c"
+         : load_b ? "load b"
+                  : "load a",
+         times.transfers[i], {{"bytes", x.bytes}, {store ? "tile" : "step", x.step}});
   }
   for (std::int64_t step = 0; step < s.steps(); ++step)
     span(kInput, fmt::format("tile {}", step / s.chunks),

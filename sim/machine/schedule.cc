@@ -40,7 +40,7 @@ Bits packed_bits(const BlockFormat& f, std::int64_t row, std::int64_t rows, std:
   if (f.block > 0) {
     const std::int64_t blocks = (k + count - 1) / f.block - k / f.block + 1;
     const std::int64_t stripes = (row + rows - 1) / f.tile_rows - row / f.tile_rows + 1;
-    bits.scales = blocks * stripes * f.scale.width();
+    bits.scales = blocks * stripes * f.scale.storage_width();
   }
   bits.all += bits.scales;
   return bits;
@@ -192,7 +192,8 @@ class DmaList {
       if (!machine.unlimited()) x.latency += machine.quantizer_latency;
     }
     finish(x, rate);
-    s_.traffic.sram_write += x.rows * x.beats * divide_up(word_bits(format, s_.spec.lanes), 8);
+    (is_a ? s_.traffic.sram_a : s_.traffic.sram_b).written +=
+        x.rows * x.beats * divide_up(word_bits(format, s_.spec.lanes), 8);
     (is_a ? s_.traffic.a : s_.traffic.b) += x.bytes;
     s_.transfers.push_back(x);
   }
@@ -210,7 +211,9 @@ class DmaList {
     x.latency = s_.machine.unlimited() ? 0 : s_.machine.latency;
     finish(x, s_.machine.bandwidth);
     s_.traffic.c += x.bytes;
-    s_.traffic.sram_write += tile.rows * tile.cols * divide_up(s_.spec.output.width(), 8);
+    const std::int64_t results = tile.rows * tile.cols * divide_up(s_.spec.output.width(), 8);
+    s_.traffic.sram_c.written += results;
+    s_.traffic.sram_c.read += results;
     s_.transfers.push_back(x);
   }
 
@@ -224,14 +227,15 @@ class DmaList {
 };
 
 /// What the array reads, and the partial sums that a pass leaves for the next.
-void count_array_traffic(Schedule& s, int sum_width) {
+void count_array_traffic(Schedule& s) {
   const std::int64_t a_word = divide_up(word_bits(s.spec.a, s.spec.lanes), 8);
   const std::int64_t b_word = divide_up(word_bits(s.spec.b, s.spec.lanes), 8);
   // Every dataflow reads each word of a and of b once for each tile.
-  s.traffic.sram_read = s.beats() * (s.across * s.m * a_word + s.down * s.n * b_word);
+  s.traffic.sram_a.read = s.beats() * s.across * s.m * a_word;
+  s.traffic.sram_b.read = s.beats() * s.down * s.n * b_word;
   if (s.os()) return;
   const std::int64_t spills = divide_up(s.beats(), s.machine.rows) - 1;
-  s.traffic.spilled = 2 * spills * s.m * s.n * divide_up(sum_width, 8);
+  s.traffic.spilled = 2 * spills * s.m * s.n * s.sum_bytes;
 }
 
 }  // namespace
@@ -310,7 +314,8 @@ Schedule make_schedule(const Machine& machine, const rtl_gen::ArrayTiming& timin
   s.across = divide_up(n, machine.cols);
   choose_chunk(s);
   DmaList(s).build();
-  count_array_traffic(s, sum_width);
+  if (!s.os()) s.sum_bytes = divide_up(sum_width, 8);
+  count_array_traffic(s);
   return s;
 }
 

@@ -41,10 +41,14 @@ struct Transfer {
 struct MachineTraffic {
   std::int64_t a = 0, b = 0, c = 0;  // DRAM bytes, with bursts
   std::int64_t scale_bits = 0;       // of block scales among them
-  std::int64_t sram_read = 0;        // bytes, A and B to the array
-  std::int64_t sram_write = 0;       // bytes, into A, B and C
-  std::int64_t spilled = 0;          // ws: bytes of partial sums written and read again
+  struct Sram {                      // bytes
+    std::int64_t read = 0, written = 0;
+  };
+  Sram sram_a, sram_b, sram_c;  // A, B: loads to the array; C: results to stores
+  std::int64_t spilled = 0;     // ws: bytes of partial sums written and read again
   std::int64_t dram() const { return a + b + c; }
+  std::int64_t sram_read() const { return sram_a.read + sram_b.read + sram_c.read; }
+  std::int64_t sram_written() const { return sram_a.written + sram_b.written + sram_c.written; }
 };
 
 struct Schedule {
@@ -57,6 +61,7 @@ struct Schedule {
   std::int64_t down = 1, across = 1;       // tiles
   std::int64_t chunk = 1, chunks = 1;      // beats of a whole step, steps of a tile
   bool a_stays = false, b_stays = false;
+  std::int64_t sum_bytes = 0;  // ws: of a partial sum
   std::vector<Transfer> transfers;
   MachineTraffic traffic;
 

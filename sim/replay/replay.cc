@@ -187,7 +187,7 @@ std::vector<EngineRun> run_machine_engines(const Work& work, const MachineWork& 
   run.beats = machine.beats;
   run.results = static_cast<std::int64_t>(machine.codes.size());
   run.cycles = machine.count.cycles;
-  run.input_idle = machine.stalled;
+  run.stalled = machine.stalled;
   run.checked = run.results;
   run.seconds = seconds_since(start);
   for (std::size_t i = 0; i < machine.codes.size(); ++i)
@@ -323,7 +323,9 @@ GemmReport replay_one(const GemmTrace& gemm, const formats::DotSpec& spec,
   if (on) {
     if (engines.front() == Engine::kFast) {
       EngineRun run = run_fast(work, fast_seconds);
+      run.beats = on->closed.compute;
       run.cycles = report.cycles;
+      run.stalled = 0;
       take(run, "");
     }
     if (on->design.machine.operands == OperandSource::kPacked)
@@ -658,8 +660,7 @@ void check_replay(TraceReader& trace, const std::vector<std::size_t>& chosen_or_
       const MachineDesign& design = *options.machine;
       const Schedule schedule = make_schedule(design.machine, design.timing, design.sum_width, spec,
                                               info.m, info.n, info.k);
-      if (engine != Engine::kFast && design.machine.operands != OperandSource::kPacked)
-        check_edge(options.quantize);
+      if (design.machine.operands != OperandSource::kPacked) check_edge(options.quantize);
       if (options.wave && !disturbed)
         check_wave_window(*options.wave, machine_cycles(schedule).cycles);
     } catch (const ConfigError& error) {  // says what does not fit, but not which product

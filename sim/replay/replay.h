@@ -77,16 +77,19 @@ formats::QuantizeOptions b_options(formats::QuantizeOptions options);
 /// What one engine did.
 struct EngineRun {
   Engine engine = Engine::kFast;  // never kAll
-  std::int64_t beats = 0;
+  std::int64_t beats = 0;  // on a machine: beats (os), rows of passes (ws) that the array took
   std::int64_t results = 0;
   std::int64_t cycles = 0;
+  // Of a unit alone.
   std::int64_t input_idle = 0;      // cycles without an offered beat before the last one
   std::int64_t input_blocked = 0;   // cycles in which an offered beat was not taken
   std::int64_t output_blocked = 0;  // cycles in which an offered result was not taken
-  std::int64_t checked = 0;         // results compared with the model's; of fast none
-  std::int64_t handshakes = 0;      // rtl: valid (and ready) signals compared, one a cycle and port
-  std::int64_t mismatches = 0;      // results that differ from the model's (rtl), or wrong timing
-  double seconds = 0;               // host time, not part of the deterministic report
+  /// On a machine, instead of those: random stalls of its channels, one a channel and cycle.
+  std::optional<std::int64_t> stalled = {};
+  std::int64_t checked = 0;     // results compared with the model's; of fast none
+  std::int64_t handshakes = 0;  // rtl: valid (and ready) signals compared, one a cycle and port
+  std::int64_t mismatches = 0;  // results that differ from the model's (rtl), or wrong timing
+  double seconds = 0;           // host time, not part of the deterministic report
 };
 
 struct GemmReport {

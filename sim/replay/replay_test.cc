@@ -283,7 +283,24 @@ TEST_F(MachineWave, OfTheSystemcMachineCountsAsTheReportDoes) {
   EXPECT_EQ(beats, r.machine->count.compute);
   EXPECT_EQ(rows, 3 * 3);  // three rows in each of three tiles
   EXPECT_EQ(first, 1 + r.machine->count.fill + r.machine->count.load - 1);
+  // In the last cycle all but that one are counted.
+  std::int64_t counted = 0;
+  for (const char* cause : {"compute", "fill", "load", "bank", "store", "back_pressure", "drain"})
+    counted += vcd.number(std::string("SystemC.cycles.") + cause, 1000 * (r.cycles - 1) + 250);
+  EXPECT_EQ(counted, r.cycles - 1);
   EXPECT_EQ(files(), 1);
+}
+
+// A store is in DRAM `latency` cycles after it left the channel.
+TEST_F(MachineWave, ReachesTheRunsLastCycle) {
+  const std::int64_t cycles = run(Engine::kRtl, WaveFormat::kVcd, 0, 1).cycles;
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kVcd, cycles - 1, cycles).agree);
+  const std::int64_t last = 1000 * (cycles - 1);
+  EXPECT_EQ(Vcd(file()).times, (std::vector<std::int64_t>{last, last + 500}));
+  ASSERT_TRUE(run(Engine::kRtl, WaveFormat::kVcd, cycles - 2, cycles + 9).agree);
+  EXPECT_EQ(Vcd(file()).times.back(), last + 500);
+  ASSERT_TRUE(run(Engine::kSystemc, WaveFormat::kVcd, cycles - 1, cycles).agree);
+  EXPECT_THROW(run(Engine::kSystemc, WaveFormat::kVcd, cycles, cycles + 1), ConfigError);
 }
 
 // Oracle: the reader of GTKWave's own library, whose source Verilator brings.

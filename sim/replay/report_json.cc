@@ -12,13 +12,17 @@ ordered_json engine_json(const EngineRun& run, bool timing) {
   ordered_json out = {{"engine", to_text(run.engine)},
                       {"beats", run.beats},
                       {"results", run.results},
-                      {"cycles", run.cycles},
-                      {"input_idle", run.input_idle},
-                      {"input_blocked", run.input_blocked},
-                      {"output_blocked", run.output_blocked},
-                      {"checked", run.checked},
-                      {"handshakes", run.handshakes},
-                      {"mismatches", run.mismatches}};
+                      {"cycles", run.cycles}};
+  if (run.stalled) {
+    out["stalled"] = *run.stalled;
+  } else {
+    out["input_idle"] = run.input_idle;
+    out["input_blocked"] = run.input_blocked;
+    out["output_blocked"] = run.output_blocked;
+  }
+  out["checked"] = run.checked;
+  out["handshakes"] = run.handshakes;
+  out["mismatches"] = run.mismatches;
   if (timing) out["seconds"] = run.seconds;
   return out;
 }
@@ -29,9 +33,13 @@ EngineRun engine_from_json(const json& from) {
   run.beats = from.at("beats");
   run.results = from.at("results");
   run.cycles = from.at("cycles");
-  run.input_idle = from.at("input_idle");
-  run.input_blocked = from.at("input_blocked");
-  run.output_blocked = from.at("output_blocked");
+  if (from.contains("stalled")) {
+    run.stalled = from.at("stalled").get<std::int64_t>();
+  } else {
+    run.input_idle = from.at("input_idle");
+    run.input_blocked = from.at("input_blocked");
+    run.output_blocked = from.at("output_blocked");
+  }
   run.checked = from.at("checked");
   run.handshakes = from.at("handshakes");
   run.mismatches = from.at("mismatches");

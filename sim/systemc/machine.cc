@@ -205,7 +205,7 @@ class Dma final : public Clocked {
     if (bus_.rows.taken() && bus_.rows.ends.read()) ++a_used_;
     if (bus_.b_lane().taken() && bus_.b_lane().ends.read()) ++b_used_;
     if (bus_.out_valid.read() && bus_.out_ready.read() && bus_.out_last.read()) ++complete_;
-    if (stored_ == s_.tiles()) {
+    if (stored_ == s_.tiles() && cycle_ >= cycles) {  // the last store is in DRAM
       bus_.done = true;
       sc_core::sc_pause();
       return;
@@ -508,7 +508,10 @@ class Array : public Clocked {
     }
     switch (static_cast<Doing>(lane.doing.read())) {
       case kDone:
-        if (rows_out_ == s_.across * s_.m) return;  // nothing is left in the array
+        if (rows_out_ == s_.across * s_.m) {  // the last row is on its way to C, then to DRAM
+          ++(cycle_ == last_row + 2 ? count.drain : count.store);
+          return;
+        }
         ++(waits_for_half ? count.store : count.drain);
         return;
       case kWaitsForLoad:
@@ -915,6 +918,8 @@ MachineRun run_machine(const Schedule& schedule, const MachineOperands& operands
     if (!bus.done) {
       sc_core::sc_report_handler::set_actions(sc_core::SC_ID_TRACING_TIMESCALE_UNIT_,
                                               sc_core::SC_DO_NOTHING);
+      sc_core::sc_report_handler::set_actions(sc_core::SC_ID_TRACING_CLOSE_EMPTY_FILE_,
+                                              sc_core::SC_DO_NOTHING);
       // SystemC puts the ending to the name itself.
       std::filesystem::path name = options.wave->file;
       sc_core::sc_trace_file* file =
@@ -935,8 +940,6 @@ MachineRun run_machine(const Schedule& schedule, const MachineOperands& operands
   run.codes = std::move(dma.codes);
   run.count = array->count;
   run.count.cycles = dma.cycles;
-  run.count.drain += 1;  // the last row is on its way to C
-  run.count.store += dma.cycles - (array->last_row + 2);
   run.beats = array->count.compute;
   run.stalled = bus.stalled;
   return run;
