@@ -393,14 +393,14 @@ TEST(QuantizerSpec, NamesTheLargestTileThatFits) {
 }
 
 TEST(QuantizerSpec, NamesTheRandomBitsThatAFormatTakes) {
-  for (const auto& [format, most] : {std::pair{"nf4", 3},
-                                     {"nf4@bf16/8", 19},
-                                     {"nf4@e4m3/8", 23},
-                                     {"dynamic8@fp32/8", 2},
-                                     {"binary@fp32/8", 29},
-                                     {"e4m3@fp32/8", 24},
-                                     {"dynamic8@e5m1:fn/8*fp32/4", 0}}) {
-    const auto line = [&](const std::string& rounding) {
+  for (const auto& [name, most] : {std::pair{"nf4", 3},
+                                   {"nf4@bf16/8", 19},
+                                   {"nf4@e4m3/8", 23},
+                                   {"dynamic8@fp32/8", 2},
+                                   {"binary@fp32/8", 29},
+                                   {"e4m3@fp32/8", 24},
+                                   {"dynamic8@e5m1:fn/8*fp32/4", 0}}) {
+    const auto line = [&, format = name](const std::string& rounding) {
       return refusal(spec_of({format, "fp32", "floor", rounding.c_str()}));
     };
     if (most > 1) {
