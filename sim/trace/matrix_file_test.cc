@@ -63,11 +63,19 @@ TEST_F(MatrixFile, EveryKindReadsBackWhatItWrote) {
   Matrix m{2, 3, {1, -0.0f, 3e-40f, 4, 5, 6}};
   for (const char* name : {"x.npy", "x.safetensors", "x.f32"}) {
     write_matrix(folder_.path() / name, m);
-    Matrix back = read_matrix(folder_.path() / name, {.columns = 3});
+    const bool raw = std::string_view(name) == "x.f32";
+    Matrix back = read_matrix(folder_.path() / name, {.columns = raw ? 3 : 0});
     EXPECT_EQ(back.rows, 2) << name;
     EXPECT_EQ(back.columns, 3) << name;
     EXPECT_EQ(back.data, m.data) << name;
   }
+}
+
+TEST_F(MatrixFile, OnlyRawFilesTakeColumnsAndOnlySafetensorsNames) {
+  write_matrix(folder_.path() / "x.npy", {1, 2, {1, 2}});
+  EXPECT_THROW(read_matrix(folder_.path() / "x.npy", {.columns = 2}), ConfigError);
+  EXPECT_THROW(read_matrix(folder_.path() / "x.npy", {.tensor = "x"}), ConfigError);
+  EXPECT_THROW(read_matrix(file("x.f32", six_bytes()), {.columns = -1}), ConfigError);
 }
 
 TEST_F(MatrixFile, RawRowsMustBeWhole) {
