@@ -324,8 +324,7 @@ void add_sim(CLI::App& program, Context& context) {
        "blockdot sim design.toml --trace run1 --engine all --json out.json --html out.html",
        "blockdot sim design.toml --trace run1 --gemm lm/step0000/head/fprop --engine rtl",
        "blockdot sim design.toml --trace run1 --machine 'rows=4 cols=4 bandwidth=32' --engine all",
-       "blockdot sim one.toml --trace run1 --gemm NAME --machine rows=4 --engine rtl --fst "
-       "a.fst"}));
+       "blockdot sim one.toml --trace run1 --gemm G --machine rows=4 --engine rtl --fst a.fst"}));
   command->callback([arguments, &context] { run(*arguments, context); });
 }
 
