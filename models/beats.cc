@@ -29,6 +29,11 @@ void check_sizes(const char* name, const QuantizedMatrix& m) {
                         m.rows, m.padded_length, wanted);
   };
   expect("codes", m.codes.size(), m.rows * m.padded_length * m.code_bytes);
+  expect("scales", m.scales.size(), m.format.has_scale() ? m.rows * m.blocks_per_row() : 0);
+  if (m.format.has_outer() && m.rows > 0 && m.padded_length > 0 &&
+      m.outer_scales.size() <= m.outer_index(m.rows - 1, m.padded_length - 1))
+    throw ConfigError("{}.outer_scales: has {} entries, fewer than its {} rows of {} need", name,
+                      m.outer_scales.size(), m.rows, m.padded_length);
   const int micros = m.format.micro.bits;
   expect("micros", m.micros.size(),
          micros == 0 ? 0 : m.rows * (m.padded_length / m.format.micro.block));

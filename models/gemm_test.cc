@@ -987,6 +987,9 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
       }
     a.scales = edge.a_scales;
     b.scales = edge.b_scales;
+    // Blocks longer than the rows have one.
+    a.scales.resize(static_cast<size_t>(a.blocks_per_row()));
+    b.scales.resize(static_cast<size_t>(b.blocks_per_row()));
     GemmResult fast = gemm(spec, a, b);
     EXPECT_EQ(fast.codes, gemm_golden(spec, a, b).codes);
     // On a processor that multiplies no bytes at once they are halves, and the way is the same;
@@ -1241,6 +1244,9 @@ TEST(Gemm, RefusesBadInputAndNamesTheField) {
   other = b;
   other.codes.pop_back();
   names("b.codes: has 63 entries", complaint(b, other, 1));
+  other = b;
+  other.scales.push_back(127);
+  names("a.scales: has 3 entries", complaint(other, b, 1));
   std::vector<float> none;
   names("k = 0", complaint(quantize(spec.a, row_major(none.data(), 1, 0)),
                            quantize(spec.a, row_major(none.data(), 1, 0)), 1));

@@ -421,11 +421,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Built{"generic", "", "e4m3", "1", "fp32"},
                       Built{"generic", "", "e2m1,e3m0,e4m3:ieee", "2", "bf16"}),
     [](const auto& p) {
-      std::string name = fmt::format("{}_{}_{}_lanes{}_{}", p.param.technology, p.param.structure,
-                                     p.param.modes, p.param.lanes, p.param.addend);
-      for (char& c : name)
-        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-      return name;
+      return as_name(fmt::format("{}_{}_{}_lanes{}_{}", p.param.technology, p.param.structure,
+                                 p.param.modes, p.param.lanes, p.param.addend));
     });
 
 TEST_P(MultiUnits, GiveTheGoldenResultInEveryModeForEveryPairAndForRandomBeats) {
@@ -466,11 +463,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "rounding=eager"},
         Accumulated{"e4m3,e2m1", "2", "e4m3:rne", "e5m2"}),
     [](const auto& p) {
-      std::string name = fmt::format("{}_lanes{}_{}_{}_{}", p.param.modes, p.param.lanes,
-                                     p.param.accumulator, p.param.output, p.param.rounding);
-      for (char& c : name)
-        if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-      return name;
+      return as_name(fmt::format("{}_lanes{}_{}_{}_{}", p.param.modes, p.param.lanes,
+                                 p.param.accumulator, p.param.output, p.param.rounding));
     });
 
 // A beat of the largest products of a mode, all of one sign, so that sums reach their bounds.
@@ -651,11 +645,8 @@ std::vector<ModeBatch> mode_batches() {
 class ModeProduct : public ::testing::TestWithParam<ModeBatch> {};
 INSTANTIATE_TEST_SUITE_P(Multi, ModeProduct, ::testing::ValuesIn(mode_batches()),
                          [](const auto& p) {
-                           std::string name = fmt::format("{}_{}{}", p.param.modes,
-                                                          p.param.accumulator, p.param.addend);
-                           for (char& c : name)
-                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-                           return name;
+                           return as_name(fmt::format("{}_{}{}", p.param.modes, p.param.accumulator,
+                                                      p.param.addend));
                          });
 
 TEST_P(ModeProduct, OfRoundingAndScheduleGivesTheGoldenResults) {
@@ -717,11 +708,8 @@ INSTANTIATE_TEST_SUITE_P(Every, FusedRoundings,
                                            Rounded{"sr:1", "generic", "e2m1,e3m2", "fp32"},
                                            Rounded{"src:32", "osu018", "e4m3,e5m2", "fp32"}),
                          [](const auto& p) {
-                           std::string name = fmt::format("{}_{}_{}", p.param.rounding,
-                                                          p.param.modes, p.param.addend);
-                           for (char& c : name)
-                             if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
-                           return name;
+                           return as_name(fmt::format("{}_{}_{}", p.param.rounding, p.param.modes,
+                                                      p.param.addend));
                          });
 
 TEST_P(FusedRoundings, GiveTheGoldenResultForPairsAndForRandomBeats) {

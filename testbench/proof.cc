@@ -288,6 +288,12 @@ sim::ModelSource together(const std::vector<Part>& parts) {
   return source;
 }
 
+std::string as_name(std::string text) {
+  for (char& c : text)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return text;
+}
+
 int every_nth(int n) {
   const char* product = std::getenv("BLOCKDOT_PRODUCT");
   return product != nullptr && std::string_view(product) == "whole" ? 1 : n;

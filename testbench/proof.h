@@ -55,6 +55,9 @@ struct Part {
 };
 sim::ModelSource together(const std::vector<Part>& parts);
 
+/// The text as the name of a test: what is no letter or digit becomes an underscore.
+std::string as_name(std::string text);
+
 /// What of a product of axes is run: the n-th part of it, every one with BLOCKDOT_PRODUCT=whole.
 int every_nth(int n);
 
