@@ -2,8 +2,11 @@
 // (gemm_mac.h, gemm_aligned.h, gemm_vector.h, gemm_results.h); here is the choice.
 #include "models/gemm.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "formats/error.h"
 #include "models/beats.h"
@@ -24,12 +27,17 @@ namespace {
 
 void solve_all(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b,
                const RandomStreams& streams, int threads, GemmResult& result) {
-  result.way = "results";
+  constexpr std::string_view kWays[] = {"results:126", "results:510", "results:golden"};
   const ResultSolver solver(spec, a, 0, a.rows, b, 0, b.rows, threads);
+  std::vector<ResultSolver::Width> widest(static_cast<size_t>(a.rows));
   parallel_tasks(a.rows, threads, [&](std::int64_t i) {
-    for (std::int64_t j = 0; j < b.rows; ++j)
+    for (std::int64_t j = 0; j < b.rows; ++j) {
       result.codes[static_cast<size_t>(i * b.rows + j)] = solver.code(i, j, streams);
+      ResultSolver::Width& most = widest[static_cast<size_t>(i)];
+      most = std::max(most, solver.width(i, j));
+    }
   });
+  result.way = kWays[static_cast<size_t>(*std::max_element(widest.begin(), widest.end()))];
 }
 
 /// One unit from this state on, or an array's units.

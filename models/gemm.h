@@ -19,8 +19,8 @@ struct GemmOptions {
 /// gemm_golden(spec, a, b, options.seed), bit for bit, for every spec. The result's `way` says how:
 /// "macs", "integers:...", "digits:...", "doubles:..." and "aligned:..." are vector code at the
 /// speed of a float GEMM (the part behind the colon: the widest step that a tile's data asked for),
-/// "results" takes any spec, one result at a time, "golden" is a product without results;
-/// docs/numerics.md has their ranges.
+/// "results:..." takes any spec, one result at a time (in that many bits), "golden" is a product
+/// without results; docs/numerics.md has their ranges.
 ///
 /// `a` is [M rows along K], `b` is [N rows along K]; result (i, j) = dot(row i of a, row j of b),
 /// as a unit of `spec` computes it. ConfigError by check_operands, and for threads < 1. The calling

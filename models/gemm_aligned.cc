@@ -88,9 +88,7 @@ class Side {
     if (!chunk_scale(matrix_, r, k, scale)) nan[static_cast<size_t>(r)] = 1;
     if (nan[static_cast<size_t>(r)] != 0 || scale.value == 0) return false;
     // Of 2^e there is nothing but the exponent.
-    const int exponent = format.scale.kind == formats::ScaleKind::kMinifloat
-                             ? formats::exponent_of(format.scale.minifloat, scale.value)
-                             : scale.low;
+    const int exponent = beat_factor_exponent(matrix_, r, k, scale.value);
     scales[at] = static_cast<Value>(std::ldexp(scale.value, -exponent));
     scale_exponents[at] = exponent;
     return true;
@@ -192,7 +190,7 @@ bool run(const DotSpec& spec, const QuantizedMatrix& a, const QuantizedMatrix& b
           random[c] = static_cast<std::uint32_t>(streams.first(i0 + r, j0 + c)) & mask;
       for (int c = 0; c < in_columns; ++c) {
         const auto j = static_cast<size_t>(j0 + c);
-        if (factors.any()) value[c] = factors.times(value[c], i0 + r, j0 + c);
+        if (factors.any()) value[c] = factors.times(value[c], i0 + r, j0 + c, random[c]);
         if (rows.nan[i] != 0 || columns.nan[j] != 0) value[c] = std::nan("");
       }
       encoder(value, random, kCols, codes);
@@ -255,7 +253,7 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   if (std::abs(lsb_exponent(accumulator.format)) > 400 ||
       std::abs(max_exponent(accumulator.format)) > 400)
     return false;
-  if (has_result_factor(spec) && !odd_suffices(spec.output, spec.rounding)) return false;
+  if (has_result_factor(spec) && !within_doubles(spec.output)) return false;
   StepFormat format;
   std::optional<StepKind> step = rounding_step(accumulator.format, accumulator.rounding, format);
   if (!step) return false;

@@ -76,7 +76,8 @@ struct Sgemm {
 struct Row {
   std::string name, spec;
   Data data = Data::kNormal;
-  double bar = 0;  // 0: none
+  double bar = 0;            // 0: none
+  std::int64_t size = 1024;  // M, N and K
 };
 
 struct Product {
@@ -164,10 +165,15 @@ const bool kRegistered = [] {
           "kulisch[15:-8]:sticky", "aligned[13]:fp32", "aligned[25]:fp32",
           "fp32:sr:16 lfsr=fibonacci:64"})
       add(format, accumulator, 0);
+  // One result at a time.
+  for (const char* spec : {"bf16 accumulator=aligned[46]:fp32", "nf4_dq accumulator=fp32",
+                           "nf4_dq accumulator=aligned[13]:fp32"})
+    rows.push_back(
+        {fmt::format("gemm/results/{}", spec), fmt::format("a={}", spec), Data::kNormal, 0, 256});
   for (const Row& row : rows)
     benchmark::RegisterBenchmark(row.name.c_str(),
                                  [row](benchmark::State& state) { gemm_row(state, row); })
-        ->Arg(1024)
+        ->Arg(row.size)
         ->Unit(benchmark::kMillisecond);
   for (const char* format : {"mxint8", "mxfp8_e4m3"}) {
     Row row{fmt::format("threads/{}/fp32", format), fmt::format("a={} accumulator=fp32", format),

@@ -10,7 +10,7 @@ using formats::QuantizedMatrix;
 
 namespace {
 
-constexpr int kFarthest = 400;  // exponents beyond every output of odd_suffices
+constexpr int kFarthest = 400;  // exponents beyond every output within_doubles
 
 Int512 to_512(const Int512& x) { return x; }
 Int512 to_512(const Int128& x) { return widen(x, static_cast<Int512*>(nullptr)); }
@@ -28,7 +28,7 @@ double result_factor(const QuantizedMatrix& matrix, std::int64_t r) {
 
 ResultFactors::ResultFactors(const formats::DotSpec& spec, const QuantizedMatrix& a,
                              const QuantizedMatrix& b)
-    : a_(a), b_(b), any_(has_result_factor(spec)) {
+    : a_(a), b_(b), any_(has_result_factor(spec)), output_(spec.output, spec.rounding) {
   const formats::OddFactor x = amax_divisor(spec.a), y = amax_divisor(spec.b);
   divisor_ = std::uint64_t{x.odd} * y.odd;
   divisor_exponent_ = x.exponent + y.exponent;
@@ -39,7 +39,8 @@ double ResultFactors::product(std::int64_t i, std::int64_t j) const {
 }
 
 template <typename Wide>
-double ResultFactors::times(const Wide& x, int exponent, std::int64_t i, std::int64_t j) const {
+double ResultFactors::times(const Wide& x, int exponent, std::int64_t i, std::int64_t j,
+                            std::uint32_t random) const {
   const double factor = product(i, j);
   if (!std::isfinite(factor)) return std::numeric_limits<double>::quiet_NaN();
   if (x == 0 || factor == 0) return 0;
@@ -48,27 +49,31 @@ double ResultFactors::times(const Wide& x, int exponent, std::int64_t i, std::in
       static_cast<std::int64_t>(std::ldexp(std::frexp(factor, &factor_exponent), kFactorBits));
   exponent += factor_exponent - kFactorBits - divisor_exponent_;
   const Wide magnitude = x < 0 ? Wide(-x) : x;
-  const double value = bit_length(magnitude) + kFactorBits <= kCapacity<Int128> - 1
-                           ? divided<Int128>(static_cast<Int128>(magnitude) * significand, exponent)
-                           : divided<Int512>(Int512(to_512(magnitude) * significand), exponent);
+  const double value =
+      bit_length(magnitude) + kFactorBits <= kCapacity<Int128> - 1
+          ? divided<Int128>(static_cast<Int128>(magnitude) * significand, exponent, random)
+          : divided<Int512>(Int512(to_512(magnitude) * significand), exponent, random);
   return x < 0 ? -value : value;
 }
 
-template double ResultFactors::times(const Int128&, int, std::int64_t, std::int64_t) const;
-template double ResultFactors::times(const Int512&, int, std::int64_t, std::int64_t) const;
+template double ResultFactors::times(const Int128&, int, std::int64_t, std::int64_t,
+                                     std::uint32_t) const;
+template double ResultFactors::times(const Int512&, int, std::int64_t, std::int64_t,
+                                     std::uint32_t) const;
 
-double ResultFactors::times(double acc, std::int64_t i, std::int64_t j) const {
+double ResultFactors::times(double acc, std::int64_t i, std::int64_t j,
+                            std::uint32_t random) const {
   if (!std::isfinite(acc)) {
     const double factor = product(i, j);
     return factor > 0 && std::isfinite(factor) ? acc : std::numeric_limits<double>::quiet_NaN();
   }
   int exponent;
   const auto significand = static_cast<std::int64_t>(std::ldexp(std::frexp(acc, &exponent), 53));
-  return times(Int128{significand}, exponent - 53, i, j);
+  return times(Int128{significand}, exponent - 53, i, j, random);
 }
 
 template <typename Wide>
-double ResultFactors::divided(Wide x, int exponent) const {
+double ResultFactors::divided(Wide x, int exponent, std::uint32_t random) const {
   if (divisor_ > 1) {
     // Far more bits than a double has; the last one stands for the remainder.
     const int shift = kCapacity<Wide> - 1 - bit_length(x);
@@ -79,7 +84,7 @@ double ResultFactors::divided(Wide x, int exponent) const {
     x = quotient;
   }
   const int top = bit_length(x) + exponent;
-  return odd_double(x, exponent + std::clamp(top, -kFarthest, kFarthest) - top);
+  return output_(x, exponent + std::clamp(top, -kFarthest, kFarthest) - top, random);
 }
 
 }  // namespace blockdot::models

@@ -6,7 +6,7 @@
 
 #include "formats/dot_spec.h"
 #include "formats/quantize.h"
-#include "models/wide_int.h"
+#include "models/wide_rounding.h"
 
 namespace blockdot::models {
 
@@ -20,23 +20,26 @@ class ResultFactors {
   /// Without the division: exact, since both have 24 bits; NaN and Inf too.
   double product(std::int64_t i, std::int64_t j) const;
 
-  /// x * 2^exponent times the factor as a double rounded to odd; far outside of every output it
-  /// stops. `Wide`: Int128 or Int512, whose magnitude has kFactorBits left there.
+  /// x * 2^exponent times the factor as the double that stands for it in the output's rounding with
+  /// this draw (WideRounding); far outside of every output it stops. `Wide`: Int128 or Int512,
+  /// whose magnitude has kFactorBits left there.
   template <typename Wide>
-  double times(const Wide& x, int exponent, std::int64_t i, std::int64_t j) const;
+  double times(const Wide& x, int exponent, std::int64_t i, std::int64_t j,
+               std::uint32_t random) const;
   /// The same for what an accumulator holds as a double: NaN and Inf as the contract has them.
-  double times(double acc, std::int64_t i, std::int64_t j) const;
+  double times(double acc, std::int64_t i, std::int64_t j, std::uint32_t random) const;
 
   /// Bits of Int512 that the multiplication takes.
   static constexpr int kFactorBits = 48;
 
  private:
   template <typename Wide>
-  double divided(Wide x, int exponent) const;
+  double divided(Wide x, int exponent, std::uint32_t random) const;
 
   const formats::QuantizedMatrix& a_;
   const formats::QuantizedMatrix& b_;
   bool any_;
+  WideRounding output_;
   std::uint64_t divisor_;
   int divisor_exponent_;
 };

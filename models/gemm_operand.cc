@@ -5,6 +5,7 @@
 #include <cmath>
 #include <deque>
 
+#include "formats/code_book.h"
 #include "formats/error.h"
 #include "models/parallel.h"
 
@@ -77,6 +78,31 @@ double beat_factor(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k
   return std::fmaf(static_cast<float>(scale), static_cast<float>(outer), matrix.mean);
 }
 
+int beat_factor_exponent(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
+                         double factor) {
+  auto exponent = [](const formats::ScaleFormat& scale, double value) {
+    switch (scale.kind) {
+      case formats::ScaleKind::kMinifloat:
+        return exponent_of(scale.minifloat, value);
+      case formats::ScaleKind::kInteger:
+        return scale.int_bits - 1;
+      case formats::ScaleKind::kCodeBook:
+        return exponent_of(formats::code_book(scale.book), value);
+      case formats::ScaleKind::kNone:
+      case formats::ScaleKind::kE8M0:
+        break;
+    }
+    return std::ilogb(value);
+  };
+  const formats::BlockFormat& format = matrix.format;
+  if (scale_in_result(format)) return 0;
+  if (!outer_in_beat(format)) return exponent(format.scale, factor);
+  if (format.outer.mean) return exponent_of(formats::minifloat(8, 23), factor);
+  return exponent(format.scale, decode(format.scale, matrix.scale(r, k))) +
+         exponent(format.outer.scale,
+                  decode(format.outer.scale, matrix.outer_scales[matrix.outer_index(r, k)]));
+}
+
 int beat_factor_bits(const formats::BlockFormat& format) {
   auto bits = [](const formats::ScaleFormat& scale) {
     switch (scale.kind) {
@@ -95,6 +121,11 @@ int beat_factor_bits(const formats::BlockFormat& format) {
   if (scale_in_result(format)) return 1;
   if (!outer_in_beat(format)) return bits(format.scale);
   return format.outer.mean ? 24 : bits(format.scale) + bits(format.outer.scale);
+}
+
+int element_exponent(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k) {
+  const ElementFormat& element = matrix.format.element;
+  return exponent_of(element, decode(element, matrix.code(r, k))) - matrix.micro(r, k);
 }
 
 Operand decode_operand(const QuantizedMatrix& matrix, std::int64_t first, std::int64_t rows,

@@ -44,8 +44,14 @@ struct Operand {
 /// What the scales multiply the elements of the beat at k by (dot_spec.h, "Factors"): exact, also
 /// the product of two scales; NaN and Inf are doubles too.
 double beat_factor(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
+/// Exponent of that factor in the sense of the aligned accumulator; it is finite and not 0.
+int beat_factor_exponent(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
+                         double factor);
 /// Significant bits of it at most; 1 for powers of two.
 int beat_factor_bits(const formats::BlockFormat& format);
+
+/// Exponent of element (r, k) in that sense, of its second level too; it is finite and not 0.
+int element_exponent(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
 
 /// Decodes the elements of rows [first, first + rows); scales are still to be set. Inf counts as
 /// NaN where `specials` says so.

@@ -43,11 +43,6 @@ Units units_of(const BlockFormat& format, int most_bits) {
   return units;
 }
 
-bool odd_suffices(const ElementFormat& format, const formats::Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && max_exponent(format) < 390 &&
-         lsb_exponent(format) > -350;
-}
-
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec) {
   return spec.accumulator.kind == formats::AccumulatorKind::kFloat &&
          spec.accumulator.format == formats::minifloat(8, 23) &&

@@ -59,9 +59,6 @@ struct Units {
 /// Known for elements of at most 8 bits without code book, whose magnitudes fit `most_bits` bits.
 Units units_of(const formats::BlockFormat& format, int most_bits);
 
-/// A rounding to `format` sees no difference between a value and its double rounded to odd.
-bool odd_suffices(const formats::ElementFormat& format, const formats::Rounding& rounding);
-
 /// An FP32 accumulator that rounds to nearest: the rounding that the processor has.
 bool has_nearest_fp32_accumulator(const formats::DotSpec& spec);
 

@@ -840,7 +840,7 @@ class VectorGemm {
       for (int c = 0; c < kCols; ++c) values[c] = acc[c] + zero;
     }
     if (way.step != StepKind::kAdd || !in_doubt(way)) {
-      multiply(values, i, j0);
+      multiply(values, draws, i, j0);
       return encoder_(values, draws, kCols, codes);
     }
 
@@ -864,8 +864,8 @@ class VectorGemm {
       // An overflow to NaN has no sign.
       doubt[c] = (values[c] < 0) != (high[c] < 0);
     }
-    multiply(values, i, j0);
-    multiply(high, i, j0);
+    multiply(values, draws, i, j0);
+    multiply(high, draws, i, j0);
     encoder_(values, draws, kCols, codes);
     encoder_(high, draws, kCols, high_codes);
     for (int c = 0; c < kCols; ++c)
@@ -873,10 +873,10 @@ class VectorGemm {
   }
 
   /// By the factors of the results of row i from column j0 on.
-  void multiply(double* values, std::int64_t i, std::int64_t j0) const {
+  void multiply(double* values, const std::uint32_t* draws, std::int64_t i, std::int64_t j0) const {
     if (!factors_.any()) return;
     const auto columns = static_cast<int>(std::min<std::int64_t>(kCols, columns_.matrix.rows - j0));
-    for (int c = 0; c < columns; ++c) values[c] = factors_.times(values[c], i, j0 + c);
+    for (int c = 0; c < columns; ++c) values[c] = factors_.times(values[c], i, j0 + c, draws[c]);
   }
 
   /// The sum is known up to an error only.
@@ -946,7 +946,7 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   // A factor of the beat that may be negative or has two scales' bits.
   for (const formats::BlockFormat* side : {&spec.a, &spec.b})
     if (outer_in_beat(*side) || side->scale.kind == formats::ScaleKind::kCodeBook) return false;
-  if (has_result_factor(spec) && !odd_suffices(spec.output, spec.rounding)) return false;
+  if (has_result_factor(spec) && !within_doubles(spec.output)) return false;
 
   // Products whose sum stays below 2^31.
   const Units x = units_of(spec.a, 15), y = units_of(spec.b, 15);

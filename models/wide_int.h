@@ -78,12 +78,13 @@ double odd_double(const Wide& x, int exponent) {
   return x < 0 ? -value : value;
 }
 
-/// accumulator + t * 2^exponent, exactly, then as odd_double. The accumulator has at most 25 bits,
-/// t at most kCapacity - 30.
-template <typename Wide>
-double odd_sum(double accumulator, const Wide& t, int exponent) {
+/// round(accumulator + t * 2^exponent) for any `round` of a Wide and its exponent that sees no bit
+/// further than half the capacity below the first. The accumulator has at most 25 bits, t at most
+/// kCapacity - 30.
+template <typename Wide, typename Round>
+double round_sum(double accumulator, const Wide& t, int exponent, const Round& round) {
   if (t == 0) return accumulator + 0.0;  // -0 becomes +0
-  if (accumulator == 0) return odd_double(t, exponent);
+  if (accumulator == 0) return round(t, exponent);
   // accumulator = significand * 2^unit, 25 bits, from its fields (it is a normal double).
   auto bits = std::bit_cast<std::uint64_t>(accumulator);
   auto significand = static_cast<std::int64_t>(((bits & 0xFFFFFFFFFFFFF) | 0x10000000000000) >> 28);
@@ -96,13 +97,13 @@ double odd_sum(double accumulator, const Wide& t, int exponent) {
   if (unit >= exponent) {
     int room = kCapacity<Wide> - 1 - 25;
     int shift = unit - exponent;
-    if (shift <= room) return odd_double(Wide((sum << shift) + t), exponent);
-    return odd_double(Wide((sum << room) + sticky_shift(t, shift - room)), unit - room);
+    if (shift <= room) return round(Wide((sum << shift) + t), exponent);
+    return round(Wide((sum << room) + sticky_shift(t, shift - room)), unit - room);
   }
   int room = kCapacity<Wide> - 1 - bit_length(t < 0 ? Wide(-t) : t);
   int shift = exponent - unit;
-  if (shift <= room) return odd_double(Wide((t << shift) + sum), unit);
-  return odd_double(Wide((t << room) + sticky_shift(sum, shift - room)), exponent - room);
+  if (shift <= room) return round(Wide((t << shift) + sum), unit);
+  return round(Wide((t << room) + sticky_shift(sum, shift - room)), exponent - room);
 }
 
 }  // namespace blockdot::models
