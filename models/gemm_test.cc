@@ -199,6 +199,8 @@ TEST_P(EqualsGolden, ForEveryAccumulatorAndRounding) {
       "accumulator=kulisch[20:-9]:wrap:sticky output=e4m3 rounding=sr:5",
       "accumulator=aligned[13]:fp32",
       "accumulator=aligned[7]:bf16:sr:8",
+      "accumulator=aligned[3]:e5m2",
+      "accumulator=aligned[70]:e4m3:rne",
       "accumulator=fp16:sr:6 output=fp32",
       "accumulator=tf32:sr:10 rounding=rtz",
       "accumulator=bf16:rtz output=e5m2 rounding=sr:4",
@@ -220,9 +222,10 @@ INSTANTIATE_TEST_SUITE_P(
                       "a=e5m2@fp32/32 lanes=7", "a=e4m3:fnuz@e8m0/8", "a=int8:full:frac=0 lanes=64",
                       "a=e3m3@e8m0/32", "a=int12@e8m0/64 lanes=64", "a=e7m0@e8m0/32", "a=nvfp4",
                       "a=nvfp4_tile b=mxfp8_e4m3 lanes=16", "a=vsq8 lanes=5", "a=abfp8_8 b=mx9",
-                      "a=nf4_dq", "a=int4@u4/16*fp32/3 b=bm8_e4m3", "a=int8_row lanes=9",
-                      "a=fp8_e4m3_tensor b=fp8_e5m2_tensor", "a=wage_e8 b=vsq4", "a=binary lanes=7",
-                      "a=tf32 lanes=4", "a=fp32 b=int8_tensor lanes=2"),
+                      "a=nf4_dq", "a=nf4_dq lanes=1", "a=int4@u4/16*fp32/3 b=bm8_e4m3",
+                      "a=int8_row lanes=9", "a=fp8_e4m3_tensor b=fp8_e5m2_tensor",
+                      "a=wage_e8 b=vsq4", "a=binary lanes=7", "a=tf32 lanes=4",
+                      "a=fp32 b=int8_tensor lanes=2"),
     [](const auto& param) {
       std::string name = param.param;
       for (char& c : name)
@@ -513,6 +516,7 @@ struct Edge {
   std::vector<std::uint32_t> a_scales, b_scales;
   std::vector<std::uint32_t> first, second;  // the blocks' first elements, of both sides alike
   const char* way;
+  std::vector<std::uint32_t> a_outer = {}, b_outer = {};  // outer scales, where a side has them
 };
 
 // Sums at the ends of a format and in its subnormals, and accumulators that have overflowed.
@@ -893,7 +897,40 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        {1, 127},
        "results:golden"},
-      // Sums of 94 bits (1.5 + 2^-86, beside a tie), of 95; of 126, of 127.
+      // Kulisch: 20 bits of a sum at 105 places, and a bit for two; 489 places.
+      {"a=int8@e4m3/32*fp32/1",
+       {0x38, 0x38},
+       {0x38, 0x38},
+       {1, 127},
+       {1, 127},
+       "results:126",
+       {0x5a000000, 0x3f800000},
+       {0x59800000, 0x3f800000}},
+      {"a=int8@e4m3/32*fp32/1",
+       {0x38, 0x38},
+       {0x38, 0x38},
+       {1, 127},
+       {1, 127},
+       "results:510",
+       {0x5a000000, 0x3f800000},
+       {0x5a000000, 0x3f800000}},
+      {"a=int8@e4m3/32*fp32/1",
+       {0x38, 0x38},
+       {0x38, 0x38},
+       {1, 127},
+       {1, 127},
+       "results:510",
+       {0x7f000000, 0x800000},
+       {0x76000000, 0x800000}},
+      {"a=int8@e4m3/32*fp32/1",
+       {0x38, 0x38},
+       {0x38, 0x38},
+       {1, 127},
+       {1, 127},
+       "results:golden",
+       {0x7f000000, 0x800000},
+       {0x76800000, 0x800000}},
+      // Sums of 94 bits (the second 3 + 2^-86, beside a tie), of 96; of 126, of 128.
       {"a=fp32 accumulator=e5m0",
        {},
        {},
@@ -1052,6 +1089,8 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
       }
     a.scales = edge.a_scales;
     b.scales = edge.b_scales;
+    if (!edge.a_outer.empty()) a.outer_scales = edge.a_outer;
+    if (!edge.b_outer.empty()) b.outer_scales = edge.b_outer;
     // Blocks longer than the rows have one.
     a.scales.resize(static_cast<size_t>(a.blocks_per_row()));
     b.scales.resize(static_cast<size_t>(b.blocks_per_row()));
@@ -1494,7 +1533,11 @@ void expect_wide_numbers_round_as_exact_ones(unsigned seed) {
         const formats::ElementFormat format = formats::parse_element(name);
         const formats::Rounding rounding = formats::parse_rounding(mode);
         const int up = static_cast<int>(random() % (kCapacity<Wide> - 64));
-        const auto units = static_cast<std::int64_t>(random()) >> (random() % 62);
+        auto units = static_cast<std::int64_t>(random()) >> (random() % 62);
+        // A tie of what the random bits, or none, see.
+        const int tie = format.man_bits + 1 + rounding.random_bits;
+        if (i % 16 < 4)
+          units = (std::int64_t{2} << tie) - (units & ((std::int64_t{1} << tie) - 2)) - 1;
         Wide x = units;
         x <<= up;
         const std::int64_t low = random() % 2 == 0 ? 0 : static_cast<std::int64_t>(random() % 3);
@@ -1509,7 +1552,7 @@ void expect_wide_numbers_round_as_exact_ones(unsigned seed) {
         const std::uint64_t most = (std::uint64_t{1} << rounding.random_bits) - 1;
         std::uint64_t draw = random() & most;
         // The first draw that rounds up, if one does, and the one before.
-        if (rounding.stochastic() && i % 16 < 2) {
+        if (rounding.stochastic() && i % 16 < 8) {
           std::uint64_t below = 0;
           draw = most;
           while (below < draw) {
