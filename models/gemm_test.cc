@@ -921,7 +921,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        "results:510",
        {0x7f000000, 0x800000},
-       {0x76000000, 0x800000}},
+       {0x76800000, 0x800000}},
       {"a=int8@e4m3/32*fp32/1",
        {0x38, 0x38},
        {0x38, 0x38},
@@ -929,7 +929,7 @@ TEST(Gemm, TakesTheNextWiderWayOneStepPastEachBoundWithTheSameBits) {
        {1, 127},
        "results:golden",
        {0x7f000000, 0x800000},
-       {0x76800000, 0x800000}},
+       {0x77000000, 0x800000}},
       // Sums of 94 bits (the second 3 + 2^-86, beside a tie), of 96; of 126, of 128.
       {"a=fp32 accumulator=e5m0",
        {},
