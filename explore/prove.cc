@@ -216,6 +216,7 @@ class Prover {
             step("register", [&](ProofStep& s) { accumulator_register(halves, s); });
           step("accumulator", [&](ProofStep& s) { accumulator(halves, s); });
         }
+        if (aligned()) step("beats", [&](ProofStep& s) { beats_of_modes(s); });
         step("vectors", [&](ProofStep& s) { vectors(s); });
         break;
       case rtl_gen::UnitKind::kQuantizer:
@@ -475,6 +476,20 @@ class Prover {
                 ? fmt::format(
                       "the accumulator alone, given random, cancelling and extreme sums and "
                       "flags: {} results equal the golden model's",
+                      run.results)
+                : run.difference;
+  }
+
+  // Of an aligned accumulator, which no sum stands before: the whole unit.
+  void beats_of_modes(ProofStep& s) const {
+    const AccumulatorRun run = run_beats(rtl_gen::generate(spec_.multi, point_.arch), spec_.multi,
+                                         options_.beats, options_.seed);
+    s.cases = run.beats;
+    s.verdict = run.difference.empty() ? Verdict::kSampled : Verdict::kFailed;
+    s.how = run.difference.empty()
+                ? fmt::format(
+                      "the unit with its pipeline, given random and cancelling codes in every "
+                      "mode: {} results equal the golden model's",
                       run.results)
                 : run.difference;
   }

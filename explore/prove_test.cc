@@ -122,8 +122,8 @@ TEST(Prove, SaysOfEveryKindWhatIsProvedAndWhatIsSampled) {
   EXPECT_EQ(seen, (std::vector<std::string>{
                       "block-dot: " + dots, "multi: " + pairs + "sum proved, " + last,
                       "multi: " + pairs + "sum proved, split proved, accumulator sampled, " + last,
-                      "multi: " + pairs + last, "fused: " + pairs + last, "stream: " + dots,
-                      "array: " + dots, "array: " + dots,
+                      "multi: " + pairs + "beats sampled, " + last, "fused: " + pairs + last,
+                      "stream: " + dots, "array: " + dots, "array: " + dots,
                       "quantizer: lint proved, values proved, " + last}));
 }
 
