@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <random>
 #include <sstream>
 
@@ -15,6 +16,7 @@
 #include "formats/file_io.h"
 #include "formats/temporary_folder.h"
 #include "models/golden.h"
+#include "models/multi.h"
 #include "sim/cosim/lockstep.h"
 #include "sim/cosim/model.h"
 #include "sim/cosim/tool.h"
@@ -189,6 +191,34 @@ endmodule
   return compare_steps(left, right, "w:u.acc_q", seconds);
 }
 
+namespace {
+
+constexpr std::size_t kReset = 3;  // cycles
+
+// Counts the results of the cycles from `from` on; false, with the first difference, where the
+// outputs are not those wanted.
+bool as_wanted(const sim::Model& model, const std::vector<std::uint8_t>& out,
+               const std::vector<std::optional<std::uint32_t>>& wanted, std::size_t from,
+               int code_bits, AccumulatorRun& run) {
+  for (std::size_t cycle = from; cycle < wanted.size(); ++cycle) {
+    const std::uint8_t* record = out.data() + cycle * model.output_bytes();
+    const auto& want = wanted[cycle];
+    const bool valid = sim::get_bits(record, model.output("valid_o"), 0, 1) != 0;
+    const auto code =
+        static_cast<std::uint32_t>(sim::get_bits(record, model.output("result_o"), 0, code_bits));
+    run.results += want.has_value();
+    if (valid == want.has_value() && (!valid || code == *want)) continue;
+    run.difference =
+        want ? fmt::format("result {} of the accumulator is {:#x} (valid_o {}), golden {:#x}",
+                           run.results, code, valid ? 1 : 0, *want)
+             : fmt::format("valid_o after result {} where no result ends", run.results);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 AccumulatorRun run_accumulator(const rtl_gen::Unit& unit, const MultiSpec& spec, std::int64_t beats,
                                std::uint64_t seed) {
   const formats::Accumulation& accumulation = *spec.accumulation;
@@ -249,7 +279,7 @@ AccumulatorRun run_accumulator(const rtl_gen::Unit& unit, const MultiSpec& spec,
       const auto put = [&](const std::string& port, std::uint64_t value) {
         sim::put_bits(record, model.input(port), 0, 1, value);
       };
-      if (reset && cycle < 3) continue;
+      if (reset && cycle < static_cast<std::int64_t>(kReset)) continue;
       if (model.has_input("rst_ni")) put("rst_ni", 1);
       const Exact::Integer sum = draw_sum();
       const Exact::Integer word = sum < 0 ? Exact::Integer((one << width) + sum) : sum;
@@ -285,21 +315,81 @@ AccumulatorRun run_accumulator(const rtl_gen::Unit& unit, const MultiSpec& spec,
       ++run.beats;
     }
     instance.run(kBatch, in.data(), out.data());
-    for (std::int64_t cycle = reset ? 3 : 0; cycle < kBatch; ++cycle) {
-      const std::uint8_t* record =
-          out.data() + static_cast<std::size_t>(cycle) * model.output_bytes();
-      const auto& want = wanted[static_cast<std::size_t>(cycle)];
-      const bool valid = sim::get_bits(record, model.output("valid_o"), 0, 1) != 0;
-      const auto code =
-          static_cast<std::uint32_t>(sim::get_bits(record, model.output("result_o"), 0, code_bits));
-      run.results += want.has_value();
-      if (valid == want.has_value() && (!valid || code == *want)) continue;
-      run.difference =
-          want ? fmt::format("result {} of the accumulator is {:#x} (valid_o {}), golden {:#x}",
-                             run.results, code, valid ? 1 : 0, *want)
-               : fmt::format("valid_o after result {} where no result ends", run.results);
-      return run;
+    if (!as_wanted(model, out, wanted, reset ? kReset : 0, code_bits, run)) return run;
+  }
+  return run;
+}
+
+AccumulatorRun run_beats(const rtl_gen::Unit& unit, const MultiSpec& spec, std::int64_t beats,
+                         std::uint64_t seed) {
+  const formats::Accumulation& accumulation = *spec.accumulation;
+  const sim::Model model = sim::Model::load(sim::model_source(unit));
+  sim::Model::Instance instance(model);
+  const std::int64_t longest = std::max<std::int64_t>(1, accumulation.max_k / spec.most_products());
+  std::mt19937_64 random(seed);
+  models::GoldenMulti golden(spec);
+  AccumulatorRun run;
+  // Any codes, with or without NaN and Inf; few of them or many; or each term minus the one before.
+  const auto draw_codes = [&](const formats::ModeFormats& m, std::vector<std::uint32_t>& a,
+                              std::vector<std::uint32_t>& b) {
+    const bool any = random() % 16 == 0, cancels = random() % 4 == 0;
+    const auto zeros = random() % 5;
+    const auto code = [&](const formats::ElementFormat& f) {
+      for (;;) {
+        const auto c = static_cast<std::uint32_t>(random()) & ((1u << f.width()) - 1);
+        if (any || std::isfinite(formats::decode(f, c))) return c;
+      }
+    };
+    for (std::size_t j = 0; j < a.size(); ++j) {
+      const bool pair = cancels && j % 2 == 1;
+      a[j] = pair ? a[j - 1] ^ 1u << (m.a.width() - 1) : random() % 4 < zeros ? 0 : code(m.a);
+      b[j] = pair ? b[j - 1] : code(m.b);
     }
+  };
+
+  constexpr std::size_t kBatch = 4096;
+  const auto latency = static_cast<std::size_t>(unit.report.latency);
+  std::int64_t to_go = 0;  // beats of this result
+  bool first = true;
+  for (bool reset = true; run.beats < beats; reset = false) {
+    // The last cycles empty the pipeline.
+    std::vector<std::uint8_t> in((kBatch + latency) * model.input_bytes(), 0);
+    std::vector<std::uint8_t> out((kBatch + latency) * model.output_bytes());
+    std::vector<std::optional<std::uint32_t>> wanted(kBatch + latency);
+    for (std::size_t cycle = reset ? kReset : 0; cycle < kBatch + latency; ++cycle) {
+      std::uint8_t* record = in.data() + cycle * model.input_bytes();
+      const auto put = [&](const char* port, int lo, int width, std::uint64_t value) {
+        sim::put_bits(record, model.input(port), lo, width, value);
+      };
+      if (model.has_input("rst_ni")) put("rst_ni", 0, 1, 1);
+      if (cycle >= kBatch) continue;
+      const auto mode = static_cast<std::size_t>(random() % spec.modes.size());
+      const formats::ModeFormats& m = spec.modes[mode];
+      const int terms = spec.terms(m);
+      std::vector<std::uint32_t> a(static_cast<std::size_t>(spec.lanes * terms)), b = a;
+      draw_codes(m, a, b);
+      if (spec.mode_bits() > 0) put("mode_i", 0, spec.mode_bits(), mode);
+      for (std::size_t j = 0; j < a.size(); ++j) {
+        const int lane = static_cast<int>(j) / terms, term = static_cast<int>(j) % terms;
+        put("a_i", lane * spec.slot_a() + term * m.a.width(), m.a.width(), a[j]);
+        put("b_i", lane * spec.slot_b() + term * m.b.width(), m.b.width(), b[j]);
+      }
+      const bool bubble = random() % 8 == 0;
+      if (!bubble && first)
+        to_go = 1 + static_cast<std::int64_t>(
+                        random() % static_cast<std::uint64_t>(std::min<std::int64_t>(longest, 24)));
+      const bool last = bubble ? random() % 2 != 0 : to_go == 1;
+      put("valid_i", 0, 1, bubble ? 0 : 1);
+      put("first_i", 0, 1, bubble ? random() % 2 : first);
+      put("last_i", 0, 1, last);
+      if (bubble) continue;
+      wanted[cycle + latency] = golden.step(static_cast<int>(mode), a, b, first, last);
+      first = --to_go == 0;
+      ++run.beats;
+    }
+    instance.run(static_cast<std::int64_t>(kBatch + latency), in.data(), out.data());
+    if (!as_wanted(model, out, wanted, reset ? kReset : 0, accumulation.output.width(), run))
+      return run;
   }
   return run;
 }

@@ -39,5 +39,9 @@ struct AccumulatorRun {
 };
 AccumulatorRun run_accumulator(const rtl_gen::Unit& accumulator, const formats::MultiSpec& spec,
                                std::int64_t beats, std::uint64_t seed);
+/// Beats of random and cancelling codes in random modes, of a whole unit whose accumulator takes no
+/// sum: an aligned one.
+AccumulatorRun run_beats(const rtl_gen::Unit& unit, const formats::MultiSpec& spec,
+                         std::int64_t beats, std::uint64_t seed);
 
 }  // namespace blockdot::explore

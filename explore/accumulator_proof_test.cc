@@ -1,5 +1,5 @@
-// The oracle of `splits` and `register_step` is ABC, of `run_accumulator` the golden accumulator.
-// Each must also find a seeded fault.
+// The oracle of `splits` and `register_step` is ABC, of `run_accumulator` and `run_beats` the
+// golden accumulator. Each must also find a seeded fault.
 #include "explore/accumulator_proof.h"
 
 #include <gtest/gtest.h>
@@ -52,6 +52,19 @@ TEST(AccumulatorProof, RunsEveryKindAgainstTheGoldenAccumulator) {
     const AccumulatorRun run = run_accumulator(multi_halves(spec, {}).accumulator, spec, 20'000, 1);
     EXPECT_EQ(run.difference, "") << accumulator;
     EXPECT_GT(run.results, 200);
+  }
+}
+
+TEST(AccumulatorProof, RunsAnAlignedAccumulatorBehindItsProductsAndFindsOneBitLess) {
+  for (const char* accumulator : {"aligned[4]:bf16:rne", "aligned[6]:fp32:sr:6"}) {
+    const formats::MultiSpec spec = spec_of(accumulator);
+    const rtl_gen::Unit unit = rtl_gen::generate(spec, {});
+    const AccumulatorRun run = run_beats(unit, spec, 20'000, 1);
+    EXPECT_EQ(run.difference, "") << accumulator;
+    EXPECT_GT(run.results, 200);
+    formats::MultiSpec more = spec;
+    ++more.accumulation->accumulator.fraction_bits;
+    EXPECT_NE(run_beats(unit, more, 20'000, 1).difference, "") << accumulator;
   }
 }
 

@@ -208,14 +208,15 @@ class Prover {
       case rtl_gen::UnitKind::kMulti:
       case rtl_gen::UnitKind::kFused:
         step("pairs", [&](ProofStep& s) { pairs(s); });
-        if (!spec_.multi.addend) step("sum", [&](ProofStep& s) { sum_of_modes(s); });
-        if (spec_.multi.accumulation) {
+        if (!spec_.multi.addend && !aligned()) step("sum", [&](ProofStep& s) { sum_of_modes(s); });
+        if (spec_.multi.accumulation && !aligned()) {
           const MultiHalves halves = multi_halves(spec_.multi, point_.arch);
           step("split", [&](ProofStep& s) { split(halves, s); });
           if (has_register_step(*spec_.multi.accumulation, halves.accumulator))
             step("register", [&](ProofStep& s) { accumulator_register(halves, s); });
           step("accumulator", [&](ProofStep& s) { accumulator(halves, s); });
         }
+        if (aligned()) step("beats", [&](ProofStep& s) { beats_of_modes(s); });
         step("vectors", [&](ProofStep& s) { vectors(s); });
         break;
       case rtl_gen::UnitKind::kQuantizer:
@@ -411,13 +412,20 @@ class Prover {
     return arch;
   }
 
-  // The bare multi unit, or what an accumulator is fed with.
+  // A multi unit that has no sum before its accumulator.
+  bool aligned() const {
+    return spec_.multi.accumulation &&
+           spec_.multi.accumulation->accumulator.kind == formats::AccumulatorKind::kAligned;
+  }
+  bool feeds_sums() const { return spec_.multi.accumulation && !aligned(); }
+
+  // The bare multi unit, or what an accumulator is fed with; of an aligned one the whole unit.
   rtl_gen::Unit beat_unit(const rtl_gen::Arch& arch) const {
-    return spec_.multi.accumulation ? rtl_gen::generate_multi_beat(spec_.multi, arch, "unit")
-                                    : rtl_gen::generate(spec_.multi, arch);
+    return feeds_sums() ? rtl_gen::generate_multi_beat(spec_.multi, arch, "unit")
+                        : rtl_gen::generate(spec_.multi, arch);
   }
   std::string_view of_sum() const {
-    return spec_.multi.accumulation ? "what a beat feeds the accumulator with: " : "";
+    return feeds_sums() ? "what a beat feeds the accumulator with: " : "";
   }
 
   void split(const MultiHalves& halves, ProofStep& s) const {
@@ -468,6 +476,20 @@ class Prover {
                 ? fmt::format(
                       "the accumulator alone, given random, cancelling and extreme sums and "
                       "flags: {} results equal the golden model's",
+                      run.results)
+                : run.difference;
+  }
+
+  // Of an aligned accumulator, which no sum stands before: the whole unit.
+  void beats_of_modes(ProofStep& s) const {
+    const AccumulatorRun run = run_beats(rtl_gen::generate(spec_.multi, point_.arch), spec_.multi,
+                                         options_.beats, options_.seed);
+    s.cases = run.beats;
+    s.verdict = run.difference.empty() ? Verdict::kSampled : Verdict::kFailed;
+    s.how = run.difference.empty()
+                ? fmt::format(
+                      "the unit with its pipeline, given random and cancelling codes in every "
+                      "mode: {} results equal the golden model's",
                       run.results)
                 : run.difference;
   }
@@ -742,15 +764,21 @@ class Prover {
   }
 
   // Every pair of codes in every place of every mode, all others zero, as a combinational unit; of
-  // a fused unit with the addend zero.
+  // a fused unit with the addend zero, of an aligned accumulator as a result of one beat.
   void pairs(ProofStep& s) const {
     const formats::MultiSpec& spec = spec_.multi;
-    if (spec.rounding.stochastic()) {
+    if (spec.rounding.stochastic() ||
+        (aligned() && formats::drawn_rounding(*spec.accumulation, false).stochastic())) {
       s.how = "random bits: left to the vectors";
       return;
     }
     const rtl_gen::Unit unit = beat_unit(bare_arch());
     Pins pins(unit);
+    std::optional<models::GoldenMulti> result;
+    if (aligned()) {
+      result.emplace(spec);
+      for (const char* port : {"first_i", "last_i"}) pins.put(port, 0, 1, 1);
+    }
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
       const int terms = spec.terms(m);
@@ -774,6 +802,9 @@ class Prover {
             if (spec.addend) {
               equal = pins.get("result_o", 0, spec.addend->width()) ==
                       models::golden_fused(spec, code, a, b, 0);
+            } else if (result) {
+              equal = pins.get("result_o", 0, spec.accumulation->output.width()) ==
+                      result->step(code, a, b, true, true);
             } else {
               const models::MultiSum golden = models::golden_multi(spec, code, a, b);
               const auto flag = [&](const char* port) {
@@ -809,7 +840,10 @@ class Prover {
     s.how = fmt::format(
         "{}every pair of codes in each lane and mode, the others zero{}: Verilog "
         "equals the golden model",
-        of_sum(), spec.addend ? ", the addend zero" : "");
+        of_sum(),
+        spec.addend ? ", the addend zero"
+        : aligned() ? ", as a result of one beat"
+                    : "");
   }
 
   // A block of one value, the others zero: every bfloat16 there is, in the first lane.

@@ -62,6 +62,12 @@ lanes = 2
 accumulator = "bf16"
 output = "bf16"
 [[design]]
+unit = "multi"
+modes = "e3m2,e2m1"
+lanes = 2
+accumulator = "aligned[5]:bf16"
+output = "bf16"
+[[design]]
 unit = "fused"
 modes = "e2m1,e3m2xe2m1"
 lanes = 2
@@ -116,8 +122,9 @@ TEST(Prove, SaysOfEveryKindWhatIsProvedAndWhatIsSampled) {
   EXPECT_EQ(seen, (std::vector<std::string>{
                       "block-dot: " + dots, "multi: " + pairs + "sum proved, " + last,
                       "multi: " + pairs + "sum proved, split proved, accumulator sampled, " + last,
-                      "fused: " + pairs + last, "stream: " + dots, "array: " + dots,
-                      "array: " + dots, "quantizer: lint proved, values proved, " + last}));
+                      "multi: " + pairs + "beats sampled, " + last, "fused: " + pairs + last,
+                      "stream: " + dots, "array: " + dots, "array: " + dots,
+                      "quantizer: lint proved, values proved, " + last}));
 }
 
 TEST(Netlist, OfEveryKindOfUnitGivesTheGoldenResults) {

@@ -124,11 +124,6 @@ void validate(const MultiSpec& spec) {
     if (spec.addend)
       throw ConfigError("accumulator = {}: a fused unit has an addend and none; take one of both",
                         to_text(acc.accumulator));
-    if (acc.accumulator.kind == AccumulatorKind::kAligned)
-      throw ConfigError(
-          "accumulator = {}: cuts products one by one, and a unit of several formats gives their "
-          "exact sum; try kulisch, kulisch[MSB:LSB] or a float such as {}",
-          to_text(acc.accumulator), to_text(acc.accumulator.format));
     validate(acc, false);
     check_window(acc, exact_window(spec), false);
     return;

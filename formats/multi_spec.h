@@ -23,8 +23,11 @@
 // A fused unit's stochastic rounding draws from one Lfsr of the kind, width and seed of `lfsr`: one
 // draw of r bits a valid beat, whatever its result.
 //
-// An aligned accumulator takes products one by one and is refused. A full Kulisch accumulator holds
-// max_k products of any modes, in whole beats, a beat of two terms a lane counting both.
+// The terms of an aligned accumulator are the products of a beat one by one, lanes or twice as many
+// by its mode, each with the exponent that its own mode's formats give it.
+//
+// A full Kulisch accumulator holds max_k products of any modes, in whole beats, a beat of two terms
+// a lane counting both.
 //
 // ## Special values
 // A NaN or Inf element, in a bare multi unit, makes the sum mean nothing and raises its flag. In a
@@ -82,7 +85,7 @@ std::string to_text(const MultiSpec& spec);
 /// ConfigError naming field, value and range: modes (1..16 pairs of minifloats of at most 8 bits,
 /// not fnuz), lanes, and an addend that is no IEEE-like minifloat or whose exponents do not cover
 /// every sum of products (fp32 and bf16 do); random bits of 1..32 that the lfsr has; an accumulator
-/// that is aligned, or not valid by formats/dot_spec.h.
+/// that is not valid by formats/dot_spec.h.
 void validate(const MultiSpec& spec);
 
 /// A spec of texts: modes `e4m3,e5m2`, addend (empty: none), and of `text` lanes (empty: 8), the

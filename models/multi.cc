@@ -36,7 +36,8 @@ MultiSum golden_multi(const MultiSpec& spec, int mode, std::span<const std::uint
   for (std::size_t j = 0; j < a.size(); ++j) {
     const double x = decode(m.a, a[j]), y = decode(m.b, b[j]);
     if (std::isfinite(x) && std::isfinite(y)) {
-      out.sum += Exact(x) * Exact(y);
+      out.products.push_back({Exact(x) * Exact(y), exponent_of(m.a, x) + exponent_of(m.b, y)});
+      out.sum += out.products.back().value;
     } else {
       out.special = true;
       raise(out.flags, x * y);  // IEEE 754: Inf times zero is NaN
@@ -66,7 +67,7 @@ std::optional<std::uint32_t> GoldenMulti::step(int mode, std::span<const std::ui
                                                bool last) {
   if (first) accumulator_.clear();
   const MultiSum beat = golden_multi(spec_, mode, a, b);
-  accumulator_.add(beat.flags, {{beat.sum, 0}}, {Exact(1), 0}, random_);
+  accumulator_.add(beat.flags, beat.products, {Exact(1), 0}, random_);
   if (!last) return std::nullopt;
   return accumulator_.result({}, random_);
 }
@@ -75,7 +76,7 @@ std::uint32_t golden_fused(const MultiSpec& spec, int mode, std::span<const std:
                            std::span<const std::uint32_t> b, std::uint32_t c,
                            std::uint32_t random) {
   const ElementFormat& f = spec.addend.value();
-  auto [sum, special, flags] = golden_multi(spec, mode, a, b);
+  auto [sum, special, flags, products] = golden_multi(spec, mode, a, b);
   const double addend = decode(f, c);
   if (std::isfinite(addend))
     sum += Exact(addend);

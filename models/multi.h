@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "formats/multi_spec.h"
 #include "models/exact.h"
@@ -13,9 +14,10 @@
 namespace blockdot::models {
 
 struct MultiSum {
-  Exact sum;                       // of the finite products
-  bool special = false;            // some element is NaN or Inf
-  GoldenAccumulator::Flags flags;  // of the other products
+  Exact sum;                                      // of the finite products
+  bool special = false;                           // some element is NaN or Inf
+  GoldenAccumulator::Flags flags;                 // of the other products
+  std::vector<GoldenAccumulator::Term> products;  // the finite ones
 };
 
 /// `a`, `b`: the codes of the mode's terms, lanes * terms of them; term t of lane j at j * terms +

@@ -686,8 +686,8 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit fused --out u", "e.g. e4m3,e5m2");
   expect_refused("gen --unit multi --modes e4m3 --a e4m3 --out u", "unit multi takes modes, lanes");
   expect_refused("gen --unit fused --modes e4m3 --addend fp16 --out u", "try fp32 or bf16");
-  expect_refused("gen --unit multi --modes e4m3 --accumulator 'aligned[13]:fp32' --out u",
-                 "or a float such as fp32");
+  expect_refused("gen --unit multi --modes e4m3 --accumulator 'aligned[129]:fp32' --out u",
+                 "fraction bits = 129: must be a whole number in [0, 128]");
   expect_refused("gen --unit multi --modes e4m3 --output bf16 --out u",
                  "such as accumulator = kulisch or fp32");
   expect_refused("gen --unit multi --modes e4m3 --accumulator fp32 --specials nan --out u",
@@ -722,7 +722,8 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gen --unit quantizer --a mxint8 --explain --out u", "unit quantizer has none");
   expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimum --out u",
                  "three-quarters, shift, ceil-exponent, rceil-reciprocal\n");
-  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u", "binary64");
+  expect_refused("gen --unit quantizer --a mxint8 --scale-rule optimal --out u",
+                 "try floor or ceil");
   expect_refused("gen --a mxint8 --schedule-seed 3 --out u", "add --schedule random");
   expect_refused("gen --a mxint8 --combinational --unit block-dot --schedule asap --out u",
                  "schedule = asap: a combinational unit has no registers");
@@ -739,7 +740,7 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   expect_refused("gemm a.npy b.npy c.npy --spec mxint8 --a-columns 4",
                  "columns = 4: is for raw .f32 input");
   expect_refused("quantize mxint8 a.npy q.npy --tensor z", "tensor = z: is for .safetensors");
-  expect_refused("gen --unit quantizer --a nf4_dq --out u", "a = nf4");
+  expect_refused("gen --unit quantizer --a nf4_dq --out u", "mean is known after");
   expect_refused("gen --a mxint8 --schedule random --schedule-seed -3 --out u",
                  "schedule-seed = -3: must be a whole number in [0, ");
   expect_refused("gen --a mxint8 --seed -1 --out u", "seed = -1: must be a whole number in [0, ");

@@ -170,7 +170,8 @@ TEST(Lint, EveryAccumulatorAndRoundingIsClean) {
         arch.technology = rtl_gen::parse_technology(technology);
         all.push_back({text, arch});
         if (text.unit == "fused") continue;
-        for (const char* accumulator : {"kulisch", "kulisch[18:-9]:wrap:sticky", "bf16:sr:8"}) {
+        for (const char* accumulator :
+             {"kulisch", "kulisch[18:-9]:wrap:sticky", "bf16:sr:8", "aligned[6]:bf16"}) {
           text.dot.accumulator = accumulator;
           all.push_back({text, arch});
         }
@@ -183,7 +184,7 @@ TEST(Lint, EveryAccumulatorAndRoundingIsClean) {
       for (const char* output : {"fp32", "e4m3"})
         refused.insert(fmt::format("{} {} e5m2:sr:9 sr:8 {} generic", unit, a, output));
   EXPECT_EQ(linted.refused, refused);
-  EXPECT_EQ(linted.clean["multi"], 24);
+  EXPECT_EQ(linted.clean["multi"], 30);
   EXPECT_EQ(linted.clean["fused"], 6);
   EXPECT_EQ(linted.clean["quantizer"], 12);
 }

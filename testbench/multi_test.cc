@@ -9,6 +9,8 @@
 #include <bit>
 #include <cfenv>
 #include <cmath>
+#include <cstring>
+#include <map>
 #include <random>
 
 #include "formats/error.h"
@@ -396,6 +398,71 @@ TEST_P(FusedModelOfMany, BeatsInAKulischAccumulatorAreTheirWholeNumberSumRounded
   EXPECT_GT(checked, 5000);
 }
 
+// A finite minifloat code: significand * 2^(exponent - man_bits).
+struct Fields {
+  std::int64_t significand;
+  int exponent;
+};
+
+Fields fields_of(const ElementFormat& f, std::uint32_t code) {
+  const auto fraction = static_cast<std::int64_t>(code & ((1u << f.man_bits) - 1));
+  const int field = static_cast<int>(code >> f.man_bits & ((1u << f.exp_bits) - 1));
+  const std::int64_t hidden = field > 0 ? std::int64_t{1} << f.man_bits : 0;
+  return {code >> (f.width() - 1) != 0 ? -(hidden | fraction) : hidden | fraction,
+          std::max(field, 1) - f.bias};
+}
+
+// By shifts of whole numbers, from the fields of the codes alone: of two terms a lane each has its
+// own exponent, and so has each mode.
+TEST_P(FusedModelOfMany, BeatsInAnAlignedAccumulatorAreTheirTermsShiftedAndRounded) {
+  constexpr int kKept = 9;
+  const MultiSpec spec =
+      accumulating({"e4m3,e5m2xe4m3,e2m1", "4", "aligned[9]:fp32", "", GetParam()});
+  models::GoldenMulti golden(spec);
+  const ElementFormat binary32 = formats::minifloat(8, 23);
+  std::mt19937_64 random(37);
+  std::int64_t checked = 0, of_accumulator = 0;
+  std::uint32_t held = 0;
+  bool first = true, finite = true;
+  for (const Vector& v : random_vectors(spec, 60000, 41)) {
+    const ModeFormats& m = mode_of(spec, v);
+    if (first) held = 0;
+    std::vector<Fields> terms = {fields_of(binary32, held)};
+    std::vector<int> fractions = {23};
+    for (std::size_t j = 0; j < v.a.size(); ++j) {
+      finite = finite && std::isfinite(decode(m.a, v.a[j])) && std::isfinite(decode(m.b, v.b[j]));
+      const Fields x = fields_of(m.a, v.a[j]), y = fields_of(m.b, v.b[j]);
+      terms.push_back({x.significand * y.significand, x.exponent + y.exponent});
+      fractions.push_back(m.a.man_bits + m.b.man_bits);
+    }
+    int top = -1000;
+    for (const Fields& t : terms)
+      if (t.significand != 0) top = std::max(top, t.exponent);
+    std::int64_t sum = 0;  // in units of 2^(top - kKept)
+    for (std::size_t i = 0; i < terms.size(); ++i) {
+      const auto& [significand, exponent] = terms[i];
+      if (significand == 0) continue;
+      const int up = kKept - fractions[i] - (top - exponent);
+      const std::int64_t magnitude = std::abs(significand);
+      const std::int64_t cut = up >= 0 ? magnitude << up : up > -63 ? magnitude >> -up : 0;
+      sum += significand < 0 ? -cut : cut;
+    }
+    of_accumulator += finite && terms[0].significand != 0 && terms[0].exponent == top;
+    const auto got = golden.step(v.mode, v.a, v.b, first, true);
+    if (finite) {
+      held = sum == 0 ? 0
+                      : binary32_of(Exact::Integer(sum) << static_cast<unsigned>(149 + top - kKept),
+                                    spec.accumulation->accumulator.rounding.mode);
+      ASSERT_EQ(got, held) << checked;
+      ++checked;
+    }
+    first = random() % 12 == 0 || !finite;
+    finite = finite || first;
+  }
+  EXPECT_GT(checked, 30000);
+  EXPECT_GT(of_accumulator, 3000) << "the accumulator is the largest term";
+}
+
 // ---- The units against the model ----
 
 struct Built {
@@ -461,7 +528,15 @@ INSTANTIATE_TEST_SUITE_P(
         Accumulated{"e4m3,e5m2xe4m3", "2", "bf16:sr:4", "fp32", "rne", "", "", "xilinx"},
         Accumulated{"e4m3,e2m1", "2", "bf16:src:6", "bf16", "", "", "", "generic",
                     "rounding=eager"},
-        Accumulated{"e4m3,e2m1", "2", "e4m3:rne", "e5m2"}),
+        Accumulated{"e4m3,e2m1", "2", "e4m3:rne", "e5m2"},
+        Accumulated{"e4m3,e5m2,e2m1", "4", "aligned[13]:fp32"},
+        Accumulated{"e5m2,e4m3,e2m1", "3", "aligned[0]:fp16:rne", "fp16"},
+        Accumulated{"e4m3,e5m2,e2m3,e3m2,e2m1", "2", "aligned[25]:fp32:rna", "bf16", "rne", "", "",
+                    "osu018"},
+        Accumulated{"e7m0,e1m2,e2m1", "2", "aligned[3]:bf16", "bf16", "", "", "", "xilinx"},
+        Accumulated{"e4m3xe2m1,e5m2xe4m3,e2m1", "2", "aligned[7]:bf16:sr:6", "bf16", "", "",
+                    "fibonacci:24:77:no-port"},
+        Accumulated{"e5m2", "1", "aligned[4]:e4m3:rne", "e5m2", "sr:3"}),
     [](const auto& p) {
       return as_name(fmt::format("{}_lanes{}_{}_{}_{}", p.param.modes, p.param.lanes,
                                  p.param.accumulator, p.param.output, p.param.rounding));
@@ -632,7 +707,8 @@ std::vector<ModeBatch> mode_batches() {
            {"e4m3:ieee,e3m4,e2m5", "2"},
            {"e4m3,e5m2,e2m3,e3m2,e2m1", "2"}}) {
     for (const char* accumulator : {"kulisch", "kulisch[12:-8]:saturate", "kulisch[10:-6]:wrap",
-                                    "kulisch[14:-5]:saturate:sticky", "fp32", "bf16", "fp16"})
+                                    "kulisch[14:-5]:saturate:sticky", "fp32", "bf16", "fp16",
+                                    "aligned[13]:fp32", "aligned[4]:bf16", "aligned[0]:fp16"})
       if (number++ % static_cast<std::size_t>(every_nth(7)) == 0)
         all.push_back({modes, lanes, accumulator, ""});
     for (const char* addend : {"fp32", "bf16"})
@@ -640,6 +716,12 @@ std::vector<ModeBatch> mode_batches() {
         all.push_back({modes, lanes, "", addend});
   }
   return all;
+}
+
+// Of an accumulator: what comes after aligned[W].
+const char* float_of(const char* accumulator) {
+  const char* format = std::strstr(accumulator, "]:");
+  return format == nullptr ? accumulator : format + 2;
 }
 
 class ModeProduct : public ::testing::TestWithParam<ModeBatch> {};
@@ -663,7 +745,8 @@ TEST_P(ModeProduct, OfRoundingAndScheduleGivesTheGoldenResults) {
     } else {
       // A float accumulator's own rounding; then the output is its format.
       const std::string text = is_float ? fmt::format("{}:{}", accumulator, rounding) : accumulator;
-      spec = accumulating({modes, lanes, text.c_str(), is_float ? accumulator : outputs[turn % 4],
+      spec = accumulating({modes, lanes, text.c_str(),
+                           is_float ? float_of(accumulator) : outputs[turn % 4],
                            is_float ? "" : rounding, "64"});
     }
     for (const char* schedule : kSchedules)
@@ -765,7 +848,8 @@ TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
       const rtl_gen::Unit unit = rtl_gen::generate(spec, combinational(technology));
       EXPECT_EQ(rtl_gen::testing::lint(unit.verilog, unit.report.top), "") << technology << addend;
     }
-  for (const char* accumulator : {"kulisch", "kulisch[20:-10]:sticky", "fp32", "bf16:sr:8"})
+  for (const char* accumulator : {"kulisch", "kulisch[20:-10]:sticky", "fp32", "bf16:sr:8",
+                                  "aligned[13]:fp32", "aligned[2]:bf16:sr:8"})
     for (bool pipelined : {false, true}) {
       rtl_gen::Arch arch = combinational("generic");
       arch.combinational = !pipelined;
@@ -775,20 +859,35 @@ TEST(MultiVerilog, ComesOutOfLintWithoutAWord) {
     }
 }
 
+struct InIcarus {
+  const char *accumulator, *addend;
+};
+
+class MultiVerilogInIcarus : public ::testing::TestWithParam<InIcarus> {};
+INSTANTIATE_TEST_SUITE_P(Every, MultiVerilogInIcarus,
+                         ::testing::Values(InIcarus{"", "fp32"}, InIcarus{"aligned[6]:bf16", ""}),
+                         [](const auto& p) {
+                           return as_name(fmt::format("{}{}", p.param.accumulator, p.param.addend));
+                         });
+
 // Icarus keeps unknown bits that Verilator would hide; the pipeline is deep and random.
-TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
-  const MultiSpec spec = multi_spec("e4m3,e5m2,e2m1", "2", "fp32");
+TEST_P(MultiVerilogInIcarus, GivesTheGoldenResultThroughARandomPipeline) {
+  const auto& [accumulator, addend] = GetParam();
+  const MultiSpec spec = *addend != 0 ? multi_spec("e4m3,e5m2,e2m1", "2", addend)
+                                      : accumulating({"e4m3,e5m2,e2m1", "2", accumulator});
   rtl_gen::Arch arch;
-  arch.clock_ns = 1;
+  arch.clock_ns = *addend != 0 ? 1 : 0;
   arch.schedule = rtl_gen::ScheduleKind::kRandom;
   arch.schedule_seed = 5;
   const rtl_gen::Unit unit = rtl_gen::generate(spec, arch);
   const auto latency = static_cast<std::size_t>(unit.report.latency);
-  ASSERT_GT(latency, 5u);
-  const std::vector<Vector> vectors = random_vectors(spec, 500, 9);
+  ASSERT_GT(latency, *addend != 0 ? 5u : 1u);
+  const std::vector<ModeCycle> stimulus = pipeline_cycles(spec, 500);
   std::vector<rtl_gen::testing::Cycle> cycles;
-  for (std::size_t i = 0; i < vectors.size() + latency; ++i) {
-    const Vector& v = vectors[i % vectors.size()];
+  // A cycle of reset, and bubbles that empty the pipeline.
+  for (std::size_t i = 0; i <= stimulus.size() + latency; ++i) {
+    const bool some = i >= 1 && i <= stimulus.size();
+    const auto& [v, valid, first, last] = stimulus[some ? i - 1 : 0];
     const ModeFormats& m = mode_of(spec, v);
     const auto slots = [&](const std::vector<std::uint32_t>& codes, int width, int slot) {
       rtl_gen::Int word = 0;
@@ -799,37 +898,51 @@ TEST(MultiVerilog, GivesTheGoldenResultInIcarusThroughARandomPipeline) {
       }
       return word;
     };
+    const std::map<std::string, rtl_gen::Int> values = {
+        {"rst_ni", i > 0},  {"valid_i", some && valid},
+        {"first_i", first}, {"last_i", last},
+        {"mode_i", v.mode}, {"a_i", slots(v.a, m.a.width(), spec.slot_a())},
+        {"c_i", v.c},       {"b_i", slots(v.b, m.b.width(), spec.slot_b())}};
     rtl_gen::testing::Cycle cycle;
-    for (const rtl_gen::Port& port : unit.report.ports) {
-      if (!port.is_input || port.name == "clk_i") continue;
-      if (port.name == "rst_ni" || port.name == "valid_i")
-        cycle.push_back(1);
-      else if (port.name == "mode_i")
-        cycle.push_back(v.mode);
-      else if (port.name == "a_i")
-        cycle.push_back(slots(v.a, m.a.width(), spec.slot_a()));
-      else if (port.name == "b_i")
-        cycle.push_back(slots(v.b, m.b.width(), spec.slot_b()));
-      else
-        cycle.push_back(v.c);
-    }
+    for (const rtl_gen::Port& port : unit.report.ports)
+      if (port.is_input && port.name != "clk_i") cycle.push_back(values.at(port.name));
     cycles.push_back(cycle);
   }
   const auto outputs =
       rtl_gen::testing::simulate(rtl_gen::testing::Simulator::kIcarus, unit.verilog,
                                  unit.report.top, unit.report.ports, cycles);
-  std::size_t result = 0;
-  for (const rtl_gen::Port& port : unit.report.ports) {
-    if (port.is_input) continue;
-    if (port.name == "result_o") break;
-    ++result;
+  const auto place_of = [&](const char* name) {
+    std::size_t place = 0;
+    for (const rtl_gen::Port& port : unit.report.ports) {
+      if (port.is_input) continue;
+      if (port.name == name) break;
+      ++place;
+    }
+    return place;
+  };
+  const std::size_t valid = place_of("valid_o"), result = place_of("result_o");
+  const auto golden = golden_results(spec, stimulus);
+  int checked = 0;
+  for (std::size_t i = 0; i < stimulus.size(); ++i) {
+    ASSERT_EQ(outputs[i + 1 + latency].at(valid), rtl_gen::Int(golden[i].has_value())) << i;
+    if (!golden[i]) continue;
+    ASSERT_EQ(outputs[i + 1 + latency].at(result), rtl_gen::Int(*golden[i])) << i;
+    ++checked;
   }
-  for (std::size_t i = 0; i < vectors.size(); ++i) {
-    const Vector& v = vectors[i];
-    ASSERT_EQ(outputs[i + latency].at(result),
-              rtl_gen::Int(models::golden_fused(spec, v.mode, v.a, v.b, v.c)))
-        << i;
-  }
+  EXPECT_GT(checked, 50);
+}
+
+TEST(MultiSpecs, OfAnAlignedAccumulatorHaveOneText) {
+  const auto text = [](const Accumulated& a) { return to_text(accumulating(a)); };
+  EXPECT_EQ(text({"E4M3,e2m1", "4", "Aligned[13]:FP32"}),
+            "modes=e4m3,e2m1 lanes=4 accumulator=aligned[13]:fp32:rtz output=fp32 rounding=rtz "
+            "max-k=65536");
+  // One rounding: an accumulator that names none takes the output's.
+  EXPECT_EQ(text({"e5m2", "1", "aligned[0]:bf16", "bf16", "rne", "64"}),
+            "modes=e5m2 lanes=1 accumulator=aligned[0]:bf16:rne output=bf16 rounding=rne max-k=64");
+  EXPECT_EQ(text({"e4m3xe2m1", "2", "aligned[5]:bf16:sr:4", "fp32", "rna"}),
+            "modes=e4m3xe2m1 lanes=2 accumulator=aligned[5]:bf16:sr:4 output=fp32 rounding=rna "
+            "max-k=65536");
 }
 
 TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
@@ -861,8 +974,9 @@ TEST(MultiSpecs, ThatCannotBeBuiltSayWhatWouldWork) {
     }
     return "";
   };
-  EXPECT_NE(refused({"e4m3", "8", "aligned[13]:fp32"}).find("try kulisch, kulisch[MSB:LSB] or a"),
+  EXPECT_NE(refused({"e4m3", "8", "aligned:fp32"}).find("as in aligned[13]:fp32"),
             std::string::npos);
+  EXPECT_NE(refused({"e4m3", "8", "aligned[-1]:fp32"}).find("in [0, 128]"), std::string::npos);
   EXPECT_NE(refused({"e4m3", "8", "bf16:sr:4", "fp32", "sr:4"}).find("one random stream"),
             std::string::npos);
   EXPECT_NE(refused({"e4m3,e2m1", "8", "kulisch[20:-18]:exact"}).find("try kulisch[34:-18]:exact"),

@@ -170,6 +170,7 @@ struct Feed {
   std::function<std::int64_t(std::int64_t)> beats;  // of so many products, at most
   bool scaled = false;                              // beats have scales
   bool factor = false;                              // results have a factor
+  int most = lanes;                                 // products a beat, at most
 };
 
 /// Reductions worth a row: one beat, then powers of the block length's order up to max_k.
@@ -257,11 +258,12 @@ std::string aligned_bounds(const Accumulation& spec, const Feed& feed) {
   const ElementFormat& f = spec.accumulator.format;
   const int kept = spec.accumulator.fraction_bits;
   std::string text = fmt::format(
-      "With e the largest exponent of a beat's {} products and the accumulator (of those that are "
+      "With e the largest exponent of a beat's {}{} products and the accumulator (of those that "
+      "are "
       "not zero), each of these terms loses less than 2^(e - {}), towards zero:\n\n"
       "    |beat's exact sum - sum of the cut terms| < {} x 2^(e - {})\n\n"
       "and the sum is rounded to {}: another u = {} of it at most.\n",
-      feed.lanes, kept, feed.lanes + 1, kept, to_text(f),
+      feed.most > feed.lanes ? "at most " : "", feed.most, kept, feed.most + 1, kept, to_text(f),
       number(unit_roundoff(f, spec.accumulator.rounding)));
   return text + output_rounding(spec, feed);
 }
@@ -290,7 +292,8 @@ std::string format_rows(const Design& design) {
   };
   const auto accumulated = [&](const Accumulation& spec, const std::string& result) {
     std::string text;
-    if (report.sum_width > 0)
+    // An aligned accumulator takes the products one by one.
+    if (report.sum_width > 0 && spec.accumulator.kind != AccumulatorKind::kAligned)
       text += fixed_row(
           report.kind == UnitKind::kMulti ? "sum of a beat" : "sum of a beat, before scales",
           report.sum_width, report.sum_lsb);
@@ -377,9 +380,9 @@ std::string error_bounds(const Design& design) {
         int terms = 2;
         for (const formats::ModeFormats& m : spec.modes) terms = std::min(terms, spec.terms(m));
         const int lanes = spec.lanes * terms;
-        return result_bounds(
-            design.report, *spec.accumulation,
-            {lanes, [lanes](std::int64_t k) { return (k + lanes - 1) / lanes; }, false, false});
+        return result_bounds(design.report, *spec.accumulation,
+                             {lanes, [lanes](std::int64_t k) { return (k + lanes - 1) / lanes; },
+                              false, false, spec.most_products()});
       }
       return "None: `sum_o` is the exact sum in every mode, and no operands of its formats "
              "overflow it.\n";

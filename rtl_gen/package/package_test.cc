@@ -53,7 +53,8 @@ std::vector<Design> others() {
     text.dot.lanes = "2";
     for (bool combinational : {false, true}) designs.push_back(make(text, combinational));
   }
-  for (const char* accumulator : {"kulisch", "kulisch[30:-12]:wrap:sticky", "bf16:sr:6"}) {
+  for (const char* accumulator :
+       {"kulisch", "kulisch[30:-12]:wrap:sticky", "bf16:sr:6", "aligned[5]:bf16"}) {
     DesignText text = text_of_kind("multi");
     text.modes = "e4m3,e2m1,e3m2xe4m3";
     text.dot.lanes = "2";
@@ -267,6 +268,23 @@ TEST(Package, ReadmeHasThePortsAndTheNumbersOfItsSpec) {
       EXPECT_NE(page.find("| `" + port.name + "` |"), std::string::npos) << port.name;
     const std::string bare = text_of(make_package(design, 0), "README.md");
     EXPECT_EQ(bare.find("vvp"), std::string::npos);
+  }
+}
+
+// n + 1 terms of the longest beat, each cut by less than 2^(e - W) (docs/numerics.md).
+TEST(Package, ReadmeOfAnAlignedAccumulatorCountsTheTermsOfItsLongestBeat) {
+  DesignText text = text_of_kind("multi");
+  text.dot.lanes = "4";
+  text.dot.accumulator = "aligned[13]:fp32";
+  for (const auto& [modes, products] :
+       {std::pair{"e4m3,e2m1", "at most 8 products"}, {"e4m3,e5m2", "a beat's 4 products"}}) {
+    text.modes = modes;
+    const std::string page = text_of(make_package(make(text), 10), "README.md");
+    EXPECT_NE(page.find(products), std::string::npos) << page;
+    EXPECT_NE(page.find(text.modes == "e4m3,e2m1" ? "< 9 x 2^(e - 13)" : "< 5 x 2^(e - 13)"),
+              std::string::npos)
+        << page;
+    EXPECT_EQ(page.find("sum of a beat"), std::string::npos) << "no sum stands before it";
   }
 }
 

@@ -46,6 +46,12 @@ Fx zext(const Fx& x, int width) {
   return {x.graph, ops::zext(*x.graph, x.node, width), 0, pow2(width) - 1, 0};
 }
 
+// As bits, with zeros below.
+Fx padded(const Fx& x, int zeros) {
+  if (zeros == 0) return x;
+  return {x.graph, ops::pad_low(*x.graph, x.node, zeros), 0, pow2(x.width() + zeros) - 1, 0};
+}
+
 // One flag a mode.
 std::vector<Fx> mode_flags(Graph& g, const MultiSpec& spec, const Fx& mode) {
   std::vector<Fx> flags;
@@ -108,12 +114,16 @@ struct Side {
   std::vector<int> terms;
   int slot = 0;
   int half = 0;      // significand bits of a half; 0: no mode has two terms
+  int single = 0;    // significand bits of modes of one term
   int sig = 0;       // significand bits of a lane
   int exp = 0;       // of the first term
   int exp_high = 0;  // of the second
+  /// Zeros below a significand, by mode: without them it is right-justified.
+  std::vector<int> pad;
 };
 
-Side side_of(const MultiSpec& spec, bool a) {
+// `left`: the hidden ones of all modes stand in one place, those of modes of two terms in another.
+Side side_of(const MultiSpec& spec, bool a, bool left) {
   Side s;
   s.slot = a ? spec.slot_a() : spec.slot_b();
   for (const ModeFormats& m : spec.modes) {
@@ -125,16 +135,21 @@ Side side_of(const MultiSpec& spec, bool a) {
     if (spec.terms(m) == 2) {
       s.half = std::max(s.half, f.man_bits + 1);
       s.exp_high = std::max(s.exp_high, f.exp_bits);
+    } else {
+      s.single = std::max(s.single, f.man_bits + 1);
     }
   }
   s.sig = std::max(s.sig, 2 * s.half);
+  for (std::size_t m = 0; m < s.formats.size(); ++m)
+    s.pad.push_back(left ? (s.terms[m] == 2 ? s.half : s.single) - s.formats[m].man_bits - 1 : 0);
   return s;
 }
 
 // Term `t` of a slot: sign, significand and shift, by mode.
 Term decode_term(Graph& g, const Side& side, const std::vector<Fx>& flags, const Fx& slot, int t,
                  const std::string& label) {
-  std::vector<Fx> signs, mantissas, exponents, used, nans, infs, hidden_places;
+  std::vector<Fx> signs, mantissas, exponents, used, nans, infs;
+  std::vector<int> pads;
   int width = 0, exp_width = 0;
   for (std::size_t m = 0; m < flags.size(); ++m) {
     if (t >= side.terms[m]) continue;
@@ -146,7 +161,8 @@ Term decode_term(Graph& g, const Side& side, const std::vector<Fx>& flags, const
     signs.push_back(bit(code, f.width() - 1));
     exponents.push_back(exponent);
     mantissas.push_back(f.man_bits ? cat({normal, bits(code, 0, f.man_bits)}) : normal);
-    width = std::max(width, f.man_bits + 1);
+    pads.push_back(side.pad[m]);
+    width = std::max(width, f.man_bits + 1 + side.pad[m]);
     exp_width = std::max(exp_width, f.exp_bits);
     const Fx magnitude = bits(code, 0, f.width() - 1);
     switch (f.special) {
@@ -174,7 +190,7 @@ Term decode_term(Graph& g, const Side& side, const std::vector<Fx>& flags, const
   const Fx normal = name(nonzero(exponent), label + "_normal");
   for (std::size_t i = 0; i < mantissas.size(); ++i) {
     const int man = mantissas[i].width() - 1;
-    mantissas[i] = man ? cat({normal, bits(mantissas[i], 0, man)}) : normal;
+    mantissas[i] = padded(man ? cat({normal, bits(mantissas[i], 0, man)}) : normal, pads[i]);
   }
   out.significand = name(choose_bits(g, used, mantissas, width), label + "_sig");
   const Fx low = or_(bit(exponent, 0), not_(normal));
@@ -203,69 +219,135 @@ Fx product_of(Graph& g, const Side& a, const Side& b, const Fx& x, const Fx& y, 
   return name(sum(g, {lower, scale(upper, b.half)}), label);
 }
 
+// What all lanes share.
+struct Modes {
+  std::vector<Fx> flags;  // of each mode
+  Side a, b;
+  std::vector<Fx> two;  // of the modes of two terms
+  Fx is_two;
+
+  /// Bits of the lower one of two products.
+  int half() const { return a.half + b.half; }
+};
+
+Modes build_modes(Graph& g, const MultiSpec& spec, const Fx& mode, bool left) {
+  Modes out{
+      mode_flags(g, spec, mode), side_of(spec, true, left), side_of(spec, false, left), {}, {}};
+  for (std::size_t m = 0; m < spec.modes.size(); ++m)
+    if (spec.terms(spec.modes[m]) == 2) out.two.push_back(out.flags[m]);
+  out.is_two = any_of(g, out.two);
+  return out;
+}
+
+// One lane up to its product, which in a mode of two terms is both of them.
+struct Lane {
+  Term x, y;    // of the first product
+  Term hx, hy;  // of the second, where some mode has two
+  Fx product;
+};
+
+// `drop_inf`: without an Inf's significand, so that its product is zero.
+Lane build_lane(Graph& g, const Modes& modes, const Fx& a, const Fx& b, int j, bool drop_inf,
+                const Structure& structure, Technology technology) {
+  const auto label = [&](const char* what) { return fmt::format("{}{}", what, j); };
+  const Side &sa = modes.a, &sb = modes.b;
+  g.section("decode");
+  const Fx slot_a = bits(a, j * sa.slot, sa.slot), slot_b = bits(b, j * sb.slot, sb.slot);
+  Lane out;
+  out.x = decode_term(g, sa, modes.flags, slot_a, 0, label("a"));
+  out.y = decode_term(g, sb, modes.flags, slot_b, 0, label("b"));
+  const auto word_of = [&](const Side& side, const Fx& sig, const Fx& upper) {
+    const Fx low = zext(sig, side.sig);
+    const Fx high = and_(upper, repeat(modes.is_two, upper.width()));
+    return or_(low, zext({&g, ops::pad_low(g, high.node, side.half), 0, 0, 0}, side.sig));
+  };
+  const auto factor_of = [&](const Term& t) {
+    if (!drop_inf || ops::is_zero(g, t.inf.node)) return t.significand;
+    return and_(t.significand, repeat(not_(t.inf), t.significand.width()));
+  };
+  Fx wx = factor_of(out.x), wy = factor_of(out.y);
+  if (!modes.two.empty()) {
+    out.hx = decode_term(g, sa, modes.flags, slot_a, 1, label("a_high"));
+    out.hy = decode_term(g, sb, modes.flags, slot_b, 1, label("b_high"));
+    wx = word_of(sa, wx, factor_of(out.hx));
+    wy = word_of(sb, wy, factor_of(out.hy));
+  }
+  g.section("multiply");
+  out.product = product_of(g, sa, sb, wx, wy, modes.is_two, structure, technology, label("prod"));
+  return out;
+}
+
+// NaN and Inf among the products of all lanes.
+struct Specials {
+  std::vector<Fx> nans, plus, minus, elements;
+
+  void add(Graph& g, const Modes& modes, const Lane& lane, int j, const Fx& sign, const Fx& flip) {
+    const auto& [x, y, hx, hy, product] = lane;
+    g.section("NaN and Inf");
+    for (const Fx& f : {x.nan, x.inf, y.nan, y.inf}) elements.push_back(f);
+    nans.push_back(x.nan);
+    nans.push_back(y.nan);
+    nans.push_back(and_(x.inf, is_zero(y.significand)));
+    nans.push_back(and_(y.inf, is_zero(x.significand)));
+    const Fx inf = name(or_(x.inf, y.inf), fmt::format("inf{}", j));
+    plus.push_back(and_(inf, not_(sign)));
+    minus.push_back(and_(inf, sign));
+    if (modes.two.empty()) return;
+    for (const Fx& f : {hx.nan, hx.inf, hy.nan, hy.inf}) elements.push_back(f);
+    nans.push_back(hx.nan);
+    nans.push_back(hy.nan);
+    nans.push_back(and_(hx.inf, is_zero(hy.significand)));
+    nans.push_back(and_(hy.inf, is_zero(hx.significand)));
+    const Fx inf_high = or_(hx.inf, hy.inf);
+    const Fx minus_high = xor_(xor_(hx.sign, hy.sign), flip);
+    plus.push_back(and_(inf_high, not_(minus_high)));
+    minus.push_back(and_(inf_high, minus_high));
+  }
+
+  Flags flags(Graph& g) const {
+    g.section("NaN and Inf");
+    return {name(any_of(g, nans), "any_nan"), name(any_of(g, plus), "plus_inf"),
+            name(any_of(g, minus), "minus_inf")};
+  }
+};
+
 }  // namespace
 
 MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mode, const Fx& a,
                                    const Fx& b, const Fx& flip, bool drop_inf,
                                    const Structure& structure, Technology technology) {
-  const std::vector<Fx> flags = mode_flags(g, spec, mode);
-  const Side sa = side_of(spec, true), sb = side_of(spec, false);
+  const Modes modes = build_modes(g, spec, mode, false);
+  const Fx& is_two = modes.is_two;
   const int lsb = formats::product_lsb(spec);
-  std::vector<int> place, place_high, most, most_high;
-  std::vector<Fx> two, two_flags;
+  std::vector<int> place, place_high;
   Int reach = 0, reach_high = 0;  // of one aligned product
-  for (std::size_t m = 0; m < spec.modes.size(); ++m) {
-    const ModeFormats& f = spec.modes[m];
+  for (const ModeFormats& f : spec.modes) {
     const int at = formats::lsb_exponent(f.a) + formats::lsb_exponent(f.b) - lsb;
     place.push_back(at);
     const Int largest = (max_integer(f.a) * max_integer(f.b)) << static_cast<unsigned>(at);
     reach = std::max(reach, largest);
     if (spec.terms(f) == 2) {
-      two.push_back(flags[m]);
-      two_flags.push_back(flags[m]);
       place_high.push_back(at);
       reach_high = std::max(reach_high, largest);
     }
   }
-  const Fx is_two = any_of(g, two);
-  const Fx offset = choose_constant(g, flags, place);
+  const Fx offset = choose_constant(g, modes.flags, place);
   const int width = range_width(0, reach);
 
   MultiProducts out;
-  std::vector<Fx> signs, signs_high, nans, plus, minus, special;
+  Specials specials;
+  std::vector<Fx> signs, signs_high;
   const auto enter = [&](const Fx& word, const Fx& sign, const std::string& label) {
     out.terms.push_back(name(xor_(word, repeat(sign, word.width())), label));
   };
-  const int width_high = two.empty() ? 0 : range_width(0, reach_high);
+  const int width_high = modes.two.empty() ? 0 : range_width(0, reach_high);
   for (int j = 0; j < spec.lanes; ++j) {
     const auto label = [&](const char* what) { return fmt::format("{}{}", what, j); };
-    g.section("decode");
-    const Fx slot_a = bits(a, j * sa.slot, sa.slot), slot_b = bits(b, j * sb.slot, sb.slot);
-    const Term x = decode_term(g, sa, flags, slot_a, 0, label("a"));
-    const Term y = decode_term(g, sb, flags, slot_b, 0, label("b"));
-    const auto word_of = [&](const Side& side, const Fx& sig, const Fx& upper) {
-      const Fx low = zext(sig, side.sig);
-      const Fx high = and_(upper, repeat(is_two, upper.width()));
-      return or_(low, zext({&g, ops::pad_low(g, high.node, side.half), 0, 0, 0}, side.sig));
-    };
-    // Without an Inf's significand, where its product is to be zero.
-    const auto factor_of = [&](const Term& t) {
-      if (!drop_inf || ops::is_zero(g, t.inf.node)) return t.significand;
-      return and_(t.significand, repeat(not_(t.inf), t.significand.width()));
-    };
-    Fx wx = factor_of(x), wy = factor_of(y);
-    Term hx, hy;
-    if (!two.empty()) {
-      hx = decode_term(g, sa, flags, slot_a, 1, label("a_high"));
-      hy = decode_term(g, sb, flags, slot_b, 1, label("b_high"));
-      wx = word_of(sa, wx, factor_of(hx));
-      wy = word_of(sb, wy, factor_of(hy));
-    }
-    g.section("multiply");
-    Fx product = product_of(g, sa, sb, wx, wy, is_two, structure, technology, label("prod"));
+    const Lane lane = build_lane(g, modes, a, b, j, drop_inf, structure, technology);
+    const auto& [x, y, hx, hy, product] = lane;
     Fx single = product;
-    if (!two.empty()) {
-      const int half = sa.half + sb.half;
+    if (!modes.two.empty()) {
+      const int half = modes.half();
       const Fx upper = bits(product, half, product.width() - half);
       single = cat({and_(upper, repeat(not_(is_two), upper.width())), bits(product, 0, half)});
     }
@@ -285,8 +367,8 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
               : shift_filled(single, constant(g, 0), shift, drop, width, label("aligned")),
           sign, label("term"));
     signs.push_back(sign);
-    if (!two.empty()) {
-      const int half = sa.half + sb.half;
+    if (!modes.two.empty()) {
+      const int half = modes.half();
       const Fx upper = bits(product, half, product.width() - half);
       const Fx gated = and_(upper, repeat(is_two, upper.width()));
       std::vector<Fx> both = {hx.shift, hy.shift};
@@ -295,7 +377,7 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
       std::vector<int> rest;
       for (int p : place_high) rest.push_back(p - base);
       if (*std::max_element(rest.begin(), rest.end()) > 0)
-        both.push_back(choose_constant(g, two_flags, rest));
+        both.push_back(choose_constant(g, modes.two, rest));
       Fx high_shift = add_shifts(g, both, false);
       high_shift.lo = least_high;
       const Fx high_sign =
@@ -306,26 +388,7 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
           scale(name(xor_(word, repeat(high_sign, word.width())), label("term_high")), base));
       signs_high.push_back(high_sign);
     }
-    g.section("NaN and Inf");
-    for (const Fx& f : {x.nan, x.inf, y.nan, y.inf}) special.push_back(f);
-    nans.push_back(x.nan);
-    nans.push_back(y.nan);
-    nans.push_back(and_(x.inf, is_zero(y.significand)));
-    nans.push_back(and_(y.inf, is_zero(x.significand)));
-    const Fx inf = name(or_(x.inf, y.inf), label("inf"));
-    plus.push_back(and_(inf, not_(sign)));
-    minus.push_back(and_(inf, sign));
-    if (!two.empty()) {
-      for (const Fx& f : {hx.nan, hx.inf, hy.nan, hy.inf}) special.push_back(f);
-      nans.push_back(hx.nan);
-      nans.push_back(hy.nan);
-      nans.push_back(and_(hx.inf, is_zero(hy.significand)));
-      nans.push_back(and_(hy.inf, is_zero(hx.significand)));
-      const Fx inf_high = or_(hx.inf, hy.inf);
-      const Fx minus_high = xor_(xor_(hx.sign, hy.sign), flip);
-      plus.push_back(and_(inf_high, not_(minus_high)));
-      minus.push_back(and_(inf_high, minus_high));
-    }
+    specials.add(g, modes, lane, j, sign, flip);
   }
   g.section("signs");
   // -N 2^w = ~N 2^w - (2^n - 1) 2^w.
@@ -336,18 +399,78 @@ MultiProducts build_multi_products(Graph& g, const MultiSpec& spec, const Fx& mo
     out.terms.push_back(scale(constant(g, 1 - pow2(n.width())), at));
   };
   above(signs, width, 0, "negatives");
-  if (!two.empty())
+  if (!modes.two.empty())
     above(signs_high, width_high, *std::min_element(place_high.begin(), place_high.end()),
           "negatives_high");
-  g.section("NaN and Inf");
-  out.nan = name(any_of(g, nans), "any_nan");
-  out.plus_inf = name(any_of(g, plus), "plus_inf");
-  out.minus_inf = name(any_of(g, minus), "minus_inf");
-  out.any_special = name(any_of(g, special), "any_special");
+  const Flags found = specials.flags(g);
+  out.nan = found.nan;
+  out.plus_inf = found.plus_inf;
+  out.minus_inf = found.minus_inf;
+  out.any_special = name(any_of(g, specials.elements), "any_special");
+  return out;
+}
+
+// The products stay apart. A mode's exponents are those of its fields and a constant that all lanes
+// share; its significands are left-justified, so that in all modes of as many terms the product's
+// place of exponent zero is the same.
+BeatTerms build_multi_terms(Graph& g, const MultiSpec& spec, const Fx& mode, const Fx& a,
+                            const Fx& b, const Structure& structure, Technology technology) {
+  const Modes modes = build_modes(g, spec, mode, true);
+  const bool two = !modes.two.empty();
+  // Bits of a product below its exponent's place.
+  const int of_one = modes.a.single + modes.b.single - 2, of_two = modes.half() - 2;
+  BeatTerms out;
+  out.fraction = two ? std::max(of_one, of_two) : of_one;
+  std::vector<int> exponents;
+  for (const ModeFormats& f : spec.modes) exponents.push_back(-f.a.bias - f.b.bias);
+  out.weight = *std::min_element(exponents.begin(), exponents.end());
+  for (int& exponent : exponents) exponent -= out.weight;
+  g.section("exponent of the mode");
+  out.exponent = name(choose_constant(g, modes.flags, exponents), "mode_exp");
+  // Of the magnitudes of first and second products.
+  Int most = 0, most_high = 0;
+  for (const ModeFormats& f : spec.modes) {
+    const Int largest = (pow2(f.a.man_bits + 1) - 1) * (pow2(f.b.man_bits + 1) - 1) *
+                        pow2(out.fraction - f.a.man_bits - f.b.man_bits);
+    most = std::max(most, largest);
+    if (spec.terms(f) == 2) most_high = std::max(most_high, largest);
+  }
+
+  Specials specials;
+  const bool gates = technology != Technology::kGeneric;
+  for (int j = 0; j < spec.lanes; ++j) {
+    const auto label = [&](const char* what) { return fmt::format("{}{}", what, j); };
+    const Lane lane = build_lane(g, modes, a, b, j, true, structure, technology);
+    const auto& [x, y, hx, hy, product] = lane;
+    const Fx sign = name(xor_(x.sign, y.sign), label("sign"));
+    Fx magnitude = padded(product, out.fraction - of_one);
+    if (two) {
+      const Fx lower = padded(bits(product, 0, modes.half()), out.fraction - of_two);
+      magnitude = choose_bits(g, {modes.is_two, not_(modes.is_two)}, {lower, magnitude},
+                              std::max(lower.width(), magnitude.width()));
+    }
+    out.lanes.push_back({sign, name(assume(magnitude, 0, most), label("magnitude")),
+                         name(add_shifts(g, {x.shift, y.shift}, gates), label("shift"))});
+    if (two) {
+      const int width = std::min(modes.half(), product.width() - modes.half());
+      const Fx upper = bits(product, modes.half(), width);
+      const Fx high = padded(and_(upper, repeat(modes.is_two, width)), out.fraction - of_two);
+      out.lanes.push_back({name(xor_(hx.sign, hy.sign), label("sign_high")),
+                           name(assume(high, 0, most_high), label("magnitude_high")),
+                           name(add_shifts(g, {hx.shift, hy.shift}, gates), label("shift_high"))});
+    }
+    specials.add(g, modes, lane, j, sign, constant(g, 0));
+  }
+  out.flags = specials.flags(g);
   return out;
 }
 
 namespace {
+
+bool is_aligned(const MultiSpec& spec) {
+  return spec.accumulation &&
+         spec.accumulation->accumulator.kind == formats::AccumulatorKind::kAligned;
+}
 
 // The largest product of a mode, in units of 2^product_lsb.
 Int largest_product(const MultiSpec& spec, const ModeFormats& f) {
@@ -374,11 +497,14 @@ Range largest_total(const MultiSpec& spec) {
   return {-most, most};
 }
 
-void accumulate(Graph& g, const MultiSpec& spec, const Fx& total, const Flags& flags,
+BeatValue beat_value(Graph& g, const MultiSpec& spec, const Fx& total, const Flags& flags) {
+  return {scale(total, formats::product_lsb(spec)), constant(g, 0), flags, largest_total(spec)};
+}
+
+void accumulate(Graph& g, const MultiSpec& spec, const std::variant<BeatValue, BeatTerms>& beat,
                 const Framing& framing, const Structure& structure, UnitFacts& facts) {
   const Fx done = build_done(framing);
   const Fx random = build_random(g, *spec.accumulation, false, framing, done);
-  const BeatValue beat{scale(total, facts.sum_lsb), constant(g, 0), flags, largest_total(spec)};
   build_result(g, *spec.accumulation, beat, framing, done, random, std::nullopt, structure, facts);
 }
 
@@ -388,6 +514,7 @@ constexpr const char* kFlagNames[] = {"nan", "plus_inf", "minus_inf"};
 
 Graph build_multi_beat(const MultiSpec& spec, UnitFacts* facts, const Structure& structure,
                        Technology technology) {
+  BLOCKDOT_CHECK(!is_aligned(spec), "an aligned accumulator takes no sum");
   Graph g;
   const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
   const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
@@ -424,7 +551,8 @@ Graph build_multi_accumulator(const MultiSpec& spec, UnitFacts* facts, const Str
     for (const Graph::Output& o : beat.outputs())
       if (o.name == fmt::format("{}_o", kFlagNames[i]))
         flags[i] = input(g, fmt::format("{}_i", kFlagNames[i]), 1);
-  accumulate(g, spec, total, {flags[0], flags[1], flags[2]}, framing, structure, found);
+  accumulate(g, spec, beat_value(g, spec, total, {flags[0], flags[1], flags[2]}), framing,
+             structure, found);
   if (facts) *facts = found;
   return g;
 }
@@ -440,19 +568,25 @@ Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
   const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
   const Fx b = input(g, "b_i", spec.lanes * spec.slot_b());
+  UnitFacts found;
+  const Int most = largest_sum(spec);
+  found.sum_width = range_width(-most, most);
+  found.sum_lsb = formats::product_lsb(spec);
+  if (is_aligned(spec)) {
+    accumulate(g, spec, build_multi_terms(g, spec, mode, a, b, structure, technology), framing,
+               structure, found);
+    if (facts) *facts = found;
+    return g;
+  }
   // A float accumulator may overflow to an Inf of its own, by the finite products alone.
   const bool drop_inf = spec.accumulation && spec.accumulation->accumulator.is_float();
   const MultiProducts products =
       build_multi_products(g, spec, mode, a, b, constant(g, 0), drop_inf, structure, technology);
   g.section("sum");
-  const Int most = largest_sum(spec);
   const Fx total = name(sum(g, products.terms, Range{-most, most}), "sum");
-  UnitFacts found;
-  found.sum_width = total.width();
-  found.sum_lsb = formats::product_lsb(spec);
   if (spec.accumulation) {
-    accumulate(g, spec, total, {products.nan, products.plus_inf, products.minus_inf}, framing,
-               structure, found);
+    const Flags flags{products.nan, products.plus_inf, products.minus_inf};
+    accumulate(g, spec, beat_value(g, spec, total, flags), framing, structure, found);
   } else {
     output("sum_o", total);
     if (g.node(products.any_special.node).op != Op::kConst) output("nan_o", products.any_special);

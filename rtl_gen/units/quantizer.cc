@@ -65,11 +65,19 @@ constexpr int kExactBits = 52;
 void validate_scale(const QuantizerSpec& spec, const std::string& text) {
   const BlockFormat& f = spec.format;
   if (!f.has_scale()) return;
-  if (f.scale.kind == ScaleKind::kCodeBook || f.outer.mean)
+  if (f.scale.kind == ScaleKind::kCodeBook || f.outer.mean) {
+    BlockFormat plain = f;
+    plain.scale = formats::parse_scale("fp32");
+    plain.outer = {};
     throw ConfigError(
-        "a = {}: a quantiser unit takes scales e8m0, minifloat and uN; `blockdot quantize` "
-        "takes code books and means",
-        text);
+        "a = {}: {}; a quantiser unit takes scales e8m0, minifloat and uN: try {}, or `blockdot "
+        "quantize`",
+        text,
+        f.outer.mean
+            ? "its mean is known after the tensor's last value, so all values would wait for it"
+            : "a scale of a code book takes a search through its values before the division",
+        to_text(plain));
+  }
   if (f.scale.kind == ScaleKind::kE8M0) return;
   if (f.block > 0 && f.scale.kind == ScaleKind::kMinifloat && !formats::has_nan(f.scale))
     throw ConfigError("a = {}: scale {} has no NaN for blocks that are not finite", text,
@@ -117,8 +125,9 @@ void validate_rule(const QuantizerSpec& spec) {
                                     : to_text(f) + " has no scale");
   if (spec.rule == ScaleRule::kOptimal)
     throw ConfigError(
-        "scale-rule = optimal: its search sums squared errors in binary64; a quantiser unit takes "
-        "the other rules");
+        "scale-rule = optimal: tries every scale and sums squared errors in binary64, a quantiser "
+        "of the block and a floating-point adder for each; a quantiser unit finds the scale from "
+        "the largest value: try floor or ceil, or `blockdot quantize`");
   if (f.has_scale() && f.scale.kind != ScaleKind::kE8M0 && spec.rule != ScaleRule::kFloor &&
       spec.rule != ScaleRule::kCeil)
     throw ConfigError(
@@ -156,7 +165,7 @@ void validate_lanes(const QuantizerSpec& spec, const std::string& text) {
   if (f.block > most) smaller.block = most / lanes * lanes;
   throw ConfigError(
       "a = {}: {} x {} values {} are {} bits that wait for their scale; a quantiser unit "
-      "keeps at most {}: try {}{}",
+      "keeps at most {}: try {}{}, or `blockdot quantize`",
       text, f.block, f.tile_rows, to_text(spec.input), whole * spec.input.width(), kMostBufferBits,
       spec.input.width() > 16 && whole <= kMostBufferBits / 16 ? "--input bf16 or " : "",
       to_text(smaller));
