@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "formats/error.h"
+#include "formats/interrupt.h"
 #include "formats/text.h"
 
 namespace blockdot::cli {
@@ -70,7 +71,7 @@ int run(int argc, char** argv) {
           {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
            "blockdot sim design.toml --trace sim/trace/data --engine all",
            "blockdot compare explore/designs/quickstart.toml --trace sim/trace/data --out out"}) +
-      "\n\nExit status: 0 done, 1 a check failed, 2 bad input.\n"
+      "\n\nExit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted.\n"
       "`blockdot COMMAND --help` shows a command's options and examples.");
   try {
     check_command(program, argc, argv);
@@ -90,12 +91,17 @@ int run(int argc, char** argv) {
 }  // namespace blockdot::cli
 
 int main(int argc, char** argv) {
+  blockdot::interrupt::watch();
   try {
-    return blockdot::cli::run(argc, argv);
+    const int code = blockdot::cli::run(argc, argv);
+    blockdot::interrupt::settle();
+    return code;
   } catch (const blockdot::ConfigError& error) {
+    blockdot::interrupt::settle();
     fmt::print(stderr, "blockdot: {}\n", error.what());
     return blockdot::cli::kBadInput;
   } catch (const std::exception& error) {
+    blockdot::interrupt::settle();
     fmt::print(stderr,
                "blockdot: internal error: {}\nThis is a bug in blockdot; please report it.\n",
                error.what());

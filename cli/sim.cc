@@ -54,52 +54,57 @@ std::string verdict(const sim::SimReport& report, bool stalls) {
   BLOCKDOT_CHECK(false, "engine");
 }
 
-std::string percent(std::int64_t part, std::int64_t whole) {
-  return fmt::format("{:.1f}", 100 * static_cast<double>(part) / static_cast<double>(whole));
-}
-
-/// Where the cycles of a machine went: one line a product or group.
-void print_machine_line(const std::string& name, const sim::MachineReport& r) {
-  const sim::CycleCount& c = r.count;
-  std::string shares;
-  for (std::int64_t part : {c.compute, c.fill, c.load, c.bank, c.store, c.back_pressure, c.drain})
-    shares += fmt::format(" {:>6}", percent(part, c.cycles));
-  fmt::print("  {:<38} {:>10} {:>5.1f}% {:>9.4g} {:>7.3g} {:>9.4g} {:<7}{}\n", name, c.cycles,
-             100 * r.utilisation(), r.gmac_per_s(), r.intensity(), r.bound(),
-             r.memory_bound() ? "memory" : "compute", shares);
-}
-
+/// Where the cycles and bytes of a machine went: by product, layer, role and step.
 void print_machine(const sim::SimReport& report) {
   if (report.machine.empty()) return;
+  std::vector<std::pair<std::string, const sim::MachineReport*>> rows;
+  for (const sim::GemmReport& gemm : report.gemms) rows.emplace_back(gemm.name, &*gemm.machine);
+  const std::vector<sim::SimReport::MachineGroup> groups = report.machine_groups();
+  for (const sim::SimReport::MachineGroup& group : groups)
+    if (group.by == "all")
+      rows.emplace_back("all", &group.report);
+    else if (group.report.products > 1)
+      rows.emplace_back(group.by + " " + group.key, &group.report);
+
   fmt::print("  machine: {}\n", report.machine);
-  fmt::print(
-      "  {:<38} {:>10} {:>6} {:>9} {:>7} {:>9} {:<7} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6}\n",
-      "", "cycles", "util", "GMAC/s", "MAC/B", "roofline", "wall", "comp%", "fill%", "load%",
-      "bank%", "store%", "back%", "drain%");
-  for (const sim::GemmReport& gemm : report.gemms) print_machine_line(gemm.name, *gemm.machine);
-  for (const sim::SimReport::MachineGroup& group : report.machine_groups()) {
-    if (group.report.products == 1 && group.by != "all") continue;
-    print_machine_line(fmt::format("{} {}", group.by, group.by == "all" ? "" : group.key),
-                       group.report);
-    if (group.by != "all") continue;
-    const sim::MachineTraffic& t = group.report.traffic;
-    fmt::print(
-        "    bytes: DRAM a {} b {} c {} (scales {}), SRAM read {} written {}, partial sums {}\n",
-        t.a, t.b, t.c, t.scale_bits / 8, t.sram_read(), t.sram_written(), t.spilled);
+  fmt::print("  {:<38} {:>10} {:>6} {:>9} {:>7} {:>9} {:<9}", "", "cycles", "util", "GMAC/s",
+             "MAC/B", "roofline", "wall");
+  for (const char* cause : {"comp%", "fill%", "load%", "bank%", "store%", "back%", "drain%"})
+    fmt::print(" {:>6}", cause);
+  fmt::print("\n");
+  for (const auto& [name, r] : rows) {
+    fmt::print("  {:<38} {:>10} {:>5.1f}% {:>9.4g} {:>7.3g} {:>9.4g} {:<9}", name, r->count.cycles,
+               100 * r->utilisation(), r->gmac_per_s(), r->intensity(), r->bound(),
+               to_text(r->wall()));
+    for (const sim::NamedCount& part : r->cycles_by_cause())
+      fmt::print(" {:>6.1f}",
+                 100 * static_cast<double>(part.value) / static_cast<double>(r->count.cycles));
+    fmt::print("\n");
   }
+  fmt::print("  {:<38} {:>11} {:>11} {:>11} {:>10} {:>12} {:>12} {:>12}\n", "bytes", "DRAM a",
+             "DRAM b", "DRAM c", "scales", "SRAM read", "written", "partial sums");
+  for (const auto& [name, r] : rows)
+    fmt::print("  {:<38} {:>11} {:>11} {:>11} {:>10} {:>12} {:>12} {:>12}\n", name, r->traffic.a,
+               r->traffic.b, r->traffic.c, r->traffic.scale_bits / 8, r->traffic.sram_read(),
+               r->traffic.sram_written(), r->traffic.spilled);
 }
 
 void print_report(const explore::DesignPoint& point, const sim::SimReport& report, bool stalls) {
   fmt::print("{}: {}\n  {} latency {} interval {}, clock {:.3g} ns, engine {}\n", point.name,
              report.spec, report.top, report.latency, report.interval, report.clock_ns,
              sim::to_text(report.engine));
-  fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>6} {:>8} {:>8} {:>10} {:>9}\n", "product", "M",
-             "N", "K", "cycles", "util", "GMAC/s", "SNR dB", "cosine", "checked");
+  // A machine's cycles have tables of their own, below.
+  const bool cycles = report.machine.empty();
+  fmt::print("  {:<38} {:>5} {:>5} {:>5}{} {:>8} {:>10} {:>9}\n", "product", "M", "N", "K",
+             cycles ? fmt::format(" {:>9} {:>6} {:>8}", "cycles", "util", "GMAC/s") : "", "SNR dB",
+             "cosine", "checked");
   for (const sim::GemmReport& gemm : report.gemms) {
     const std::string checked = gemm.checked() > 0 ? fmt::format("{}", gemm.checked()) : "-";
-    fmt::print("  {:<38} {:>5} {:>5} {:>5} {:>9} {:>5.1f}% {:>8.3f} {:>8} {:>10.7f} {:>9}\n",
-               gemm.name, gemm.m, gemm.n, gemm.k, gemm.cycles, 100 * gemm.utilisation,
-               gemm.gmac_per_s, decibel(gemm.fp64.snr_db), gemm.fp64.cosine, checked);
+    const std::string speed = cycles ? fmt::format(" {:>9} {:>5.1f}% {:>8.3f}", gemm.cycles,
+                                                   100 * gemm.utilisation, gemm.gmac_per_s)
+                                     : "";
+    fmt::print("  {:<38} {:>5} {:>5} {:>5}{} {:>8} {:>10.7f} {:>9}\n", gemm.name, gemm.m, gemm.n,
+               gemm.k, speed, decibel(gemm.fp64.snr_db), gemm.fp64.cosine, checked);
     std::int64_t results = gemm.m * gemm.n;
     if (gemm.fp64.compared < results)
       fmt::print(
@@ -107,12 +112,12 @@ void print_report(const explore::DesignPoint& point, const sim::SimReport& repor
           "cosine\n",
           results - gemm.fp64.compared, results);
     if (stalls) {
-      std::string cycles;
+      std::string taken;
       for (const sim::EngineRun& run : gemm.engines)
         if (run.engine != sim::Engine::kFast)
-          cycles += fmt::format("{}{} {}", cycles.empty() ? "" : ", ", sim::to_text(run.engine),
-                                run.cycles);
-      fmt::print("    cycles with stalls: {}\n", cycles);
+          taken += fmt::format("{}{} {}", taken.empty() ? "" : ", ", sim::to_text(run.engine),
+                               run.cycles);
+      fmt::print("    cycles with stalls: {}\n", taken);
     }
     if (!gemm.first_mismatch.empty()) fmt::print("    MISMATCH {}\n", gemm.first_mismatch);
   }

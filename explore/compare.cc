@@ -332,6 +332,31 @@ std::string point_fields(const PointRow& p) {
                      p.bits_per_element, p.clock_ns, p.latency, p.interval);
 }
 
+/// Cycles by cause, the roofline and bytes by level, under their names in JSON.
+std::string machine_columns() {
+  std::string out;
+  for (const sim::NamedCount& cause : sim::MachineReport().cycles_by_cause())
+    out +=
+        fmt::format("{}{},", cause.name == std::string_view("compute") ? "" : "stall_", cause.name);
+  out += "macs_per_byte,bound_gmac_per_s,wall,";
+  for (const sim::NamedCount& bytes : sim::MachineReport().bytes_by_level())
+    out += fmt::format("{},", bytes.name);
+  return out;
+}
+
+std::string machine_fields(const std::optional<sim::MachineReport>& machine) {
+  const std::string columns = machine_columns();
+  if (!machine) return std::string(static_cast<std::size_t>(std::ranges::count(columns, ',')), ',');
+  std::string out;
+  for (const sim::NamedCount& cause : machine->cycles_by_cause())
+    out += fmt::format("{},", cause.value);
+  out += fmt::format("{},{},{},", csv(machine->intensity()), csv(machine->bound()),
+                     to_text(machine->wall()));
+  for (const sim::NamedCount& bytes : machine->bytes_by_level())
+    out += fmt::format("{},", bytes.value);
+  return out;
+}
+
 }  // namespace
 
 double snr_db(const sim::GemmReport& report) {
@@ -654,9 +679,9 @@ ResultTable table_from_json(std::string_view text) {
 std::string results_csv(const ResultTable& table) {
   std::string out = fmt::format(
       "{},gemm,model,step,layer,role,M,N,K,snr_db,rel_frobenius,cosine,max_abs,max_ulp_output,"
-      "overflow,underflow,nan,inf,qsnr_a_db,qsnr_b_db,beats,cycles,utilisation,gmac_per_s,"
+      "overflow,underflow,nan,inf,qsnr_a_db,qsnr_b_db,beats,cycles,utilisation,gmac_per_s,{}"
       "pj_per_mac,sram_pj_per_mac,dram_pj_per_mac,checked,mismatches\r\n",
-      kPointColumns);
+      kPointColumns, machine_columns());
   for (const ResultRow& row : table.results) {
     const GemmRow& g = table.gemms[row.gemm];
     const sim::GemmReport& r = row.report;
@@ -666,8 +691,9 @@ std::string results_csv(const ResultTable& table) {
                        csv(r.fp64.rel_frobenius), csv(r.fp64.cosine), csv(r.fp64.max_abs),
                        csv(r.fp64.max_ulp_output), r.fp64.overflow, r.fp64.underflow, r.fp64.nan,
                        r.fp64.inf, csv(r.a.qsnr_db), csv(r.b.qsnr_db));
-    out += fmt::format("{},{},{},{},{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
-                       csv(r.gmac_per_s), energy_fields(row.energy), r.checked(), r.mismatches);
+    out += fmt::format("{},{},{},{},{}{},{},{}\r\n", r.beats, r.cycles, csv(r.utilisation),
+                       csv(r.gmac_per_s), machine_fields(r.machine), energy_fields(row.energy),
+                       r.checked(), r.mismatches);
   }
   return out;
 }

@@ -231,6 +231,60 @@ TEST(Csv, HoldsTheTablesNumbersUnderItsColumns) {
   }
 }
 
+// Oracle: the same table's JSON. A result without a machine has empty fields.
+TEST(Csv, HoldsCyclesByCauseBytesByLevelAndTheWallOfAMachine) {
+  ResultTable table = table_by_hand();
+  sim::MachineReport machine;
+  machine.macs = 24;
+  machine.count = {.cycles = 90,
+                   .compute = 6,
+                   .fill = 7,
+                   .load = 20,
+                   .bank = 9,
+                   .store = 10,
+                   .back_pressure = 11,
+                   .drain = 27};
+  machine.traffic = {.a = 31,
+                     .b = 32,
+                     .c = 33,
+                     .scale_bits = 34,
+                     .sram_a = {35, 36},
+                     .sram_b = {37, 38},
+                     .sram_c = {39, 40},
+                     .spilled = 41};
+  machine.peak = 4;
+  machine.bank_cycles = 48;
+  table.results[1].report.machine = machine;
+  const nlohmann::json json = nlohmann::json::parse(to_json(table)).at("results")[1].at("machine");
+  const std::vector<std::string> lines = formats::split(results_csv(table), '\n');
+  const std::vector<std::string> header = csv_fields(lines[0]);
+  const auto at = [&](std::size_t row, const std::string& column) {
+    const auto found = std::find(header.begin(), header.end(), column);
+    EXPECT_NE(found, header.end()) << column;
+    return csv_fields(lines[row + 1]).at(static_cast<std::size_t>(found - header.begin()));
+  };
+  EXPECT_EQ(at(1, "wall"), "banks");
+  EXPECT_EQ(at(1, "bound_gmac_per_s"), "0.5");
+  EXPECT_EQ(at(1, "macs_per_byte"), "0.25");
+  EXPECT_EQ(at(1, "compute"), "6");
+  EXPECT_EQ(at(1, "stall_drain"), "27");
+  EXPECT_EQ(at(1, "dram_c"), "33");
+  EXPECT_EQ(at(1, "sram_c_written"), "40");
+  std::set<std::string> names = {"wall", "bound_gmac_per_s", "macs_per_byte", "compute"};
+  for (const auto& [name, value] : json.at("stalls").items()) {
+    EXPECT_EQ(at(1, "stall_" + name), value.dump());
+    names.insert("stall_" + name);
+  }
+  for (const auto& [name, value] : json.at("traffic").items()) {
+    EXPECT_EQ(at(1, name), value.dump());
+    names.insert(name);
+  }
+  EXPECT_EQ(names.size(), 4u + 6u + 11u);
+  for (const std::string& name : names) EXPECT_EQ(at(0, name), "") << name;
+  for (std::size_t i = 1; i + 1 < lines.size(); ++i)
+    EXPECT_EQ(csv_fields(lines[i]).size(), header.size());
+}
+
 // Two designs on the first three GEMMs of the shipped trace.
 struct Shipped {
   DesignFile designs = parse_design_file(

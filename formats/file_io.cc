@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "formats/error.h"
+#include "formats/interrupt.h"
 
 namespace blockdot {
 namespace fs = std::filesystem;
@@ -45,7 +46,8 @@ void check_name(const fs::path& path) {
                     path.parent_path().string(), error.message());
 }
 
-/// Makes the parent folder and a temporary file beside `path`; `temporary` is its name.
+/// Makes the parent folder and a temporary file beside `path`; `temporary` is its name, to be
+/// released.
 int open_temporary(const fs::path& path, std::string& temporary) {
   check_name(path);
   std::error_code error;
@@ -54,10 +56,15 @@ int open_temporary(const fs::path& path, std::string& temporary) {
   if (fs::is_directory(path, error))
     throw ConfigError("{}: is a folder, not a file", path.string());
   temporary = path.string() + ".XXXXXX.tmp";
-  int fd = ::mkstemps(temporary.data(), 4);
+  int fd = -1, saved = 0;
+  interrupt::hold([&] {
+    fd = ::mkstemps(temporary.data(), 4);
+    saved = errno;
+    return fd < 0 ? std::string() : temporary;
+  });
   if (fd < 0)
     throw ConfigError("{}: cannot be written: {}; choose a folder you may write to", path.string(),
-                      std::strerror(errno));
+                      std::strerror(saved));
   return fd;
 }
 
@@ -82,6 +89,7 @@ void check_writable(const fs::path& path) {
   std::string temporary;
   ::close(open_temporary(path, temporary));
   ::unlink(temporary.c_str());
+  interrupt::release(temporary);
 }
 
 void write_file_atomic(const fs::path& path, std::string_view bytes) {
@@ -97,11 +105,12 @@ void write_file_atomic(const fs::path& path, std::string_view bytes) {
   int saved = errno;
   ::fchmod(fd, 0644);
   bool closed = ::close(fd) == 0;
-  if (done != bytes.size() || !closed || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    if (done == bytes.size()) saved = errno;
-    ::unlink(temporary.c_str());
-    throw ConfigError("{}: cannot be written: {}", path.string(), std::strerror(saved));
-  }
+  const bool kept =
+      done == bytes.size() && closed && ::rename(temporary.c_str(), path.c_str()) == 0;
+  if (done == bytes.size()) saved = errno;
+  if (!kept) ::unlink(temporary.c_str());
+  interrupt::release(temporary);
+  if (!kept) throw ConfigError("{}: cannot be written: {}", path.string(), std::strerror(saved));
 }
 
 }  // namespace blockdot

@@ -1,33 +1,17 @@
-// A new folder, under the system's temporary one unless told, that goes away with its owner.
+// A new folder, under the system's temporary one unless told, that goes away with its owner, and
+// with the program where that is interrupted (formats/interrupt.h).
 #pragma once
 
-#include <stdlib.h>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <string>
-
-#include "formats/error.h"
 
 namespace blockdot {
 
 class TemporaryFolder {
  public:
+  /// ConfigError where none can be made there.
   explicit TemporaryFolder(
-      const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
-    std::error_code error;
-    std::filesystem::create_directories(parent, error);
-    std::string name = (parent / "blockdot.XXXXXX").string();
-    if (error || ::mkdtemp(name.data()) == nullptr)
-      throw ConfigError("{}: no temporary folder can be made here: {}", parent.string(),
-                        error ? error.message() : std::strerror(errno));
-    path_ = name;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
+      const std::filesystem::path& parent = std::filesystem::temp_directory_path());
+  ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 

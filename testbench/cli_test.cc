@@ -1,7 +1,10 @@
 // The program as its user meets it: what it writes, what it prints, how it refuses. The outside
 // oracles are Icarus Verilog for the shipped testbench and the outside vectors for `quantize`.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cmath>
@@ -520,6 +523,104 @@ TEST_F(Cli, RefusesACacheThatCannotBeWritten) {
   EXPECT_NE(outcome.err.find("set BLOCKDOT_CACHE to a folder you may write to"), std::string::npos)
       << outcome.err;
   EXPECT_FALSE(fs::exists(folder_ / "r.json"));
+}
+
+// Oracle: the kernel. What is in the folders, and which processes still work in them.
+class Interrupted : public Cli {
+ protected:
+  /// Processes whose folder is the test's or below.
+  std::set<pid_t> processes() const {
+    std::set<pid_t> found;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const std::string name = entry.path().filename();
+      if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+      const std::string at = fs::read_symlink(entry.path() / "cwd", error).string();
+      if (!error && at.starts_with(folder_.string())) found.insert(std::stoi(name));
+    }
+    return found;
+  }
+  /// None is left, or soon: what was killed takes a moment to go.
+  ::testing::AssertionResult all_ended() const {
+    for (int i = 0; i < 200 && !processes().empty(); ++i) ::usleep(10000);
+    for (pid_t process : processes())
+      return ::testing::AssertionFailure()
+             << process << " " << read_file("/proc/" + std::to_string(process) + "/cmdline");
+    return ::testing::AssertionSuccess();
+  }
+  /// What the program and its tools keep for a while: all of TMPDIR, temporary names elsewhere.
+  std::string left() const {
+    std::string names;
+    for (const char* place : {"tmp", "cache", "out"})
+      if (fs::exists(folder_ / place))
+        for (const auto& entry : fs::recursive_directory_iterator(folder_ / place)) {
+          const std::string name = entry.path().filename();
+          if (place == std::string("tmp") || name.starts_with("blockdot.") ||
+              name.ends_with(".tmp"))
+            names += name + "\n";
+        }
+    return names;
+  }
+  /// Starts the program, sends the signal once `ready`, and gives its exit status.
+  template <typename Ready>
+  int interrupt(const std::string& arguments, int signal, Ready ready) {
+    fs::create_directory(folder_ / "tmp");
+    const std::string line =
+        "cd '" + folder_.string() +
+        "' && export TMPDIR=$PWD/tmp BLOCKDOT_CACHE=$PWD/cache && exec '" BLOCKDOT_BINARY_DIR
+        "/bin/blockdot' " +
+        arguments + " >out.txt 2>err.txt";
+    const pid_t process = ::fork();
+    if (process == 0) {
+      ::signal(SIGINT, SIG_DFL);
+      ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+      ::_exit(99);
+    }
+    bool was_ready = false;
+    int status = 0;
+    for (int i = 0; i < 3000 && !was_ready && ::waitpid(process, &status, WNOHANG) == 0; ++i) {
+      was_ready = ready();
+      ::usleep(10000);
+    }
+    EXPECT_TRUE(was_ready) << "ended by itself: " << read_file(folder_ / "err.txt");
+    if (!was_ready) return -1;
+    ::kill(process, signal);
+    ::waitpid(process, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status)) << WTERMSIG(status);
+    return WEXITSTATUS(status);
+  }
+};
+
+TEST_F(Interrupted, ACompilingSimulationLeavesNeitherFoldersNorProcesses) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 32\nmachine = \"rows=4 cols=4\"\n");
+  const int code =
+      interrupt("sim d.toml --trace '" + trace_ + "' --gemm lm/step1000/head/wgrad --engine rtl",
+                SIGINT, [&] { return !left().empty() && processes().size() > 1; });
+  EXPECT_EQ(code, 130);
+  EXPECT_EQ(left(), "");
+  EXPECT_TRUE(all_ended());
+  EXPECT_EQ(read_file(folder_ / "err.txt"), "");
+}
+
+TEST_F(Interrupted, AComparisonEndsItsWorkersAndWritesNothing) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 4\nmachine = \"rows=4 cols=4\"\n");
+  const int code =
+      interrupt("compare d.toml --trace '" + trace_ + "' --engine systemc --jobs 2 --out out",
+                SIGTERM, [&] { return processes().size() > 2; });
+  EXPECT_EQ(code, 143);
+  EXPECT_EQ(left(), "");
+  EXPECT_TRUE(all_ended());
+  EXPECT_FALSE(fs::exists(folder_ / "out/results.json"));
+  EXPECT_EQ(read_file(folder_ / "err.txt"), "");
+}
+
+TEST_F(Interrupted, ASynthesisEndsItsToolsAndTakesItsFolderAlong) {
+  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 32\ntechnology = \"osu018\"\n");
+  const int code =
+      interrupt("synth d.toml", SIGINT, [&] { return !left().empty() && processes().size() > 1; });
+  EXPECT_EQ(code, 130);
+  EXPECT_EQ(left(), "");
+  EXPECT_TRUE(all_ended());
 }
 
 TEST_F(Cli, RefusesMachinesThatCannotRun) {

@@ -22,20 +22,88 @@ struct Design {
 };
 void PrintTo(const Design& design, std::ostream* out) { *out << design.machine; }
 
-class MachineProof : public ::testing::TestWithParam<Design> {
- protected:
-  static rtl_gen::Array make_array() {
-    const sim::Machine machine = sim::parse_machine(GetParam().machine);
-    rtl_gen::ArraySpec spec;
-    spec.unit = formats::parse_dot_spec(GetParam().spec);
-    spec.rows = machine.rows;
-    spec.cols = machine.cols;
-    spec.dataflow = machine.dataflow;
-    spec.banks = machine.banks;
-    spec.depth = machine.depth;
-    return generate_array(spec, {});
+rtl_gen::Array array_of(const std::string& spec, const sim::Machine& machine) {
+  rtl_gen::ArraySpec array;
+  array.unit = formats::parse_dot_spec(spec);
+  array.rows = machine.rows;
+  array.cols = machine.cols;
+  array.dataflow = machine.dataflow;
+  array.banks = machine.banks;
+  array.depth = machine.depth;
+  return generate_array(array, {});
+}
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : random_(seed) {}
+  int in(int low, int high) {
+    return low + static_cast<int>(random_() % static_cast<std::uint64_t>(high - low + 1));
   }
+  template <typename T>
+  T one_of(std::initializer_list<T> values) {
+    return *(values.begin() + in(0, static_cast<int>(values.size()) - 1));
+  }
+
+ private:
+  std::mt19937_64 random_;
 };
+
+struct Proven {
+  std::int64_t results = 0, handshakes = 0;
+};
+
+/// Random products and memories on one array: RTL against the SystemC machine in every handshake
+/// and value, that against the closed form in every cycle and cause, and values against the golden
+/// model. Every fifth product stalls.
+Proven prove(const rtl_gen::Array& array, const sim::Machine& base, Random& random, int products) {
+  sim::ModelSource source = sim::model_source(array);
+  source.quick = true;
+  const sim::Model model = sim::Model::load(source);
+  const formats::DotSpec& spec = array.spec.unit;
+  Proven proven;
+  for (int i = 0; i < products; ++i) {
+    sim::Machine machine = base;
+    machine.bandwidth = i % 4 == 0 ? sim::Machine::kUnlimited : random.in(1, 40);
+    machine.latency = random.in(0, 30);
+    machine.burst = random.in(1, 16);
+    machine.a_sram = random.one_of({700, random.in(700, 3000)});
+    machine.b_sram = random.one_of({400, random.in(400, 3000)});
+    machine.c_sram = random.in(300, 600);
+    machine.a_banks = random.in(0, 2);
+    machine.b_banks = random.in(0, 2);
+    machine.c_banks = random.in(0, 2);
+    const std::int64_t m = random.in(1, 12), n = random.in(1, 9),
+                       k = random.in(1, i % 2 ? 100 : 10);
+    const std::string text = fmt::format("{}\n{} x {} x {}", to_text(machine), m, n, k);
+    SCOPED_TRACE(text);
+    const sim::Schedule schedule =
+        make_schedule(machine, array.timing, array.sum_width, spec, m, n, k);
+    std::vector<float> x(static_cast<std::size_t>(m * k)), y(static_cast<std::size_t>(n * k));
+    for (auto* values : {&x, &y})
+      for (float& v : *values)
+        v = std::ldexp(static_cast<float>(random.in(-999, 999)), random.in(-14, -6));
+    const auto a = formats::quantize(spec.a, formats::row_major(x.data(), m, k));
+    const auto b = formats::quantize(spec.b, formats::row_major(y.data(), n, k));
+    sim::ArrayLockstep lockstep(model, array, schedule, "product");
+    const bool stalled = i % 5 == 4;
+    const sim::MachineRun run =
+        run_machine(schedule, {&a, &b, {}, {}, {}, {}},
+                    {.stalls = stalled ? 0.4 : 0.0, .seed = 3, .watcher = &lockstep});
+    EXPECT_EQ(lockstep.mismatches(), 0) << lockstep.first().text;
+    if (!stalled) {
+      EXPECT_EQ(run.count, machine_cycles(schedule));
+    }
+    EXPECT_EQ(run.codes, formats::draws(spec) ? machine_values(schedule, a, b)
+                                              : models::gemm_golden(spec, a, b).codes);
+    EXPECT_EQ(lockstep.results(), m * n);
+    if (::testing::Test::HasFailure()) return {};
+    proven.results += lockstep.results();
+    proven.handshakes += lockstep.handshakes();
+  }
+  return proven;
+}
+
+class MachineProof : public ::testing::TestWithParam<Design> {};
 
 INSTANTIATE_TEST_SUITE_P(
     Arrays, MachineProof,
@@ -59,56 +127,37 @@ INSTANTIATE_TEST_SUITE_P(
                "rows=2 cols=1 dataflow=ws depth=4"}));
 
 TEST_P(MachineProof, HasDeltaZeroInCyclesAndValues) {
-  const rtl_gen::Array array = make_array();
-  sim::ModelSource source = sim::model_source(array);
-  source.quick = true;
-  const sim::Model model = sim::Model::load(source);
-  std::mt19937_64 random(5);
-  const auto in = [&](int low, int high) {
-    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
-  };
-  const formats::DotSpec& spec = array.spec.unit;
-  std::int64_t machines = 0, results = 0, handshakes = 0;
-  for (int i = 0; i < 40; ++i) {
-    sim::Machine machine = sim::parse_machine(GetParam().machine);
-    machine.bandwidth = i % 4 == 0 ? sim::Machine::kUnlimited : in(1, 40);
-    machine.latency = in(0, 30);
-    machine.burst = in(1, 16);
-    machine.a_sram = machine.b_sram = in(0, 1) ? 3000 : 400;
-    machine.c_sram = 200;
-    machine.a_banks = in(0, 2);
-    machine.b_banks = in(0, 2);
-    machine.c_banks = in(0, 2);
-    const std::int64_t m = in(1, 12), n = in(1, 9), k = in(1, i % 2 ? 100 : 10);
-    const sim::Schedule schedule =
-        make_schedule(machine, array.timing, array.sum_width, spec, m, n, k);
-    std::vector<float> x(static_cast<std::size_t>(m * k)), y(static_cast<std::size_t>(n * k));
-    for (auto* values : {&x, &y})
-      for (float& v : *values) v = std::ldexp(static_cast<float>(in(-999, 999)), in(-14, -6));
-    const auto a = formats::quantize(spec.a, formats::row_major(x.data(), m, k));
-    const auto b = formats::quantize(spec.b, formats::row_major(y.data(), n, k));
-    sim::ArrayLockstep lockstep(model, array, schedule, "product");
-    const bool stalled = i % 5 == 4;
-    const sim::MachineRun run =
-        run_machine(schedule, {&a, &b, {}, {}, {}, {}},
-                    {.stalls = stalled ? 0.4 : 0.0, .seed = 3, .watcher = &lockstep});
-    ASSERT_EQ(lockstep.mismatches(), 0) << lockstep.first().text << "\n" << to_text(machine);
-    if (!stalled) {
-      ASSERT_EQ(run.count, machine_cycles(schedule)) << to_text(machine);
-    }
-    if (formats::draws(spec)) {
-      ASSERT_EQ(run.codes, machine_values(schedule, a, b));
-    } else {
-      ASSERT_EQ(run.codes, models::gemm_golden(spec, a, b).codes);
-    }
-    ASSERT_EQ(lockstep.results(), m * n);
-    results += lockstep.results();
-    handshakes += lockstep.handshakes();
-    ++machines;
-  }
-  EXPECT_EQ(machines, 40);
-  EXPECT_GT(results, 400);
-  EXPECT_GT(handshakes, 10000);
+  const sim::Machine machine = sim::parse_machine(GetParam().machine);
+  Random random(5);
+  const Proven proven = prove(array_of(GetParam().spec, machine), machine, random, 40);
+  EXPECT_GT(proven.results, 400);
+  EXPECT_GT(proven.handshakes, 10000);
+}
+
+// Arrays that nobody chose: each test draws its own from the seed in its name.
+class RandomMachineProof : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomMachineProof, ::testing::Range(1, 17),
+                         [](const auto& seed) { return fmt::format("seed{}", seed.param); });
+
+TEST_P(RandomMachineProof, HasDeltaZeroInCyclesAndValues) {
+  Random random(static_cast<std::uint64_t>(GetParam()));
+  sim::Machine machine;
+  machine.rows = random.in(1, 4);
+  machine.cols = random.in(1, 4);
+  machine.dataflow =
+      random.one_of({rtl_gen::Dataflow::kOutputStationary, rtl_gen::Dataflow::kWeightStationary});
+  machine.banks = random.in(1, 4);
+  machine.depth = random.in(1, 9);
+  const std::string spec = fmt::format(
+      "{} lanes={} accumulator={}",
+      random.one_of({"a=mxfp8_e4m3", "a=mxfp4_e2m1", "a=mxint8", "a=e4m3 b=e2m1", "a=mxfp6_e3m2",
+                     "a=e2m1@e4m3/8*fp32/row b=int4@e4m3/8"}),
+      random.one_of({1, 2, 4, 8}), random.one_of({"fp32", "bf16", "kulisch[30:-40]", "bf16:sr:8"}));
+  const std::string text = fmt::format("seed {}: {} | {}", GetParam(), spec, to_text(machine));
+  SCOPED_TRACE(text);
+  const Proven proven = prove(array_of(spec, machine), machine, random, 15);
+  EXPECT_GT(proven.results, 100);
+  EXPECT_GT(proven.handshakes, 1000);
 }
 
 // An array whose rows differ by one step from what was asked for: the lock-step must see it.

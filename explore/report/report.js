@@ -234,7 +234,38 @@
   const legend = (id, items) => $(id).querySelector("figcaption").after(el("ul", { class: "legend" },
     items.map(([name, fill]) => el("li", {}, el("span", { class: "swatch", style: `background:${fill}` }), name))));
 
-  // Each GEMM under the two walls of its machine, both axes logarithmic.
+  // Several GEMMs on one machine as one: sums, and the walls of sim/machine/report.h in ns.
+  function machineSum(of) {
+    const total = (get) => d3.sum(of, get), bytes = (...names) => d3.sum(names, (name) => total((m) => m.traffic[name])), roof = of[0].roofline;
+    const macs = total((m) => m.macs), cycles = total((m) => m.cycles), bandwidth = roof.bandwidth_gbyte_per_s, quantiser = roof.quantizer_gbyte_per_s;
+    const loaded = bytes("dram_a", "dram_b"), stored = bytes("dram_c");
+    const walls = [["compute", macs / roof.peak_gmac_per_s], ["memory", bandwidth && (loaded + stored) / bandwidth],
+      ["quantiser", quantiser && loaded / quantiser + stored / bandwidth], ["banks", total((m) => m.roofline.bank_cycles) * of[0].clock_ns]];
+    const [wall, ns] = walls[d3.maxIndex(walls, ([, least]) => least)];
+    const gmacs = macs / (cycles * of[0].clock_ns);
+    return { cycles, loaded, stored, gmacs, wall, bound: macs / ns, utilisation: gmacs / roof.peak_gmac_per_s, intensity: macs / (loaded + stored),
+      cause: Object.fromEntries(causes.map(([key]) => [key, total((m) => (key === "compute" ? m.compute : m.stalls[key]))])),
+      read: bytes("sram_a_read", "sram_b_read", "sram_c_read"), written: bytes("sram_a_written", "sram_b_written", "sram_c_written"), spilled: bytes("spilled") };
+  }
+  function drawMachineGroups(id, first, key, order, some) {
+    const groups = d3.group(some.filter((r) => r.machine), key);
+    const items = order.filter((k) => groups.has(k)).flatMap((k) => d3.groups(groups.get(k), (r) => r.p).map(([p, of]) => ({ k, p, ...machineSum(of.map((r) => r.machine)) })));
+    const bytes = (name, unit, key) => ({ name, unit, value: (i) => i[key], show: (i) => whole(i[key]) });
+    drawTable(id, [
+      { name: first, text: true, value: (i) => i.k },
+      { name: "Design point", text: true, value: (i) => i.p.name, show: (i) => pointName(i.p) },
+      { name: "Cycles", value: (i) => i.cycles, show: (i) => whole(i.cycles) },
+      { name: "Utilisation", unit: "%", value: (i) => i.utilisation, show: (i) => number(100 * i.utilisation) },
+      { name: "Throughput", unit: "GMAC/s", value: (i) => i.gmacs, show: (i) => number(i.gmacs, 2) },
+      { name: "Bound", unit: "GMAC/s", value: (i) => i.bound, show: (i) => number(i.bound, 2) },
+      { name: "Wall", text: true, value: (i) => i.wall },
+      ...causes.map(([key, name]) => ({ name, unit: "% of cycles", value: (i) => i.cause[key] / i.cycles, show: (i) => number((100 * i.cause[key]) / i.cycles) })),
+      { name: "Intensity", unit: "MAC/byte", value: (i) => i.intensity, show: (i) => significant(i.intensity) },
+      bytes("DRAM loaded", "bytes", "loaded"), bytes("DRAM stored", "bytes", "stored"), bytes("SRAM read", "bytes", "read"), bytes("SRAM written", "bytes", "written"),
+      bytes("Partial sums", "bytes", "spilled"),
+    ], items);
+  }
+  // Each GEMM under the walls of its machine, both axes logarithmic.
   function drawRoofline(some) {
     const data = some.filter((r) => r.machine).map((r) => ({ r, i: r.point, x: r.machine.macs_per_byte, y: r.machine.gmac_per_s, roof: r.machine.roofline }));
     const shown = points.map((p, i) => ({ p, i })).filter(({ i }) => data.some((d) => d.i === i));
@@ -263,10 +294,12 @@
         walls.map((w) => Plot.line(w.line, { stroke: w.stroke, strokeWidth: 1.8, strokeOpacity: 0.75, className: "wall" })),
         named.map((w) => Plot.text([[hi, w.peak]], { text: () => `compute wall ${significant(w.peak)} GMAC/s`, textAnchor: "end", dy: w.dy, fill: "var(--soft)", className: "wall-name" })),
         named.filter((w) => w.bandwidth > 0 && w.corner > 1.5 * lo).map((w) => Plot.text([[middle(w), w.bandwidth * middle(w)]], { text: () => `memory wall ${significant(w.bandwidth)} GB/s`, rotate: turn, dx: w.dy < 0 ? -5 : 6, dy: w.dy < 0 ? -7 : 9, fill: "var(--soft)", className: "wall-name" })),
+        // Walls of one GEMM: of the quantiser, whose share of the bytes differs, and of the banks.
+        Plot.link(data.filter((d) => ["quantiser", "banks"].includes(d.roof.wall)), { x1: (d) => d.x / 1.1, x2: (d) => d.x * 1.1, y1: (d) => d.roof.bound_gmac_per_s, y2: (d) => d.roof.bound_gmac_per_s, stroke: (d) => colour(d.i), strokeWidth: 1.6, strokeOpacity: 0.7, className: "caps" }),
         Plot.dot(data, { x: "x", y: "y", r: 4.5, fill: (d) => colour(d.i), fillOpacity: 0.75, stroke: "var(--card)", strokeWidth: 0.8, className: "gemms" }),
         Plot.tip(data, Plot.pointer({ x: "x", y: "y", title: (d) => `${d.r.g.name}\n${d.r.p.name}\n${significant(d.x)} MAC/byte, ${significant(d.y)} GMAC/s\n${number(100 * d.roof.of_bound)} % of what the ${d.roof.wall} wall allows` })),
       ] });
-    drawFigure("chart-roofline", "Roofline", "a mark each GEMM; walls: all of the DRAM's bandwidth, all units busy", plot,
+    drawFigure("chart-roofline", "Roofline", "a mark each GEMM; walls: all of the DRAM's bandwidth, all units busy; a dash over a mark: its SRAM banks or its quantiser allow less", plot,
       ["GEMM", "Design point", "MAC/byte", "GMAC/s", "Bound (GMAC/s)", "Wall", "Of bound (%)"],
       data.map((d) => [d.r.g.name, d.r.p.name, significant(d.x), significant(d.y), significant(d.roof.bound_gmac_per_s), d.roof.wall, number(100 * d.roof.of_bound)]));
     legend("chart-roofline", shown.map(({ p, i }) => [p.name, colour(i)]));
@@ -274,8 +307,8 @@
 
   // Greyed, since the strong colours are those of the design points.
   const causes = [
-    ["compute", "compute", "#48687f"], ["fill", "fill", "#7d6482"], ["drain", "drain", "#bba6be"], ["load", "load", "#a3bccb"],
-    ["store", "store", "#d0c09c"], ["bank", "bank", "#94795b"], ["back_pressure", "back-pressure", "#85888f"]];
+    ["compute", "compute", "#48687f"], ["fill", "fill", "#7d6482"], ["load", "load", "#a3bccb"], ["bank", "bank", "#94795b"],
+    ["store", "store", "#d0c09c"], ["back_pressure", "back-pressure", "#85888f"], ["drain", "drain", "#bba6be"]];
   const onFill = (fill) => (d3.lab(fill).l > 62 ? "#10131c" : "#ffffff");
   function drawCycles(some) {
     const data = points.map((p, i) => {
@@ -412,6 +445,7 @@
   // ---- Per layer, per role, per GEMM ----
   const models = unique(gemms.map((g) => g.model)), steps = unique(gemms.map((g) => g.step)).sort(d3.ascending);
   const layerName = (g) => (models.length > 1 ? `${g.model} ${g.layer}` : g.layer);
+  const stepName = (g) => (models.length > 1 ? `${g.model} ${g.step}` : String(g.step));
   const layerOrder = (some) => unique(some.map((r) => layerName(r.g)));
   function drawGroups(id, first, key, order, some) {
     const groups = d3.group(some, key);
@@ -511,8 +545,8 @@
       ["Area and paths", "“Estimated” is the generator's own cost model; “synthesised” is Yosys and ABC on the OSU 0.18 µm library with buffering and sizing, timed by OpenSTA (LUTs: Yosys for UltraScale+). Both are proxies for comparing designs with each other, not a promise about a process. The clock is the target that the unit was scheduled for."],
       ["Throughput", `Multiply-accumulates of ${hasMachine ? "all units of the machine at their clock" : "one unit at its clock target"} over the cycles that the replay took, padding and ${hasMachine ? "every stall" : "pipeline latency"} included.`],
       ...(hasEnergy ? [["Energy", `Of one unit's gates: ${points.find((p) => p.energy).energy.provenance}. A proxy for comparing units and data with each other. ${hasMemory ? "SRAM and DRAM: bytes of the machine's schedule at the prices of ISSCC 2014, figure 1.1.9 (45 nm), another process, never added to the unit's." : ""}`]] : []),
-      ...(hasMachine ? [["Roofline", "Multiply-accumulates a second against multiply-accumulates per byte from and to DRAM. A GEMM can be above neither wall: bandwidth times intensity, or all units busy in every cycle."],
-        ["Cycles", "Each cycle counts for what the array's input did: compute (a beat was taken), or why not: fill (the pipeline, weights or partial sums), drain (nothing is left to take), load (operands are not in SRAM), store (results wait for DRAM), bank (too few SRAM banks), back-pressure (results must leave first)."]] : []),
+      ...(hasMachine ? [["Roofline", "Multiply-accumulates a second against multiply-accumulates per byte from and to DRAM. No GEMM can be above a wall: bandwidth times intensity, or all units busy in every cycle; where they allow less, what the quantiser at the edge takes in, or what the SRAM's banks read and write."],
+        ["Cycles", "Each cycle counts for what the array's input did: compute (a beat was taken), or why not: fill (the pipeline, weights or partial sums), load (operands are not in SRAM), bank (too few SRAM banks), store (results wait for DRAM), back-pressure (results must leave first), drain (nothing is left to take)."]] : []),
       ["Storage", "Bits of an element with its share of the block's scales; the mean of both operands."],
       ["Pareto front", "Points that no other point beats in both directions: filled marks on the dashed line. Circles have an exact (Kulisch) accumulator, diamonds a floating-point one."],
       ["Verified", "The values of the fast kernels, of the SystemC model and of the Verilated RTL were compared bit for bit, and the cycles of the model with those of the RTL."],
@@ -538,7 +572,13 @@
     bars("chart-density", "Throughput per area", `area ${source}, ${over}`, stats, densityOf, `Density (${densityUnit()})`);
     if (hasEnergy) scatter("chart-energy", "Accuracy against energy", `one unit's gates on the data of the GEMMs, ${over}; up and left is better`, stats, (s) => s.energy, "Energy of the unit (pJ/MAC, OSU 0.18 µm)", (v) => significant(v));
     if (hasEnergy) drawEnergyByData(stats);
-    if (hasMachine) { drawRoofline(some); drawCycles(some); }
+    if (hasMachine) {
+      drawRoofline(some);
+      drawCycles(some);
+      drawMachineGroups("table-machine-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);
+      drawMachineGroups("table-machine-roles", "Role", (r) => r.g.role, kRoles, some);
+      drawMachineGroups("table-machine-steps", "Step", (r) => stepName(r.g), unique(some.map((r) => stepName(r.g))), some);
+    }
     drawLayers(some);
     drawGroups("table-layers", "Layer", (r) => layerName(r.g), layerOrder(some), some);
     drawGroups("table-roles", "Role", (r) => r.g.role, kRoles, some);

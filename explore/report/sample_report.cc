@@ -1,6 +1,7 @@
 // sample_report FOLDER: the quickstart's comparison on the shipped trace by the fast engine,
 // without a store, written into FOLDER; for the test of the report in a browser. All points but the
-// last are on a machine, and energies, which take minutes to measure, are made up.
+// last are on a machine, the first two with walls of their own, and energies, which take minutes to
+// measure, are made up.
 #include <fmt/core.h>
 
 #include <exception>
@@ -17,7 +18,10 @@ int main(int argc, char** argv) {
     explore::DesignFile designs =
         explore::read_design_file(BLOCKDOT_SOURCE_DIR "/explore/designs/quickstart.toml");
     for (std::size_t i = 0; i + 1 < designs.points.size(); ++i)
-      designs.points[i].machine = sim::parse_machine("rows=4 cols=4 bandwidth=16");
+      designs.points[i].machine =
+          sim::parse_machine(i == 0   ? "rows=4 cols=4 bandwidth=16 a-banks=1"
+                             : i == 1 ? "rows=4 cols=4 bandwidth=16 operands=fp32 quantizer-rate=2"
+                                      : "rows=4 cols=4 bandwidth=16");
     explore::CompareOptions options;
     options.jobs = 2;
     explore::ResultTable table =

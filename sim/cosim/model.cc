@@ -15,7 +15,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <future>
-#include <mutex>
 
 #include "formats/error.h"
 #include "formats/file_io.h"
@@ -281,25 +280,28 @@ void install(const fs::path& built, const fs::path& target) {
 
 // ---- Tools ----
 
-/// Version texts of the tools and the processor: what they make of the same input.
-const std::string& environment_text() {
-  static std::mutex mutex;
-  static std::string text;
-  std::lock_guard lock(mutex);
-  if (text.empty()) {
-    std::string found = require_tool({"verilator", "--version"}, "/");
-    found += require_tool({"g++", "--version"}, "/");
-    for (const std::string& line : formats::split(read_file("/proc/cpuinfo"), '\n'))
-      if (line.starts_with("model name") || line.starts_with("flags")) {
-        found += line + "\n";
-        if (line.starts_with("flags")) break;  // of the first core
-      }
-    for (const std::string& flag : kVerilatorFlags) found += flag + " ";
-    for (const std::string& flag : kCompilerFlags) found += flag + " ";
-    found += kWideWords;
-    text = found;
-  }
+/// Texts with their lengths: no two lists give the same.
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += fmt::format("{} {}\n", part.size(), part);
   return text;
+}
+
+std::string to_text(const Toolchain& tools) {
+  return joined({tools.verilator, tools.compiler, tools.flags, tools.cpu});
+}
+
+Toolchain find_toolchain() {
+  Toolchain tools;
+  tools.verilator = require_tool({"verilator", "--version"}, "/");
+  tools.compiler = require_tool({"g++", "--version"}, "/");
+  tools.flags = joined(kVerilatorFlags) + joined(kCompilerFlags) + std::string(kWideWords);
+  for (const std::string& line : formats::split(read_file("/proc/cpuinfo"), '\n'))
+    if (line.starts_with("model name") || line.starts_with("flags")) {
+      tools.cpu += line + "\n";
+      if (line.starts_with("flags")) break;  // of the first core
+    }
+  return tools;
 }
 
 fs::path verilator_include() {
@@ -322,7 +324,7 @@ std::vector<std::string> compiler(const std::vector<std::string>& tail) {
 fs::path runtime_object(const fs::path& cache, WaveFormat wave) {
   const std::string kind = wave == WaveFormat::kNone ? "" : wave_name(wave) + "-";
   fs::path target =
-      cache / fmt::format("runtime-{}{}.o", kind, sha256_hex(environment_text()).substr(0, 16));
+      cache / fmt::format("runtime-{}{}.o", kind, sha256_hex(to_text(toolchain())).substr(0, 16));
   if (intact(target)) return target;
   TemporaryFolder build = build_folder(cache);
   write_file_atomic(
@@ -386,16 +388,24 @@ fs::path default_cache() {
   return fs::temp_directory_path() / "blockdot";
 }
 
+const Toolchain& toolchain() {
+  static const Toolchain found = find_toolchain();
+  return found;
+}
+
+std::string model_key(const ModelSource& source, const Toolchain& tools) {
+  const std::string shim = shim_text(source, layout(source, true), layout(source, false));
+  return sha256_hex(joined({to_text(tools), source.top, source.verilog, shim,
+                            source.quick ? "quick" : ""}))
+      .substr(0, 40);
+}
+
 namespace {
 
-fs::path file_of(const ModelSource& source, const std::string& shim, const fs::path& cache) {
-  std::string key;
-  for (const std::string& part : {environment_text(), source.top, source.verilog, shim,
-                                  std::string(source.quick ? "quick" : "")})
-    key += fmt::format("{} {}\n", part.size(), part);
+fs::path file_of(const ModelSource& source, const fs::path& cache) {
   // Tools run in other folders: the cache's path must not depend on the current one.
   return fs::absolute(cache.empty() ? default_cache() : cache) /
-         fmt::format("model-{}.so", sha256_hex(key).substr(0, 40));
+         fmt::format("model-{}.so", model_key(source, toolchain()));
 }
 
 }  // namespace
@@ -418,8 +428,7 @@ struct Model::Library {
 };
 
 void Model::check(const ModelSource& source, const fs::path& cache) {
-  const std::string shim = shim_text(source, layout(source, true), layout(source, false));
-  const fs::path file = file_of(source, shim, cache);
+  const fs::path file = file_of(source, cache);
   if (!intact(file)) build_folder(file.parent_path());
 }
 
@@ -428,9 +437,9 @@ Model Model::load(const ModelSource& source, const fs::path& cache_folder) {
   library->top = source.top;
   library->inputs = layout(source, true);
   library->outputs = layout(source, false);
-  const std::string shim = shim_text(source, library->inputs, library->outputs);
-  library->file = file_of(source, shim, cache_folder);
+  library->file = file_of(source, cache_folder);
   if (!intact(library->file)) {
+    const std::string shim = shim_text(source, library->inputs, library->outputs);
     compile(source, shim, library->file.parent_path(), library->file);
     library->compiled = true;
   }

@@ -41,6 +41,17 @@ struct ModelSource {
   WaveFormat wave = WaveFormat::kNone;  // slower and larger; an entry of its own in the cache
 };
 
+/// What a compiled model depends on besides its source.
+struct Toolchain {
+  std::string verilator, compiler;  // what they say of their versions
+  std::string flags;                // that they are called with, and our text in every model
+  std::string cpu;                  // -march=native: the processor's name and features
+};
+/// Of this machine.
+const Toolchain& toolchain();
+/// The name of a model in the cache, 40 hex digits: of its source and of what compiles it.
+std::string model_key(const ModelSource& source, const Toolchain& tools);
+
 /// $BLOCKDOT_CACHE, else $XDG_CACHE_HOME/blockdot, else ~/.cache/blockdot, else the system's
 /// temporary folder.
 std::filesystem::path default_cache();

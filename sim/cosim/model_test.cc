@@ -133,6 +133,53 @@ TEST(ModelCache, ASecondLoadDoesNotCompile) {
   EXPECT_FALSE(Model::load(source.get(), kCache).compiled());
 }
 
+// Each field of the sources and of what compiles them, changed alone.
+TEST(ModelCache, WhateverGoesIntoAModelGoesIntoItsKey) {
+  const Toolchain tools{"Verilator 5.006", "g++ 12.2.0", "-O3 -march=native", "Zen 4: avx2"};
+  std::map<std::string, std::string> changes;  // key -> what was changed
+  const auto add = [&](const std::string& what, const ModelSource& source, const Toolchain& with) {
+    const auto [at, fresh] = changes.emplace(model_key(source, with), what);
+    EXPECT_TRUE(fresh) << what << " has the key of " << at->second;
+  };
+  add("nothing", kAccumulate, tools);
+  for (std::string Toolchain::*field :
+       {&Toolchain::verilator, &Toolchain::compiler, &Toolchain::flags, &Toolchain::cpu}) {
+    Toolchain other = tools;
+    other.*field += "x";
+    add("what compiles it: " + other.*field, kAccumulate, other);
+  }
+  // A text that moves over a border between two fields.
+  add("a border", kAccumulate, {"Verilator 5.006g", "++ 12.2.0", tools.flags, tools.cpu});
+  const auto change = [&](const std::string& what, auto edit) {
+    ModelSource other = kAccumulate;
+    edit(other);
+    add(what, other, tools);
+  };
+  change("the Verilog", [](ModelSource& s) { s.verilog += " "; });
+  change("the top", [](ModelSource& s) { s.top = "acc2"; });
+  change("the bytes of a port", [](ModelSource& s) { s.ports[3].width = 64; });
+  change("the clock", [](ModelSource& s) { s.clock = "valid_i"; });
+  change("quick", [](ModelSource& s) { s.quick = true; });
+  change("registered", [](ModelSource& s) { s.registered = true; });
+  change("VCD", [](ModelSource& s) { s.wave = WaveFormat::kVcd; });
+  change("FST", [](ModelSource& s) { s.wave = WaveFormat::kFst; });
+  EXPECT_EQ(changes.size(), 14u);
+  EXPECT_EQ(changes.count(model_key(kAccumulate, tools)), 1u);  // the same again
+}
+
+// Oracle: the tools and the kernel themselves.
+TEST(ModelCache, KnowsTheToolsAndTheProcessor) {
+  EXPECT_EQ(toolchain().verilator, require_tool({"verilator", "--version"}, "/"));
+  EXPECT_EQ(toolchain().compiler, require_tool({"g++", "--version"}, "/"));
+  EXPECT_NE(toolchain().flags.find("-march=native"), std::string::npos);
+  EXPECT_NE(toolchain().flags.find("--x-assign"), std::string::npos);
+  const std::string cpu = require_tool({"grep", "-m1", "^flags", "/proc/cpuinfo"}, "/");
+  EXPECT_NE(toolchain().cpu.find(cpu), std::string::npos);
+  FreshSource source;
+  EXPECT_EQ(Model::load(source.get(), kCache).file().filename(),
+            "model-" + model_key(source.get(), toolchain()) + ".so");
+}
+
 TEST(ModelCache, BuildsADamagedEntryAgain) {
   FreshSource source;
   std::filesystem::path file = Model::load(source.get(), kCache).file();

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "formats/error.h"
+#include "formats/interrupt.h"
 #include "formats/text.h"
 
 namespace blockdot::sim {
@@ -62,7 +63,7 @@ ToolResult run_tool(const std::vector<std::string>& arguments,
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], 1);
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], 2);
   pid_t child = 0;
-  int error = ::posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), environ);
+  const int error = interrupt::spawn(child, program, actions, argv.data());
   posix_spawn_file_actions_destroy(&actions);
   ::close(pipe_ends[1]);
   ToolResult result;
@@ -75,9 +76,7 @@ ToolResult run_tool(const std::vector<std::string>& arguments,
   }
   ::close(pipe_ends[0]);
   if (error != 0) throw ConfigError("{}: cannot be started: {}", program, std::strerror(error));
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const int status = interrupt::wait(child);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }

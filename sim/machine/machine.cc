@@ -74,6 +74,23 @@ void set(Machine& machine, const std::string& key, const std::string& value) {
 
 }  // namespace
 
+int element_bytes(OperandSource source) {
+  switch (source) {
+    case OperandSource::kPacked:
+      return 0;
+    case OperandSource::kFp32:
+      return 4;
+    case OperandSource::kBf16:
+      return 2;
+  }
+  BLOCKDOT_CHECK(false, "operand source");
+}
+
+std::int64_t Machine::load_rate() const {
+  if (unlimited() || operands == OperandSource::kPacked) return bandwidth;
+  return std::min(bandwidth, std::int64_t{quantizer_rate} * element_bytes(operands));
+}
+
 std::vector<std::string> machine_keys() {
   std::vector<std::string> keys = {"dataflow", "operands"};
   Machine machine;

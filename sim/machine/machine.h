@@ -23,6 +23,8 @@ namespace blockdot::sim {
 /// How operands lie in DRAM: as the unit's block format, or as reals that a quantiser encodes
 /// between channel and SRAM.
 enum class OperandSource { kPacked, kFp32, kBf16 };
+/// Bytes in DRAM of an element that arrives as a real; packed: 0.
+int element_bytes(OperandSource source);
 
 struct Machine {
   static constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
@@ -52,6 +54,9 @@ struct Machine {
   std::int64_t k_tile = 0;    // beats of the reduction in a half of A and B; 0: chosen
 
   bool unlimited() const { return bandwidth == kUnlimited; }
+  /// Bytes of operands that arrive in a cycle: the channel's, or fewer where the quantiser at the
+  /// edge narrows it.
+  std::int64_t load_rate() const;
   bool operator==(const Machine&) const = default;
 };
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -166,6 +167,63 @@ TEST(MachineSchedule, CountsTheBytesThatPackingMakesOfWholeBlocks) {
     EXPECT_EQ(s.traffic.scale_bits, 2 * 8 * static_cast<std::int64_t>(packed.scales.size()))
         << format;
   }
+}
+
+MachineReport report_of(const Schedule& s, double clock_ns) {
+  MachineDesign design;
+  design.machine = s.machine;
+  design.lanes = s.spec.lanes;
+  design.clock_ns = clock_ns;
+  return machine_report(design, s, machine_cycles(s));
+}
+
+TEST(MachineRoofline, HasAWallForBanks) {
+  // 4 tiles of 10 beats, each read in 4 cycles; 2560 multiply-accumulates.
+  const MachineReport r =
+      report_of(schedule_of("rows=4 cols=4 a-banks=1 b-banks=2 bandwidth=unlimited",
+                            "a=e4m3 lanes=4 accumulator=fp32", 8, 8, 40),
+                2);
+  EXPECT_EQ(r.bank_cycles, 160);
+  EXPECT_EQ(r.at(Wall::kCompute), 32);
+  EXPECT_EQ(r.at(Wall::kBanks), 8);
+  EXPECT_TRUE(std::isinf(r.at(Wall::kMemory)) && std::isinf(r.at(Wall::kQuantizer)));
+  EXPECT_EQ(r.wall(), Wall::kBanks);
+  EXPECT_EQ(r.bound(), 8);
+  // Banks for whole rows cost nothing and are no wall, ragged tiles or not.
+  for (const char* text : {"rows=4 cols=4 a-banks=4 b-banks=7 c-banks=4", "rows=4 cols=4"})
+    EXPECT_EQ(schedule_of(text, "a=e4m3 lanes=4 accumulator=fp32", 7, 5, 40).bank_cycles(), 0);
+}
+
+TEST(MachineRoofline, HasAWallForTheQuantiserAtTheEdge) {
+  // 2 x 160 reals in 8 bytes a cycle, 16 results of 4 bytes in 16: 160 + 4 cycles of 2 ns.
+  const std::string machine = "rows=4 cols=4 bandwidth=16 burst=1 operands=fp32 quantizer-rate=";
+  const auto report = [&](const std::string& rate) {
+    return report_of(schedule_of(machine + rate, "a=e4m3 lanes=4 accumulator=fp32", 4, 4, 40), 2);
+  };
+  const MachineReport r = report("2");
+  EXPECT_DOUBLE_EQ(r.at(Wall::kQuantizer), 640.0 / (164 * 2));
+  EXPECT_DOUBLE_EQ(r.at(Wall::kMemory), 640.0 / (84 * 2));
+  EXPECT_EQ(r.wall(), Wall::kQuantizer);
+  // One as fast as the channel is no wall of its own.
+  EXPECT_TRUE(std::isinf(report("4").at(Wall::kQuantizer)));
+  EXPECT_EQ(report("4").wall(), Wall::kMemory);
+}
+
+TEST(MachineRoofline, AReportComesBackFromJsonAndAddsUp) {
+  const MachineReport r = report_of(
+      schedule_of("rows=2 cols=3 dataflow=ws depth=4 a-banks=1 operands=fp32 quantizer-rate=1",
+                  "a=e4m3 lanes=4 accumulator=fp32", 7, 8, 90),
+      1.5);
+  MachineReport back = machine_report_from_json(to_json(r));
+  EXPECT_EQ(to_json(back), to_json(r));
+  back += r;
+  EXPECT_EQ(back.products, 2);
+  EXPECT_EQ(back.count.cycles, 2 * r.count.cycles);
+  std::int64_t cycles = 0;
+  for (const NamedCount& cause : back.cycles_by_cause()) cycles += cause.value;
+  EXPECT_EQ(cycles, 2 * r.count.cycles);
+  EXPECT_EQ(back.traffic.dram(), 2 * r.traffic.dram());
+  for (Wall wall : kWalls) EXPECT_DOUBLE_EQ(back.at(wall), r.at(wall)) << to_text(wall);
 }
 
 // A machine whose loads cost nothing is the array alone, with a cycle before and one after.

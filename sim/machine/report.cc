@@ -50,6 +50,9 @@ MachineReport machine_report(const MachineDesign& d, const Schedule& s, const Cy
   report.peak = d.peak();
   if (!d.machine.unlimited())
     report.bandwidth = static_cast<double>(d.machine.bandwidth) / d.clock_ns;
+  if (d.machine.load_rate() < d.machine.bandwidth)
+    report.quantizer = static_cast<double>(d.machine.load_rate()) / d.clock_ns;
+  report.bank_cycles = s.bank_cycles();
   report.macs = s.m * s.n * s.k;
   report.count = count;
   report.traffic = s.traffic;
@@ -62,10 +65,9 @@ MachineReport machine_report(const MachineDesign& d, const Schedule& s, const Cy
 
 namespace {
 
-/// Calls f(name, field) for every count, in the order of the JSON.
+/// Calls f(name, field) for every cause, in the order of the JSON.
 template <typename R, typename F>
-void counts(R& r, F f) {
-  f("cycles", r.count.cycles);
+void causes(R& r, F f) {
   f("compute", r.count.compute);
   f("fill", r.count.fill);
   f("load", r.count.load);
@@ -94,16 +96,64 @@ void bytes(R& r, F f) {
 MachineReport& MachineReport::operator+=(const MachineReport& other) {
   products += other.products;
   macs += other.macs;
-  MachineReport copy = other;
-  std::vector<std::int64_t> added;
-  const auto collect = [&](const char*, std::int64_t& x) { added.push_back(x); };
-  counts(copy, collect);
-  bytes(copy, collect);
+  count.cycles += other.count.cycles;
+  bank_cycles += other.bank_cycles;
+  std::vector<NamedCount> added = other.cycles_by_cause();
+  for (const NamedCount& more : other.bytes_by_level()) added.push_back(more);
   std::size_t i = 0;
-  const auto add = [&](const char*, std::int64_t& x) { x += added[i++]; };
-  counts(*this, add);
+  const auto add = [&](const char*, std::int64_t& x) { x += added[i++].value; };
+  causes(*this, add);
   bytes(*this, add);
   return *this;
+}
+
+std::vector<NamedCount> MachineReport::cycles_by_cause() const {
+  std::vector<NamedCount> list;
+  causes(*this, [&](const char* name, std::int64_t x) { list.push_back({name, x}); });
+  return list;
+}
+
+std::vector<NamedCount> MachineReport::bytes_by_level() const {
+  std::vector<NamedCount> list;
+  bytes(*this, [&](const char* name, std::int64_t x) { list.push_back({name, x}); });
+  return list;
+}
+
+std::string_view to_text(Wall wall) {
+  switch (wall) {
+    case Wall::kCompute:
+      return "compute";
+    case Wall::kMemory:
+      return "memory";
+    case Wall::kQuantizer:
+      return "quantiser";
+    case Wall::kBanks:
+      return "banks";
+  }
+  BLOCKDOT_CHECK(false, "wall");
+}
+
+double MachineReport::at(Wall wall) const {
+  const auto in = [&](double ns) {
+    return ns > 0 ? static_cast<double>(macs) / ns : std::numeric_limits<double>::infinity();
+  };
+  const auto loaded = static_cast<double>(traffic.a + traffic.b);
+  const auto stored = static_cast<double>(traffic.c);
+  switch (wall) {
+    case Wall::kCompute:
+      return peak;
+    case Wall::kMemory:
+      return in(bandwidth > 0 ? (loaded + stored) / bandwidth : 0);
+    case Wall::kQuantizer:
+      return in(quantizer > 0 ? loaded / quantizer + stored / bandwidth : 0);
+    case Wall::kBanks:
+      return in(static_cast<double>(bank_cycles) * clock_ns);
+  }
+  BLOCKDOT_CHECK(false, "wall");
+}
+
+Wall MachineReport::wall() const {
+  return *std::ranges::min_element(kWalls, {}, [&](Wall wall) { return at(wall); });
 }
 
 double MachineReport::gmac_per_s() const {
@@ -116,8 +166,8 @@ double MachineReport::intensity() const {
 
 ordered_json to_json(const MachineReport& r) {
   ordered_json stalls, traffic;
-  counts(r, [&](const std::string& name, std::int64_t x) {
-    if (name != "cycles" && name != "compute") stalls[name] = x;
+  causes(r, [&](const std::string& name, std::int64_t x) {
+    if (name != "compute") stalls[name] = x;
   });
   bytes(r, [&](const std::string& name, std::int64_t x) { traffic[name] = x; });
   return {{"products", r.products},
@@ -137,8 +187,10 @@ ordered_json to_json(const MachineReport& r) {
           {"roofline",
            {{"peak_gmac_per_s", r.peak},
             {"bandwidth_gbyte_per_s", r.bandwidth},
+            {"quantizer_gbyte_per_s", r.quantizer},
+            {"bank_cycles", r.bank_cycles},
             {"bound_gmac_per_s", r.bound()},
-            {"wall", r.memory_bound() ? "memory" : "compute"},
+            {"wall", to_text(r.wall())},
             {"of_bound", r.gmac_per_s() / r.bound()}}}};
 }
 
@@ -148,9 +200,12 @@ MachineReport machine_report_from_json(const json& from) {
   r.clock_ns = from.at("clock_ns");
   r.peak = from.at("roofline").at("peak_gmac_per_s");
   r.bandwidth = from.at("roofline").at("bandwidth_gbyte_per_s");
+  r.quantizer = from.at("roofline").at("quantizer_gbyte_per_s");
+  r.bank_cycles = from.at("roofline").at("bank_cycles");
   r.macs = from.at("macs");
-  counts(r, [&](const std::string& name, std::int64_t& x) {
-    x = name == "cycles" || name == "compute" ? from.at(name) : from.at("stalls").at(name);
+  r.count.cycles = from.at("cycles");
+  causes(r, [&](const std::string& name, std::int64_t& x) {
+    x = name == "compute" ? from.at(name) : from.at("stalls").at(name);
   });
   bytes(r, [&](const std::string& name, std::int64_t& x) { x = from.at("traffic").at(name); });
   r.chunk = from.at("chunk_beats");

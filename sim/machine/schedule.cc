@@ -14,18 +14,6 @@ constexpr std::int64_t kLongestChunk = 64;  // beats, where k-tile is not given
 
 std::int64_t divide_up(std::int64_t x, std::int64_t y) { return x / y + (x % y != 0); }
 
-int element_bytes(OperandSource source) {
-  switch (source) {
-    case OperandSource::kPacked:
-      return 0;
-    case OperandSource::kFp32:
-      return 4;
-    case OperandSource::kBf16:
-      return 2;
-  }
-  BLOCKDOT_CHECK(false, "operand source");
-}
-
 /// Bits in DRAM of elements [k, k + count) of `rows` rows from `row` on, and of their block scales
 /// alone. What a whole row or tensor shares is not counted, as in bits_per_element.
 struct Bits {
@@ -179,19 +167,16 @@ class DmaList {
     const auto& last = s_.ranges[static_cast<std::size_t>(x.beat + x.beats - 1)];
     const std::int64_t elements = last.k + last.count - first.k;
     const Machine& machine = s_.machine;
-    std::int64_t rate = machine.bandwidth;
     x.latency = machine.unlimited() ? 0 : machine.latency;
     if (machine.operands == OperandSource::kPacked) {
       const Bits bits = packed_bits(format, x.row, x.rows, first.k, elements);
       x.bytes = divide_up(bits.all, 8);
       s_.traffic.scale_bits += bits.scales;
     } else {
-      const std::int64_t width = element_bytes(machine.operands);
-      x.bytes = x.rows * elements * width;
-      rate = std::min(rate, machine.quantizer_rate * width);
+      x.bytes = x.rows * elements * element_bytes(machine.operands);
       if (!machine.unlimited()) x.latency += machine.quantizer_latency;
     }
-    finish(x, rate);
+    finish(x, machine.load_rate());
     (is_a ? s_.traffic.sram_a : s_.traffic.sram_b).written +=
         x.rows * x.beats * divide_up(word_bits(format, s_.spec.lanes), 8);
     (is_a ? s_.traffic.a : s_.traffic.b) += x.bytes;
@@ -267,6 +252,33 @@ std::int64_t Schedule::b_cycles(std::int64_t words) const {
 }
 std::int64_t Schedule::c_cycles(std::int64_t cols) const {
   return machine.c_banks == 0 ? 1 : divide_up(cols, machine.c_banks);
+}
+
+std::int64_t Schedule::bank_cycles() const {
+  struct Port {
+    std::int64_t cycles = 0, least = 0;  // least: with banks for a whole row of words
+    void add(std::int64_t rows, std::int64_t each) {
+      cycles += rows * each;
+      least += rows;
+    }
+  };
+  Port a, b, c;
+  const std::int64_t passes = beats() / machine.rows, rest = beats() % machine.rows;  // ws
+  for (std::int64_t t = 0; t < tiles(); ++t) {
+    const MachineTile shape = tile(t);
+    c.add(shape.rows, c_cycles(shape.cols));
+    if (os()) {  // a beat waits for both
+      a.add(beats(), std::max(a_cycles(shape.rows), b_cycles(shape.cols)));
+      continue;
+    }
+    a.add(shape.rows * passes, a_cycles(machine.rows));
+    if (rest > 0) a.add(shape.rows, a_cycles(rest));
+    b.add(beats(), b_cycles(shape.cols));
+  }
+  std::int64_t most = 0;
+  for (const Port& port : {a, b, c})
+    if (port.cycles > port.least) most = std::max(most, port.cycles);
+  return most;
 }
 
 int word_bits(const BlockFormat& format, int lanes) {

@@ -80,6 +80,9 @@ struct Schedule {
   std::int64_t a_cycles(std::int64_t words) const;
   std::int64_t b_cycles(std::int64_t words) const;
   std::int64_t c_cycles(std::int64_t cols) const;
+  /// Cycles in which the busiest of the SRAMs reads or writes, whatever else happens; 0 where no
+  /// SRAM has too few banks for the array.
+  std::int64_t bank_cycles() const;
 };
 
 /// Bits of one unit's operands of one beat, as the array's ports have them; but a scale of the

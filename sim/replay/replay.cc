@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "formats/error.h"
+#include "formats/interrupt.h"
 #include "models/beats.h"
 #include "models/gemm.h"
 #include "models/reference.h"
@@ -413,13 +414,7 @@ struct Worker {
     }
     if (pipe >= 0) ::close(pipe);
   }
-  int wait() {
-    int status = 0;
-    while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
-    }
-    process = -1;
-    return status;
-  }
+  int wait() { return interrupt::wait(std::exchange(process, -1)); }
 };
 
 template <typename Job>
@@ -429,7 +424,7 @@ Worker start_worker(std::vector<Worker>& others, Job job) {
     throw ConfigError("replay: a worker cannot be started: {}", std::strerror(errno));
   std::fflush(nullptr);  // else the child would print what is buffered again
   Worker worker;
-  worker.process = ::fork();
+  worker.process = interrupt::fork();
   if (worker.process == 0) {
     ::signal(SIGPIPE, SIG_IGN);
     ::close(ends[0]);

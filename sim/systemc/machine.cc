@@ -252,11 +252,8 @@ class Dma final : public Clocked {
       if (!may_start(queue.front())) return;
       left_ = x.bytes;
     }
-    int64_t rate = s_.machine.bandwidth;
-    if (x.kind != Transfer::Kind::kC && s_.machine.operands != OperandSource::kPacked)
-      rate = std::min<int64_t>(  // the quantiser takes no more
-          rate, s_.machine.quantizer_rate *
-                    (s_.machine.operands == OperandSource::kFp32 ? int64_t{4} : int64_t{2}));
+    const int64_t rate =
+        x.kind == Transfer::Kind::kC ? s_.machine.bandwidth : s_.machine.load_rate();
     left_ -= std::min(left_, rate);
     if (left_ > 0) return;
     finish(queue.front());

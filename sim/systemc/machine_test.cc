@@ -5,12 +5,14 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 
 #include "formats/error.h"
 #include "models/gemm.h"
 #include "models/golden.h"
 #include "sim/machine/cycles.h"
+#include "sim/machine/report.h"
 #include "sim/machine/tile_values.h"
 
 namespace blockdot::sim {
@@ -168,6 +170,83 @@ TEST(SystemcMachine, EqualsTheClosedFormInEveryCycleAndCauseAndTheExactGemmInEve
   EXPECT_EQ(checked, 3000);
   for (int count : {ws, several_steps, stays, edge, unlimited}) EXPECT_GT(count, 40);
   EXPECT_GT(values, 50000);
+}
+
+/// A bound of the roofline by what was moved and read, without the report's formulas: ns that this
+/// wall needs at least.
+double least_ns(const Schedule& s, Wall wall, double clock_ns) {
+  const Machine& machine = s.machine;
+  double cycles = 0;
+  switch (wall) {
+    case Wall::kCompute:
+      return static_cast<double>(s.m * s.n * s.k) / machine.rows / machine.cols / s.spec.lanes *
+             clock_ns;
+    case Wall::kMemory:
+      for (const Transfer& x : s.transfers) cycles += static_cast<double>(x.bytes);
+      return machine.unlimited() ? 0 : cycles / static_cast<double>(machine.bandwidth) * clock_ns;
+    case Wall::kQuantizer: {
+      if (machine.unlimited() || machine.operands == OperandSource::kPacked) return 0;
+      const double edge =
+          machine.quantizer_rate * (machine.operands == OperandSource::kFp32 ? 4.0 : 2.0);
+      const auto bandwidth = static_cast<double>(machine.bandwidth);
+      if (edge >= bandwidth) return 0;
+      for (const Transfer& x : s.transfers)
+        cycles += static_cast<double>(x.bytes) / (x.kind == Transfer::Kind::kC ? bandwidth : edge);
+      return cycles * clock_ns;
+    }
+    case Wall::kBanks:  // words a bank
+      for (std::int64_t t = 0; t < s.tiles(); ++t) {
+        const MachineTile tile = s.tile(t);
+        if (machine.a_banks > 0)
+          cycles += static_cast<double>(tile.rows * s.beats()) / machine.a_banks;
+      }
+      return cycles * clock_ns;
+  }
+  return 0;
+}
+
+// Oracle: the cycles that SystemC counts, and each wall once more from the transfers and words.
+TEST(SystemcMachine, IsNeverAboveItsRooflineWhoseWallIsTheLowest) {
+  constexpr double kClock = 1.25;
+  std::map<Wall, int> walls;
+  int exact = 0;
+  for (std::uint64_t seed = 1; seed <= 3000; ++seed) {
+    const Case c = random_case(seed);
+    const Operands operands = make_operands(c, seed);
+    const Schedule schedule = c.schedule();
+    const CycleCount count = run_machine(schedule, operands.of(c)).count;
+    MachineDesign design;
+    design.machine = c.machine;
+    design.lanes = c.spec.lanes;
+    design.clock_ns = kClock;
+    const MachineReport report = machine_report(design, schedule, count);
+    const double ns = static_cast<double>(count.cycles) * kClock;
+    const double macs = static_cast<double>(report.macs), rounding = 1 + 1e-12;
+    ASSERT_LE(report.gmac_per_s(), report.bound() * rounding)
+        << "seed " << seed << ": " << c.text();
+    for (Wall wall : kWalls) {
+      ASSERT_LE(report.bound(), report.at(wall)) << to_text(wall) << ": " << c.text();
+      ASSERT_LE(macs / report.at(wall), ns * rounding) << to_text(wall) << ": " << c.text();
+      const double least = least_ns(schedule, wall, kClock);
+      if (wall != Wall::kBanks) {
+        ASSERT_NEAR(macs / report.at(wall), least, 1e-9 * ns) << to_text(wall) << ": " << c.text();
+      } else if (count.bank > 0) {
+        ASSERT_LE(least, macs / report.at(wall) * rounding) << c.text();
+      }
+    }
+    ASSERT_EQ(report.bound(), report.at(report.wall()));
+    // Where reading costs cycles, each beat (os) or row (ws) is read, then taken.
+    if (count.bank > 0) {
+      ASSERT_GE(report.bank_cycles, count.compute + count.bank) << c.text();
+    }
+    if (count.bank > 0 && c.machine.c_banks == 0 && (schedule.os() || c.machine.b_banks == 0)) {
+      ASSERT_EQ(report.bank_cycles, count.compute + count.bank) << c.text();
+      ++exact;
+    }
+    ++walls[report.wall()];
+  }
+  EXPECT_GT(exact, 50);
+  for (Wall wall : kWalls) EXPECT_GT(walls[wall], 100) << to_text(wall);
 }
 
 TEST(SystemcMachine, StallsOnEveryChannelChangeNoValue) {

@@ -73,6 +73,9 @@ def check_charts(page, table):
         for r in on_machine:
             cycles[r["point"]] = cycles.get(r["point"], 0) + r["machine"]["cycles"]
         check("cycles of every point", texts(page, "#chart-cycles tbody td:nth-child(2)"), [f"{n:,}" for n in cycles.values()])
+        narrow = [r for r in on_machine if r["machine"]["roofline"]["wall"] in ("quantiser", "banks")]
+        check("dashes of narrower walls", count(page, "#chart-roofline svg .caps > *"), len(narrow))
+        check_machine_tables(page, table, on_machine)
     else:
         check("no machine, no chart of one", count(page, "#machine"), 0)
     with_energy = any("energy" in p for p in points)
@@ -84,6 +87,36 @@ def check_charts(page, table):
             continue
         names = [points[i]["name"] for i in table["pareto"][front]]
         check(f"Pareto front of {chart}", page.evaluate(f"document.getElementById('{chart}').dataset.front"), "\n".join(names))
+
+
+def check_machine_tables(page, table, on_machine):
+    """Cycles, bytes and walls by layer, role and step: sums of the results', done once more."""
+    points, gemms = table["points"], table["gemms"]
+    model = (lambda g: g["model"] + " ") if len({g["model"] for g in gemms}) > 1 else (lambda g: "")
+    keys = {"layers": lambda g: model(g) + g["layer"], "roles": lambda g: g["role"],
+            "steps": lambda g: model(g) + str(g["step"])}
+    for name, key in keys.items():
+        groups = {}
+        for r in on_machine:
+            groups.setdefault((key(gemms[r["gemm"]]), points[r["point"]]["name"]), []).append(r["machine"])
+        table_id = f"#table-machine-{name}"
+        headers = texts(page, f"{table_id} thead th")
+        column = lambda header: texts(page, f"{table_id} tbody tr > :nth-child({headers.index(header) + 1})")
+        rows = list(zip(texts(page, f"{table_id} tbody th"), column("Design point")))
+        check(f"rows of machine by {name}", sorted(rows), sorted(groups))
+        total = lambda of, *names: f"{sum(m['traffic'][n] for m in of for n in names):,}"
+        wanted = {"Cycles": lambda of: f"{sum(m['cycles'] for m in of):,}",
+                  "load% of cycles": lambda of: f"{100 * sum(m['stalls']['load'] for m in of) / sum(m['cycles'] for m in of):.1f}",
+                  "DRAM loadedbytes": lambda of: total(of, "dram_a", "dram_b"),
+                  "DRAM storedbytes": lambda of: total(of, "dram_c"),
+                  "SRAM readbytes": lambda of: total(of, "sram_a_read", "sram_b_read", "sram_c_read"),
+                  "Partial sumsbytes": lambda of: total(of, "spilled")}
+        for header, sums in wanted.items():
+            check(f"{header} by {name}", column(header), [sums(groups[row]) for row in rows if row in groups])
+        for row, wall in zip(rows, column("Wall")):  # one wall of all is the wall of their sum
+            walls = {m["roofline"]["wall"] for m in groups.get(row, [])}
+            if len(walls) == 1:
+                check(f"wall of {row}", wall, walls.pop())
 
 
 def check_head(page, table):
