@@ -150,7 +150,8 @@ std::string man_page(CLI::App& program) {
   };
   add(program, "blockdot");
   page +=
-      ".SH EXIT STATUS\n0 done; 1 a check failed; 2 bad input, said in one line.\n"
+      ".SH EXIT STATUS\n0 done; 1 a check failed; 2 bad input, said in one line; 128 + signal "
+      "interrupted.\n"
       ".SH ENVIRONMENT\n.TP\n\\fBBLOCKDOT_CACHE\\fR\nFolder of compiled models and results "
       "(default "
       "~/.cache/blockdot); safe to delete.\n"

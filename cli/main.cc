@@ -71,7 +71,7 @@ int run(int argc, char** argv) {
           {"blockdot gen --a mxfp8_e4m3 --lanes 32 --out unit/",
            "blockdot sim design.toml --trace sim/trace/data --engine all",
            "blockdot compare explore/designs/quickstart.toml --trace sim/trace/data --out out"}) +
-      "\n\nExit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted.\n"
+      "\n\nExit status: 0 done, 1 a check failed, 2 bad input, 128 + signal interrupted.\n"
       "`blockdot COMMAND --help` shows a command's options and examples.");
   try {
     check_command(program, argc, argv);

@@ -208,15 +208,16 @@ class Prover {
       case rtl_gen::UnitKind::kMulti:
       case rtl_gen::UnitKind::kFused:
         step("pairs", [&](ProofStep& s) { pairs(s); });
-        if (!spec_.multi.addend && !aligned()) step("sum", [&](ProofStep& s) { sum_of_modes(s); });
-        if (spec_.multi.accumulation && !aligned()) {
+        if (!spec_.multi.addend && !spec_.multi.aligned())
+          step("sum", [&](ProofStep& s) { sum_of_modes(s); });
+        if (spec_.multi.accumulation && !spec_.multi.aligned()) {
           const MultiHalves halves = multi_halves(spec_.multi, point_.arch);
           step("split", [&](ProofStep& s) { split(halves, s); });
           if (has_register_step(*spec_.multi.accumulation, halves.accumulator))
             step("register", [&](ProofStep& s) { accumulator_register(halves, s); });
           step("accumulator", [&](ProofStep& s) { accumulator(halves, s); });
         }
-        if (aligned()) step("beats", [&](ProofStep& s) { beats_of_modes(s); });
+        if (spec_.multi.aligned()) step("beats", [&](ProofStep& s) { beats_of_modes(s); });
         step("vectors", [&](ProofStep& s) { vectors(s); });
         break;
       case rtl_gen::UnitKind::kQuantizer:
@@ -413,11 +414,7 @@ class Prover {
   }
 
   // A multi unit that has no sum before its accumulator.
-  bool aligned() const {
-    return spec_.multi.accumulation &&
-           spec_.multi.accumulation->accumulator.kind == formats::AccumulatorKind::kAligned;
-  }
-  bool feeds_sums() const { return spec_.multi.accumulation && !aligned(); }
+  bool feeds_sums() const { return spec_.multi.accumulation && !spec_.multi.aligned(); }
 
   // The bare multi unit, or what an accumulator is fed with; of an aligned one the whole unit.
   rtl_gen::Unit beat_unit(const rtl_gen::Arch& arch) const {
@@ -768,14 +765,15 @@ class Prover {
   void pairs(ProofStep& s) const {
     const formats::MultiSpec& spec = spec_.multi;
     if (spec.rounding.stochastic() ||
-        (aligned() && formats::drawn_rounding(*spec.accumulation, false).stochastic())) {
+        (spec_.multi.aligned() &&
+         formats::drawn_rounding(*spec.accumulation, false).stochastic())) {
       s.how = "random bits: left to the vectors";
       return;
     }
     const rtl_gen::Unit unit = beat_unit(bare_arch());
     Pins pins(unit);
     std::optional<models::GoldenMulti> result;
-    if (aligned()) {
+    if (spec_.multi.aligned()) {
       result.emplace(spec);
       for (const char* port : {"first_i", "last_i"}) pins.put(port, 0, 1, 1);
     }
@@ -841,9 +839,9 @@ class Prover {
         "{}every pair of codes in each lane and mode, the others zero{}: Verilog "
         "equals the golden model",
         of_sum(),
-        spec.addend ? ", the addend zero"
-        : aligned() ? ", as a result of one beat"
-                    : "");
+        spec.addend             ? ", the addend zero"
+        : spec_.multi.aligned() ? ", as a result of one beat"
+                                : "");
   }
 
   // A block of one value, the others zero: every bfloat16 there is, in the first lane.

@@ -109,9 +109,7 @@ Figures synthesise(const std::string& verilog, const std::string& top, bool cloc
   TemporaryFolder folder;
   write_file_atomic(folder.path() / "unit.v", verilog);
   write_file_atomic(folder.path() / "measure_unit.sh", assets::measure_unit_sh);
-  // The script's own folder goes with ours, whenever the script is stopped.
-  std::vector<std::string> command = {"env", fmt::format("MODES={}", mode),
-                                      fmt::format("TMPDIR={}", folder.path().string())};
+  std::vector<std::string> command = {"env", fmt::format("MODES={}", mode)};
   if (clocked) command.push_back("CLK=clk_i");
   for (const char* word : {"bash", "measure_unit.sh", top.c_str(), "unit.v"})
     command.emplace_back(word);

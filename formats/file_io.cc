@@ -82,8 +82,11 @@ void check_writable(const fs::path& path) {
   }
   if (there != parent) {  // whether a folder can be made in it
     std::string probe = (there / "blockdot.XXXXXX").string();
-    if (::mkdtemp(probe.data()) == nullptr) no_folder(path, {errno, std::generic_category()});
+    const std::string held =
+        interrupt::hold([&] { return ::mkdtemp(probe.data()) == nullptr ? std::string() : probe; });
+    if (held.empty()) no_folder(path, {errno, std::generic_category()});
     ::rmdir(probe.c_str());
+    interrupt::release(probe);
     return;
   }
   std::string temporary;

@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
 #include <set>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
 namespace blockdot::interrupt {
@@ -23,7 +23,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 struct State {
   std::mutex mutex;
@@ -43,6 +43,7 @@ State& state() {
 /// Running processes of these sessions. A group is too little: `timeout` makes one of its own.
 std::set<pid_t> members(const std::set<pid_t>& sessions) {
   std::set<pid_t> found;
+  if (sessions.empty()) return found;
   std::error_code error;
   for (std::filesystem::directory_iterator at("/proc", error), end; !error && at != end;
        at.increment(error)) {
@@ -95,25 +96,48 @@ void remove(const std::string& path) {
   }
 }
 
+/// Ends a progress bar's line, unless the terminal is stopped.
+void end_line() {
+  pollfd terminal{STDERR_FILENO, POLLOUT, 0};
+  if (::isatty(STDERR_FILENO) == 1 && ::poll(&terminal, 1, 0) == 1)
+    (void)!::write(STDERR_FILENO, "\n", 1);
+}
+
+[[noreturn]] void die_of(int signal) {
+  ::signal(signal, SIG_DFL);
+  sigset_t only;
+  ::sigemptyset(&only);
+  ::sigaddset(&only, signal);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+  ::kill(::getpid(), signal);
+  ::_exit(128 + signal);  // the first process of a container does not die of signals
+}
+
+void watch_on(int fd) {
+  State& s = state();
+  pollfd arrived{fd, POLLIN, 0};
+  while (::poll(&arrived, 1, -1) != 1) {
+  }
+  s.mutex.lock();  // for good; the signal was pending until here, as `settle` relies on
+  signalfd_siginfo signal{};
+  if (::read(fd, &signal, sizeof signal) != sizeof signal) signal.ssi_signo = SIGTERM;
+  end_processes(s.processes);
+  // Twice: another thread may have made a removed folder anew, to write there.
+  for (int pass = 0; pass < 2; ++pass)
+    for (const std::string& path : s.paths) remove(path);
+  end_line();
+  die_of(static_cast<int>(signal.ssi_signo));
+}
+
 void start_watching() {
   const int fd = ::signalfd(-1, &state().signals, SFD_CLOEXEC);
-  if (fd < 0) {  // out of descriptors: the signals end the program as ever
-    ::pthread_sigmask(SIG_SETMASK, &state().before, nullptr);
-    return;
+  try {
+    if (fd >= 0) return std::thread(watch_on, fd).detach();
+  } catch (const std::system_error&) {
+    ::close(fd);
   }
-  std::thread([fd] {
-    State& s = state();
-    pollfd arrived{fd, POLLIN, 0};
-    while (::poll(&arrived, 1, -1) != 1) {
-    }
-    s.mutex.lock();  // for good; the signal was pending until here, as `settle` relies on
-    signalfd_siginfo signal{};
-    if (::read(fd, &signal, sizeof signal) != sizeof signal) signal.ssi_signo = SIGTERM;
-    end_processes(s.processes);
-    for (const std::string& path : s.paths) remove(path);
-    if (::isatty(STDERR_FILENO) == 1) std::fputs("\n", stderr);  // ends a progress bar's line
-    ::_exit(128 + static_cast<int>(signal.ssi_signo));
-  }).detach();
+  // Out of descriptors or threads: the signals end the program as ever.
+  ::pthread_sigmask(SIG_SETMASK, &state().before, nullptr);
 }
 
 }  // namespace
@@ -158,7 +182,7 @@ void release(const std::string& path) {
 }
 
 int spawn(pid_t& process, const std::string& program, const posix_spawn_file_actions_t& actions,
-          char* const* arguments) {
+          char* const* arguments, char* const* environment) {
   State& s = state();
   std::lock_guard lock(s.mutex);
   posix_spawnattr_t attributes;
@@ -168,7 +192,7 @@ int spawn(pid_t& process, const std::string& program, const posix_spawn_file_act
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
   }
   const int error =
-      ::posix_spawn(&process, program.c_str(), &actions, &attributes, arguments, environ);
+      ::posix_spawn(&process, program.c_str(), &actions, &attributes, arguments, environment);
   ::posix_spawnattr_destroy(&attributes);
   if (error == 0) s.processes[process] = State::Kind::kSession;
   return error;

@@ -1,9 +1,10 @@
 // What an interrupted program must not leave behind: temporary folders, half-written files, child
 // processes. Each is held here from when it exists until it is gone.
 //
-// One mutex guards the list. Where SIGINT, SIGTERM or SIGHUP come, a thread of its own takes it for
-// good, ends the processes, removes the paths and exits with 128 + signal. Whoever then misses a
-// file or a child comes to `release`, `wait` or `settle` before he can complain, and stays there.
+// One mutex guards the list. Where SIGINT, SIGTERM, SIGHUP or SIGQUIT come, a thread of its own
+// takes it for good, ends the processes, removes the paths and dies of the signal, so that a
+// shell's loop around the program ends too ($? is 128 + signal). Whoever then misses a file or a
+// child comes to `release`, `wait` or `settle` before he can complain, and stays there.
 #pragma once
 
 #include <spawn.h>
@@ -27,7 +28,7 @@ void release(const std::string& path);
 /// posix_spawn of a held process, with the signals as they were before `watch` and in a
 /// session of its own, which is ended as a whole. An errno, or 0.
 int spawn(pid_t& process, const std::string& program, const posix_spawn_file_actions_t& actions,
-          char* const* arguments);
+          char* const* arguments, char* const* environment);
 /// fork of a held process; the child holds nothing and is watched as its parent is.
 pid_t fork();
 /// Waits for a held process: its status as of waitpid.

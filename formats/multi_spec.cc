@@ -50,6 +50,10 @@ int MultiSpec::most_products() const {
   return most;
 }
 
+bool MultiSpec::aligned() const {
+  return accumulation && accumulation->accumulator.kind == AccumulatorKind::kAligned;
+}
+
 int MultiSpec::mode_bits() const {
   int bits = 0;
   while ((std::size_t{1} << bits) < modes.size()) ++bits;

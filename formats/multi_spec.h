@@ -71,6 +71,8 @@ struct MultiSpec {
   int terms(const ModeFormats& mode) const;
   /// Products of the longest beat of any mode.
   int most_products() const;
+  /// It accumulates aligned products, not sums of them.
+  bool aligned() const;
   /// Bits of the mode port; 0 with one mode.
   int mode_bits() const;
 

@@ -87,8 +87,7 @@ class Side {
     ChunkScale scale;
     if (!chunk_scale(matrix_, r, k, scale)) nan[static_cast<size_t>(r)] = 1;
     if (nan[static_cast<size_t>(r)] != 0 || scale.value == 0) return false;
-    // Of 2^e there is nothing but the exponent.
-    const int exponent = beat_factor_exponent(matrix_, r, k, scale.value);
+    const int exponent = beat_factor_exponent(matrix_, r, k);
     scales[at] = static_cast<Value>(std::ldexp(scale.value, -exponent));
     scale_exponents[at] = exponent;
     return true;
@@ -250,10 +249,6 @@ bool gemm_by_aligned(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   }
   // Powers of two that the kernels make from their exponents: 2 * 160 of elements, 53 of the sum.
   if (reach > 600) return false;
-  if (std::abs(lsb_exponent(accumulator.format)) > 400 ||
-      std::abs(max_exponent(accumulator.format)) > 400)
-    return false;
-  if (has_result_factor(spec) && !within_doubles(spec.output)) return false;
   StepFormat format;
   std::optional<StepKind> step = rounding_step(accumulator.format, accumulator.rounding, format);
   if (!step) return false;

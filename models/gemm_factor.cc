@@ -10,7 +10,7 @@ using formats::QuantizedMatrix;
 
 namespace {
 
-constexpr int kFarthest = 400;  // exponents beyond every output within_doubles
+constexpr int kFarthest = 400;  // exponents beyond every output (wide_rounding.h)
 
 Int512 to_512(const Int512& x) { return x; }
 Int512 to_512(const Int128& x) { return widen(x, static_cast<Int512*>(nullptr)); }

@@ -8,6 +8,7 @@
 #include "formats/code_book.h"
 #include "formats/error.h"
 #include "models/parallel.h"
+#include "models/wide_int.h"
 
 namespace blockdot::models {
 
@@ -73,13 +74,17 @@ double beat_factor(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k
   double scale = decode(format.scale, matrix.scale(r, k));
   if (!outer_in_beat(format)) return scale;
   double outer = decode(format.outer.scale, matrix.outer_scales[matrix.outer_index(r, k)]);
-  if (!format.outer.mean) return scale * outer;  // 24 bits each
-  // All three are binary32 numbers: one rounding.
-  return std::fmaf(static_cast<float>(scale), static_cast<float>(outer), matrix.mean);
+  const double both = scale * outer;  // 24 bits each
+  if (!format.outer.mean) return both;
+  // The scales need not be binary32 numbers: by way of the exact sum rounded to odd.
+  if (!std::isfinite(both) || !std::isfinite(matrix.mean)) return both + matrix.mean;
+  if (both == 0) return matrix.mean;
+  const Dyadic product = dyadic(both);
+  return static_cast<float>(round_sum(static_cast<double>(matrix.mean), Int128{product.significand},
+                                      product.exponent, odd_double<Int128>));
 }
 
-int beat_factor_exponent(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
-                         double factor) {
+int beat_factor_exponent(const QuantizedMatrix& matrix, std::int64_t r, std::int64_t k) {
   auto exponent = [](const formats::ScaleFormat& scale, double value) {
     switch (scale.kind) {
       case formats::ScaleKind::kMinifloat:
@@ -96,9 +101,11 @@ int beat_factor_exponent(const QuantizedMatrix& matrix, std::int64_t r, std::int
   };
   const formats::BlockFormat& format = matrix.format;
   if (scale_in_result(format)) return 0;
-  if (!outer_in_beat(format)) return exponent(format.scale, factor);
-  if (format.outer.mean) return exponent_of(formats::minifloat(8, 23), factor);
-  return exponent(format.scale, decode(format.scale, matrix.scale(r, k))) +
+  if (format.outer.mean && outer_in_beat(format))
+    return exponent_of(formats::minifloat(8, 23), beat_factor(matrix, r, k));
+  const int inner = exponent(format.scale, decode(format.scale, matrix.scale(r, k)));
+  if (!outer_in_beat(format)) return inner;
+  return inner +
          exponent(format.outer.scale,
                   decode(format.outer.scale, matrix.outer_scales[matrix.outer_index(r, k)]));
 }

@@ -45,8 +45,7 @@ struct Operand {
 /// the product of two scales; NaN and Inf are doubles too.
 double beat_factor(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
 /// Exponent of that factor in the sense of the aligned accumulator; it is finite and not 0.
-int beat_factor_exponent(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k,
-                         double factor);
+int beat_factor_exponent(const formats::QuantizedMatrix& matrix, std::int64_t r, std::int64_t k);
 /// Significant bits of it at most; 1 for powers of two.
 int beat_factor_bits(const formats::BlockFormat& format);
 

@@ -103,8 +103,7 @@ ResultSolver::Exponents ResultSolver::exponents_of(const Operand& operand,
         const BeatRange& beat = beats_[static_cast<size_t>(c)];
         const auto at = static_cast<size_t>(r * operand.chunks + c);
         if (operand.significands[at] == 0) continue;
-        exponents.scales[at] = beat_factor_exponent(matrix, operand.first + r, beat.k,
-                                                    beat_factor(matrix, operand.first + r, beat.k));
+        exponents.scales[at] = beat_factor_exponent(matrix, operand.first + r, beat.k);
         for (std::int64_t k = beat.k; k < beat.k + beat.count; ++k)
           if (operand.units_of(r)[k] != 0)
             exponents.elements[static_cast<size_t>(r * operand.length + k)] =
@@ -143,8 +142,8 @@ ResultSolver::Flags ResultSolver::inf_flags(std::int64_t i, std::int64_t j) cons
   return flags;
 }
 
-/// The result's code from its accumulator times its factor: a float accumulator's value, or the
-/// exact number rounded to odd. `random`: the output's draw.
+/// The result's code from its accumulator times its factor: a float accumulator's value, or what
+/// stands for the exact number (WideRounding). `random`: the output's draw.
 std::uint32_t ResultSolver::finish(std::int64_t i, std::int64_t j, double value,
                                    std::uint32_t random) const {
   const ElementFormat& output = spec_.output;
@@ -320,8 +319,7 @@ ResultSolver::Width ResultSolver::width(std::int64_t i, std::int64_t j) const {
   const int bits = range.sum_bits + beat_factor_bits(spec.a) + beat_factor_bits(spec.b);
   bool fits = !a_.row[static_cast<size_t>(i)].range.wild &&
               !b_.row[static_cast<size_t>(j)].range.wild && range.sum_bits <= 126 &&
-              range.scale_low > -kSafeExponent && range.scale_high + bits < kSafeExponent &&
-              within_doubles(spec.output);
+              range.scale_low > -kSafeExponent && range.scale_high + bits < kSafeExponent;
   // Bits of T; with a Kulisch accumulator, of its sum; with the others, room beside T.
   int need = bits;
   switch (spec.accumulator.kind) {
@@ -340,15 +338,14 @@ ResultSolver::Width ResultSolver::width(std::int64_t i, std::int64_t j) const {
       need = std::max({need, 53,
                        spec.accumulator.fraction_bits + 6 +
                            ceil_log2(static_cast<double>(spec.lanes + 1)) + 1});
-      fits &= spec.accumulator.format.width() <= 32 && within_doubles(spec.accumulator.format) &&
-              range.scale_low - spec.accumulator.fraction_bits > -kSafeExponent;
+      fits &= range.scale_low - spec.accumulator.fraction_bits > -kSafeExponent;
       break;
     case AccumulatorKind::kFloat:
       need += 30;
-      fits &= spec.accumulator.format.width() <= 32 && within_doubles(spec.accumulator.format);
       break;
   }
-  const int room = factors_.any() ? ResultFactors::kFactorBits + 2 : 0;
+  const int room =
+      factors_.any() && !spec.accumulator.is_float() ? ResultFactors::kFactorBits + 2 : 0;
   if (!fits || need + room > kCapacity<Int512>) return Width::kGolden;
   return need <= kCapacity<Int128> ? Width::k126 : Width::k510;
 }

@@ -359,6 +359,16 @@ TEST(Gemm, EqualsGoldenForNegativeBiasesAndScalesBeyondBinary32) {
     EXPECT_GT(ways[way], 0) << way;
 }
 
+// Scales that are no binary32 numbers: beyond 2^128, with biases of their own.
+TEST(Gemm, AddsTheMeanToTheExactProductOfTwoScales) {
+  unsigned seed = 4;
+  for (const char* text :
+       {"a=nf4@ue8m3/8*fp32/4:mean accumulator=fp32", "a=int4@ue8m3/32*fp32/tensor:mean b=mxint8",
+        "a=int8@e8m7:finite/32*fp32/tensor:mean b=mxint8 accumulator=aligned[20]:fp32",
+        "a=dynamic8@e8m23:bias=-128/32*bf16/4:mean accumulator=fp32 output=fp32"})
+    for (Data data : kAllData) expect_equal(text, 5, 35, 128, data, ++seed, 1);
+}
+
 TEST(Gemm, NanHeldByTheAccumulatorOutlivesAnInfElement) {
   for (const char* text : {"a=bf16 lanes=1 accumulator=e4m3 output=fp32",
                            "a=bf16 lanes=1 accumulator=fp32", "a=bf16 lanes=1"}) {
@@ -1157,16 +1167,22 @@ std::string random_spec(std::mt19937& random) {
         text = pick({"e4m3", "e5m2", "e3m2", "e2m3", "e2m1", "int8", "int4", "bf16", "fp16"});
     }
     if (below(8) == 0) return text + "@none";
-    if (below(8) == 0) return text + "@fp32" + pick({"", ":amax"}) + pick({"/row", "/tensor"});
-    text += "@" + pick({"e8m0", "e8m0", "e8m0", "fp32", "bf16", "e4m3", "e5m3", "u4"}) +
+    auto scale = [&] {
+      return below(6) == 0 ? "u" + minifloat(8, 10)
+                           : pick({"fp32", "bf16", "e4m3", "e5m3", "u4", "u8", "dynamic8"});
+    };
+    if (below(8) == 0)
+      return text + "@" + scale() + pick({"", ":amax"}) + pick({"/row", "/tensor"});
+    text += "@" + (below(2) == 0 ? "e8m0" : scale()) + pick({"", "", "", ":amax"}) +
             pick({"/32", "/16", "/8", "/64", "/5"});
     if (below(6) == 0) text += fmt::format("+u{}/{}", 1 + below(4), 1 << below(4));
-    if (below(6) == 0) text += pick({"*fp32/tensor", "*fp32/row", "*fp32/3", "*fp32/4:mean"});
+    if (below(6) == 0)
+      text += "*" + scale() + pick({"/tensor", "/row", "/3", "/4:mean", "/tensor:mean"});
     return text;
   };
   auto rounding = [&] {
     const std::string mode = pick({"rne", "rna", "rtz", "sr", "sr", "srf", "src"});
-    return mode[0] == 's' ? fmt::format("{}:{}", mode, 1 + below(below(2) == 0 ? 12 : 31)) : mode;
+    return mode[0] == 's' ? fmt::format("{}:{}", mode, 1 + below(below(2) == 0 ? 12 : 32)) : mode;
   };
   auto held = [&] { return pick({"fp32", "fp32", "bf16", "fp16", "tf32", "e5m2", "e4m3"}); };
   std::string text = "a=" + side();

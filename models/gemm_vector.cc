@@ -946,7 +946,6 @@ bool gemm_by_vectors(const DotSpec& spec, const QuantizedMatrix& a, const Quanti
   // A factor of the beat that may be negative or has two scales' bits.
   for (const formats::BlockFormat* side : {&spec.a, &spec.b})
     if (outer_in_beat(*side) || side->scale.kind == formats::ScaleKind::kCodeBook) return false;
-  if (has_result_factor(spec) && !within_doubles(spec.output)) return false;
 
   // Products whose sum stays below 2^31.
   const Units x = units_of(spec.a, 15), y = units_of(spec.b, 15);

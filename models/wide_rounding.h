@@ -1,4 +1,5 @@
-// A number of any width on its way into a float format, as a double.
+// A number of any width on its way into a float format, as a double. Every format that the grammar
+// has (exponents of 8 bits, biases of -128 to 256) lies within 2^-280 and 2^384.
 #pragma once
 
 #include <algorithm>
@@ -10,19 +11,14 @@
 
 namespace blockdot::models {
 
-/// Values of the format, and numbers that round to them, are normal doubles.
-inline bool within_doubles(const formats::ElementFormat& format) {
-  return max_exponent(format) < 390 && lsb_exponent(format) > -350;
-}
-
 /// A rounding to `format` sees no difference between a value and its double rounded to odd.
 inline bool odd_suffices(const formats::ElementFormat& format, const formats::Rounding& rounding) {
-  return format.man_bits + 1 + rounding.random_bits + 3 <= 53 && within_doubles(format);
+  return format.man_bits + 1 + rounding.random_bits + 3 <= 53;
 }
 
 /// Makes of x * 2^exponent the double whose code, by the same rounding and random bits, is that of
 /// the number itself: rounded to odd where 53 bits tell, else (stochastic, with more than 26 random
-/// bits into binary32) a value of the format already. Formats within_doubles only.
+/// bits into binary32) a value of the format already.
 class WideRounding {
  public:
   WideRounding(const formats::ElementFormat& format, const formats::Rounding& rounding)
@@ -55,7 +51,7 @@ class WideRounding {
         round_tail(static_cast<std::uint64_t>(kept),
                    static_cast<std::uint64_t>(Wide(magnitude - (kept << tail_bits))), tail_bits,
                    rounding_, random);
-    // Not zero, which has no sign: what no random bits round up.
+    // Far below the format, where no random bits round up: a zero would be an exact one.
     const double value =
         rounded == 0 ? power_of_two(-400) : static_cast<double>(rounded) * power_of_two(place);
     return x < 0 ? -value : value;

@@ -467,11 +467,6 @@ BeatTerms build_multi_terms(Graph& g, const MultiSpec& spec, const Fx& mode, con
 
 namespace {
 
-bool is_aligned(const MultiSpec& spec) {
-  return spec.accumulation &&
-         spec.accumulation->accumulator.kind == formats::AccumulatorKind::kAligned;
-}
-
 // The largest product of a mode, in units of 2^product_lsb.
 Int largest_product(const MultiSpec& spec, const ModeFormats& f) {
   const int at =
@@ -514,7 +509,7 @@ constexpr const char* kFlagNames[] = {"nan", "plus_inf", "minus_inf"};
 
 Graph build_multi_beat(const MultiSpec& spec, UnitFacts* facts, const Structure& structure,
                        Technology technology) {
-  BLOCKDOT_CHECK(!is_aligned(spec), "an aligned accumulator takes no sum");
+  BLOCKDOT_CHECK(!spec.aligned(), "an aligned accumulator takes no sum");
   Graph g;
   const Fx mode = spec.mode_bits() ? input(g, "mode_i", spec.mode_bits()) : constant(g, 0);
   const Fx a = input(g, "a_i", spec.lanes * spec.slot_a());
@@ -572,7 +567,7 @@ Graph build_multi_unit(const MultiSpec& spec, bool framed, UnitFacts* facts,
   const Int most = largest_sum(spec);
   found.sum_width = range_width(-most, most);
   found.sum_lsb = formats::product_lsb(spec);
-  if (is_aligned(spec)) {
+  if (spec.aligned()) {
     accumulate(g, spec, build_multi_terms(g, spec, mode, a, b, structure, technology), framing,
                structure, found);
     if (facts) *facts = found;

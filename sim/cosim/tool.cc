@@ -8,9 +8,11 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "formats/error.h"
 #include "formats/interrupt.h"
+#include "formats/temporary_folder.h"
 #include "formats/text.h"
 
 namespace blockdot::sim {
@@ -53,6 +55,16 @@ ToolResult run_tool(const std::vector<std::string>& arguments,
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
 
+  // What a tool leaves in its temporary folder goes with ours, however it ends.
+  const TemporaryFolder temporary;
+  std::vector<std::string> variables{"TMPDIR=" +
+                                     std::filesystem::absolute(temporary.path()).string()};
+  for (char** variable = environ; *variable != nullptr; ++variable)
+    if (!std::string_view(*variable).starts_with("TMPDIR=")) variables.emplace_back(*variable);
+  std::vector<char*> environment;
+  for (std::string& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
+
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0)
     throw ConfigError("{}: cannot be started: {}", program, std::strerror(errno));
@@ -63,7 +75,7 @@ ToolResult run_tool(const std::vector<std::string>& arguments,
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], 1);
   posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], 2);
   pid_t child = 0;
-  const int error = interrupt::spawn(child, program, actions, argv.data());
+  const int error = interrupt::spawn(child, program, actions, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   ::close(pipe_ends[1]);
   ToolResult result;

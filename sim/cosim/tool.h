@@ -15,7 +15,8 @@ struct ToolResult {
   std::string output;  // stdout and stderr together
 };
 
-/// Runs arguments[0] (found on PATH) in `folder` and waits for it.
+/// Runs arguments[0] (found on PATH) in `folder`, with a temporary folder of its own, and waits for
+/// it.
 ToolResult run_tool(const std::vector<std::string>& arguments, const std::filesystem::path& folder);
 
 /// The same, ConfigError with the last lines of the output where it fails.

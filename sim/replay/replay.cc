@@ -409,7 +409,7 @@ struct Worker {
         received(std::move(other.received)) {}
   ~Worker() {
     if (process > 0) {  // we leave early, by an error
-      ::kill(process, SIGKILL);
+      ::kill(process, SIGTERM);
       wait();
     }
     if (pipe >= 0) ::close(pipe);
