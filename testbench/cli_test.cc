@@ -580,7 +580,7 @@ class Interrupted : public Cli {
     }
     bool was_ready = false;
     int status = 0;
-    for (int i = 0; i < 3000 && !was_ready && ::waitpid(process, &status, WNOHANG) == 0; ++i) {
+    for (int i = 0; i < 12000 && !was_ready && ::waitpid(process, &status, WNOHANG) == 0; ++i) {
       was_ready = ready();
       ::usleep(10000);
     }
@@ -627,7 +627,7 @@ TEST_F(Interrupted, ASynthesisEndsItsToolsAndTakesItsFolderAlong) {
 
 // ABC keeps a folder of its own, and does not remove it at SIGTERM.
 TEST_F(Interrupted, ANetlistThatIsMappedLeavesNoFolderOfItsTools) {
-  write("d.toml", "[[design]]\na = \"mxfp8_e4m3\"\nlanes = 4\n");
+  write("d.toml", "[[design]]\na = \"mxfp4\"\nlanes = 4\naccumulator = \"bf16\"\n");
   const int signal = interrupt("energy d.toml --trace '" + trace_ + "'", SIGINT,
                                [&] { return left().find("yosys-abc") != std::string::npos; });
   EXPECT_EQ(signal, SIGINT);
