@@ -377,7 +377,9 @@ TEST(QuantizerSpec, NamesTheLargestTileThatFits) {
                                               {"sm4@e8m0/8200+u1/2", "fp32", "4096+u1/2"}}) {
     rtl_gen::QuantizerSpec spec = spec_of({format, input, "floor", "rne", 2});
     const std::string line = refusal(spec);
-    const std::string tried = line.substr(line.rfind(' ') + 1);
+    // The last word of what is offered, before the command that takes any tile.
+    const std::string offered = line.substr(0, line.find(", or `blockdot quantize`"));
+    const std::string tried = offered.substr(offered.rfind(' ') + 1);
     EXPECT_TRUE(tried.ends_with("/" + std::string(wanted))) << line;
     EXPECT_EQ(line.find("--input bf16") != std::string::npos,
               std::string_view(input) == "fp32" &&
