@@ -727,7 +727,9 @@ const char* float_of(const char* accumulator) {
 class ModeProduct : public ::testing::TestWithParam<ModeBatch> {};
 INSTANTIATE_TEST_SUITE_P(Multi, ModeProduct, ::testing::ValuesIn(mode_batches()),
                          [](const auto& p) {
-                           return as_name(fmt::format("{}_{}{}", p.param.modes, p.param.accumulator,
+                           const bool fused = p.param.addend[0] != '\0';
+                           return as_name(fmt::format("{}_{}{}", p.param.modes,
+                                                      fused ? "plus_" : p.param.accumulator,
                                                       p.param.addend));
                          });
 
