@@ -464,31 +464,26 @@ class Prover {
     }
   }
 
-  void accumulator(const MultiHalves& halves, ProofStep& s) const {
-    const AccumulatorRun run =
-        run_accumulator(halves.accumulator, spec_.multi, options_.beats, options_.seed);
+  // `what` ran; a verdict on it.
+  static void sampled(std::string_view what, const AccumulatorRun& run, ProofStep& s) {
+    const bool equal = run.difference.empty();
     s.cases = run.beats;
-    s.verdict = run.difference.empty() ? Verdict::kSampled : Verdict::kFailed;
-    s.how = run.difference.empty()
-                ? fmt::format(
-                      "the accumulator alone, given random, cancelling and extreme sums and "
-                      "flags: {} results equal the golden model's",
-                      run.results)
-                : run.difference;
+    s.verdict = equal ? Verdict::kSampled : Verdict::kFailed;
+    s.how = equal ? fmt::format("{}: {} results equal the golden model's", what, run.results)
+                  : run.difference;
+  }
+
+  void accumulator(const MultiHalves& halves, ProofStep& s) const {
+    sampled("the accumulator alone, given random, cancelling and extreme sums and flags",
+            run_accumulator(halves.accumulator, spec_.multi, options_.beats, options_.seed), s);
   }
 
   // Of an aligned accumulator, which no sum stands before: the whole unit.
   void beats_of_modes(ProofStep& s) const {
-    const AccumulatorRun run = run_beats(rtl_gen::generate(spec_.multi, point_.arch), spec_.multi,
-                                         options_.beats, options_.seed);
-    s.cases = run.beats;
-    s.verdict = run.difference.empty() ? Verdict::kSampled : Verdict::kFailed;
-    s.how = run.difference.empty()
-                ? fmt::format(
-                      "the unit with its pipeline, given random and cancelling codes in every "
-                      "mode: {} results equal the golden model's",
-                      run.results)
-                : run.difference;
+    sampled("the unit with its pipeline, given random and cancelling codes in every mode",
+            run_beats(rtl_gen::generate(spec_.multi, point_.arch), spec_.multi, options_.beats,
+                      options_.seed),
+            s);
   }
 
   // The same of a multi unit, mode by mode. A bit that a mode does not use may have no influence.

@@ -10,8 +10,6 @@ using formats::QuantizedMatrix;
 
 namespace {
 
-constexpr int kFarthest = 400;  // exponents beyond every output (wide_rounding.h)
-
 Int512 to_512(const Int512& x) { return x; }
 Int512 to_512(const Int128& x) { return widen(x, static_cast<Int512*>(nullptr)); }
 
@@ -84,7 +82,7 @@ double ResultFactors::divided(Wide x, int exponent, std::uint32_t random) const 
     x = quotient;
   }
   const int top = bit_length(x) + exponent;
-  return output_(x, exponent + std::clamp(top, -kFarthest, kFarthest) - top, random);
+  return output_(x, exponent + std::clamp(top, -kBeyondFormats, kBeyondFormats) - top, random);
 }
 
 }  // namespace blockdot::models

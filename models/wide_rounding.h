@@ -1,5 +1,4 @@
-// A number of any width on its way into a float format, as a double. Every format that the grammar
-// has (exponents of 8 bits, biases of -128 to 256) lies within 2^-280 and 2^384.
+// A number of any width on its way into a float format, as a double.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +9,9 @@
 #include "models/wide_int.h"
 
 namespace blockdot::models {
+
+/// No format comes near 2^+-this: exponents of 8 bits, biases of -128 to 256, 23 bits of mantissa.
+inline constexpr int kBeyondFormats = 400;
 
 /// A rounding to `format` sees no difference between a value and its double rounded to odd.
 inline bool odd_suffices(const formats::ElementFormat& format, const formats::Rounding& rounding) {
@@ -52,8 +54,8 @@ class WideRounding {
                    static_cast<std::uint64_t>(Wide(magnitude - (kept << tail_bits))), tail_bits,
                    rounding_, random);
     // Far below the format, where no random bits round up: a zero would be an exact one.
-    const double value =
-        rounded == 0 ? power_of_two(-400) : static_cast<double>(rounded) * power_of_two(place);
+    const double value = rounded == 0 ? power_of_two(-kBeyondFormats)
+                                      : static_cast<double>(rounded) * power_of_two(place);
     return x < 0 ? -value : value;
   }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <random>
 #include <regex>
 
 #include "models/golden.h"
@@ -12,9 +11,12 @@
 #include "sim/machine/cycles.h"
 #include "sim/machine/tile_values.h"
 #include "sim/systemc/machine.h"
+#include "sim/testing/random.h"
 
 namespace blockdot::testbench {
 namespace {
+
+using sim::testing::Random;
 
 struct Design {
   const char* spec;
@@ -32,21 +34,6 @@ rtl_gen::Array array_of(const std::string& spec, const sim::Machine& machine) {
   array.depth = machine.depth;
   return generate_array(array, {});
 }
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : random_(seed) {}
-  int in(int low, int high) {
-    return low + static_cast<int>(random_() % static_cast<std::uint64_t>(high - low + 1));
-  }
-  template <typename T>
-  T one_of(std::initializer_list<T> values) {
-    return *(values.begin() + in(0, static_cast<int>(values.size()) - 1));
-  }
-
- private:
-  std::mt19937_64 random_;
-};
 
 struct Proven {
   std::int64_t results = 0, handshakes = 0;
@@ -78,10 +65,7 @@ Proven prove(const rtl_gen::Array& array, const sim::Machine& base, Random& rand
     SCOPED_TRACE(text);
     const sim::Schedule schedule =
         make_schedule(machine, array.timing, array.sum_width, spec, m, n, k);
-    std::vector<float> x(static_cast<std::size_t>(m * k)), y(static_cast<std::size_t>(n * k));
-    for (auto* values : {&x, &y})
-      for (float& v : *values)
-        v = std::ldexp(static_cast<float>(random.in(-999, 999)), random.in(-14, -6));
+    const std::vector<float> x = random.values(m * k), y = random.values(n * k);
     const auto a = formats::quantize(spec.a, formats::row_major(x.data(), m, k));
     const auto b = formats::quantize(spec.b, formats::row_major(y.data(), n, k));
     sim::ArrayLockstep lockstep(model, array, schedule, "product");

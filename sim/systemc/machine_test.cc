@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <map>
-#include <random>
 
 #include "formats/error.h"
 #include "models/gemm.h"
@@ -14,11 +13,13 @@
 #include "sim/machine/cycles.h"
 #include "sim/machine/report.h"
 #include "sim/machine/tile_values.h"
+#include "sim/testing/random.h"
 
 namespace blockdot::sim {
 namespace {
 
 using formats::DotSpec;
+using sim::testing::Random;
 
 /// A machine, an array's timing and a product; small.
 struct Case {
@@ -32,26 +33,6 @@ struct Case {
                        to_text(spec), m, n, k);
   }
   Schedule schedule() const { return make_schedule(machine, timing, 40, spec, m, n, k); }
-};
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : random_(seed) {}
-  int in(int low, int high) {
-    return low + static_cast<int>(random_() % static_cast<std::uint64_t>(high - low + 1));
-  }
-  template <typename T>
-  T one_of(std::initializer_list<T> values) {
-    return *(values.begin() + in(0, static_cast<int>(values.size()) - 1));
-  }
-  std::vector<float> values(std::int64_t count) {
-    std::vector<float> x(static_cast<std::size_t>(count));
-    for (float& v : x) v = std::ldexp(static_cast<float>(in(-1000, 1000)), in(-12, -4));
-    return x;
-  }
-
- private:
-  std::mt19937_64 random_;
 };
 
 /// Random in every field; buffers from the least that holds a tile up to all of the operands.
