@@ -38,12 +38,14 @@ Aligned align(const Fx& a, const Fx& b) {
 std::string bound_text(const Int& v) {
   const Int m = abs(v);
   if (m < 1000000) return v.str();
-  // 2^k, 2^k - 1, else the power above.
+  // 2^k, 2^k - 1, m * 2^k, else in hex.
   const std::string s = v < 0 ? "-" : "";
   const auto k = static_cast<int>(msb(m));
   if (m == pow2(k)) return fmt::format("{}2^{}", s, k);
   if (m == pow2(k + 1) - 1)
     return s.empty() ? fmt::format("2^{}-1", k + 1) : fmt::format("1-2^{}", k + 1);
+  const auto zeros = static_cast<int>(lsb(m));
+  if (m < Int(1000000) << zeros) return fmt::format("{}{}*2^{}", s, Int(m >> zeros).str(), zeros);
   return fmt::format("{}0x{}", s, m.str(0, std::ios_base::hex));
 }
 

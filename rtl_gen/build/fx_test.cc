@@ -133,5 +133,12 @@ TEST(Fx, StateRefusesAValueBeyondItsRange) {
   EXPECT_THROW(set_next(s, input(g, "a_i", 3)), InternalError);
 }
 
+TEST(RangeText, IsShortWhereTheBoundIs) {
+  EXPECT_EQ(range_text(0, 225), "0..225");
+  EXPECT_EQ(range_text(-pow2(40), pow2(40) - 1), "-2^40..2^40-1");
+  EXPECT_EQ(range_text(-49 * pow2(30), 49 * pow2(30)), "-49*2^30..49*2^30");
+  EXPECT_EQ(range_text(1 - pow2(30), pow2(30) + 1), "1-2^30..0x40000001");
+}
+
 }  // namespace
 }  // namespace blockdot::rtl_gen

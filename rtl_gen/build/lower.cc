@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "formats/error.h"
 #include "rtl_gen/build/ops.h"
 
@@ -13,18 +15,24 @@ struct ZeroCount {
   NodeId count;  // k bits for 2^k bits of input; all ones when all_zero
 };
 
-// Leading zeros of 2^k bits, k >= 1: the upper half decides the top bit of the count.
-ZeroCount count_zeros(Graph& g, NodeId x, const std::string& name) {
-  const int width = g.width(x);
+// Leading zeros of 2^k bits, k >= 1: the upper half decides the top bit of the count. `x` is at bit
+// `lo` of what is counted, for the names.
+ZeroCount count_zeros(Graph& g, NodeId x, int lo, const std::string& name) {
+  const int width = g.width(x), half = width / 2;
+  const auto named = [&](NodeId node, const char* what) {
+    const std::string place = fmt::format("{}_{}_{}", name, lo + width - 1, std::max(lo, 0));
+    if (!ops::is_const(g, node)) g.set_name(node, place + what);
+    return node;
+  };
   if (width == 2) {
     const NodeId high = ops::slice(g, x, 1, 1);
-    return {ops::bit_not(g, ops::orr(g, x)), ops::bit_not(g, high)};
+    return {named(ops::bit_not(g, ops::orr(g, x)), "_none"), ops::bit_not(g, high)};
   }
-  const ZeroCount high = count_zeros(g, ops::slice(g, x, width / 2, width / 2), name);
-  const ZeroCount low = count_zeros(g, ops::slice(g, x, 0, width / 2), name);
-  const NodeId rest = ops::mux(g, high.all_zero, low.count, high.count);
-  g.set_name(rest, fmt::format("{}_zeros{}", name, width));
-  return {ops::bit_and(g, high.all_zero, low.all_zero), ops::concat(g, {high.all_zero, rest})};
+  const ZeroCount high = count_zeros(g, ops::slice(g, x, half, half), lo + half, name);
+  const ZeroCount low = count_zeros(g, ops::slice(g, x, 0, half), lo, name);
+  const NodeId rest = named(ops::mux(g, high.all_zero, low.count, high.count), "_low");
+  return {named(ops::bit_and(g, high.all_zero, low.all_zero), "_none"),
+          ops::concat(g, {high.all_zero, rest})};
 }
 
 NodeId lower_clz(Graph& g, NodeId x, const std::string& name) {
@@ -37,11 +45,11 @@ NodeId lower_clz(Graph& g, NodeId x, const std::string& name) {
     const int pad = full - width;
     const NodeId padded = ops::concat(g, {x, ops::constant(g, pow2(pad) - 1, pad)});
     return ops::zext(g,
-                     ops::slice(g, count_zeros(g, padded, name).count, 0,
+                     ops::slice(g, count_zeros(g, padded, -pad, name).count, 0,
                                 std::min(result, unsigned_width(full - 1))),
                      result);
   }
-  const ZeroCount z = count_zeros(g, x, name);
+  const ZeroCount z = count_zeros(g, x, 0, name);
   const NodeId count = ops::mux(g, z.all_zero, ops::constant(g, 0, g.width(z.count)), z.count);
   return ops::concat(g, {z.all_zero, count});
 }

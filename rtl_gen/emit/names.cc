@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "rtl_gen/cost/cost.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -51,61 +55,182 @@ std::string legal(std::string_view text) {
   return out;
 }
 
+// "a0" of "a0_exp" and "a0_normal".
+std::string common_words(std::string_view a, std::string_view b) {
+  const auto end = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  std::size_t size = static_cast<std::size_t>(end.first - a.begin());
+  const auto ends = [&](std::string_view x) { return size == x.size() || x[size] == '_'; };
+  if (!ends(a) || !ends(b)) {
+    const std::size_t cut = a.substr(0, size).rfind('_');
+    size = cut == std::string_view::npos ? 0 : cut;
+  }
+  return std::string(a.substr(0, size));
+}
+
+// The names of a graph. A node without a name of its own is called after what it is part of, where
+// all its readers belong to one name (`sum_part`), else after what it is made of
+// (`mode_0_or_mode_2`).
+class Names {
+ public:
+  Names(const Graph& g, const std::vector<std::string>& reserved, const std::vector<bool>& written)
+      : g_(g), written_(written), names_(g.size()), stems_(g.size()), vague_(g.size()) {
+    taken_.insert(reserved.begin(), reserved.end());
+    taken_.insert(keywords().begin(), keywords().end());
+  }
+  std::vector<std::string> run();
+
+ private:
+  struct Stem {
+    std::string text;  // one name, or what the names of several begin with
+    int names = 0;     // how many: 0 (not known yet), 1, or 2 for several
+    bool shared() const { return names > 1; }
+  };
+
+  const Node& node(NodeId id) const { return g_.node(id); }
+  std::string unique(const std::string& wanted);
+  void give(NodeId id, const std::string& wanted) { names_[index(id)] = unique(wanted); }
+  void named_nodes();
+  void stems();
+  std::optional<std::string> described(NodeId id) const;
+  std::optional<std::string> made_of(NodeId id) const;
+
+  const Graph& g_;
+  const std::vector<bool>& written_;
+  std::vector<std::string> names_;
+  std::vector<Stem> stems_;  // what a node is part of
+  std::vector<bool> vague_;  // its name does not say what it is
+  std::unordered_set<std::string> taken_;
+  std::unordered_map<std::string, int> next_number_;
+};
+
+std::string Names::unique(const std::string& wanted) {
+  if (taken_.insert(wanted).second) return wanted;
+  for (int& i = next_number_.try_emplace(wanted, 2).first->second;; ++i) {
+    std::string candidate = fmt::format("{}_{}", wanted, i);
+    if (taken_.insert(candidate).second) return candidate;
+  }
+}
+
+// Ports, and what the builder named.
+void Names::named_nodes() {
+  for (NodeId i : g_.inputs()) {
+    names_[index(i)] = node(i).name;
+    stems_[index(i)] = {node(i).name, 1};
+    taken_.insert(node(i).name);
+  }
+  for (std::size_t i = 0; i < g_.size(); ++i) {
+    const NodeId id{static_cast<std::uint32_t>(i)};
+    const Node& n = node(id);
+    if (n.op == Op::kConst || n.op == Op::kInput || n.name.empty()) continue;
+    // Padding is written where it is read: its name is for what is padded.
+    const NodeId word = is_padding(g_, id) ? unpadded(g_, id) : id;
+    if (word != id && (!node(word).name.empty() || stems_[index(word)].names > 0)) continue;
+    const Stem& stem = stems_[index(word)] = {legal(n.name), 1};
+    if (written_[index(word)]) give(word, n.op == Op::kState ? stem.text + "_q" : stem.text);
+  }
+  for (const Graph::State& s : g_.states()) {
+    if (!written_[index(s.next)] || !written_[index(s.node)] || !names_[index(s.next)].empty())
+      continue;
+    stems_[index(s.next)] = {legal(node(s.node).name), 1};
+    give(s.next, stems_[index(s.next)].text + "_d");
+  }
+  for (const Graph::Output& o : g_.outputs()) {
+    Stem& stem = stems_[index(o.node)];
+    if (stem.names > 0) continue;
+    stem = {o.name.ends_with("_o") ? o.name.substr(0, o.name.size() - 2) : o.name, 1};
+    if (written_[index(o.node)]) give(o.node, stem.text);
+  }
+  // A word that is cut to size has the name of what is left of it.
+  for (std::size_t i = 0; i < g_.size(); ++i) {
+    const Node& n = node(NodeId{static_cast<std::uint32_t>(i)});
+    if (stems_[i].names == 0 || n.op != Op::kSlice || n.name.empty() || n.lo > 0) continue;
+    Stem& whole = stems_[index(n.args[0])];
+    if (whole.names == 0) whole = stems_[i];
+  }
+}
+
+// Readers come after what they read, so one pass from the end gives every node its stem.
+void Names::stems() {
+  std::vector<bool> fixed(g_.size());
+  for (std::size_t i = 0; i < g_.size(); ++i) fixed[i] = stems_[i].names > 0;
+  const std::vector<bool> live = g_.live();
+  for (std::size_t i = g_.size(); i-- > 0;) {
+    if (!live[i]) continue;
+    for (NodeId a : node(NodeId{static_cast<std::uint32_t>(i)}).args) {
+      if (fixed[index(a)]) continue;
+      Stem& stem = stems_[index(a)];
+      if (stem.names == 0)
+        stem = stems_[i];
+      else if (stem.text != stems_[i].text || stems_[i].shared())
+        stem = {common_words(stem.text, stems_[i].text), 2};
+    }
+  }
+}
+
+// What a node is, in a few words: its name, else what it is made of.
+std::optional<std::string> Names::described(NodeId id) const {
+  if (vague_[index(id)]) return std::nullopt;
+  const std::string& name = names_[index(id)];
+  return name.empty() ? made_of(id) : name;
+}
+
+std::optional<std::string> Names::made_of(NodeId id) const {
+  constexpr std::size_t kLongest = 40;
+  if (is_padding(g_, id)) return described(unpadded(g_, id));
+  const Node& n = node(id);
+  if (n.op == Op::kNot && node(n.args[0]).op == Op::kOrr && names_[index(n.args[0])].empty()) {
+    const NodeId bits = node(n.args[0]).args[0];
+    const bool inverted = node(bits).op == Op::kNot && names_[index(bits)].empty();
+    const std::optional<std::string> part = described(inverted ? node(bits).args[0] : bits);
+    if (!part || part->size() > kLongest) return std::nullopt;
+    return (inverted ? "all_" : "no_") + *part;
+  }
+  std::vector<std::string> parts;
+  for (NodeId a : n.args) {
+    const std::optional<std::string> part = described(a);
+    if (!part || part->size() > kLongest) return std::nullopt;
+    parts.push_back(*part);
+  }
+  std::string text;
+  if (n.op == Op::kNot)
+    text = "not_" + parts[0];
+  else if (n.op == Op::kOrr)
+    text = "any_" + parts[0];
+  else if (n.op == Op::kSlice && n.width == 1)
+    text = fmt::format("{}_bit_{}", parts[0], n.lo);
+  else if (n.op == Op::kSlice)
+    text = fmt::format("{}_bits_{}_{}", parts[0], n.lo + n.width - 1, n.lo);
+  else if (n.op == Op::kAnd || n.op == Op::kOr || n.op == Op::kXor)
+    text = fmt::format("{}_{}_{}", parts[0], to_text(n.op), parts[1]);
+  else
+    return std::nullopt;
+  if (text.size() > kLongest) return std::nullopt;
+  return text;
+}
+
+std::vector<std::string> Names::run() {
+  named_nodes();
+  stems();
+  for (std::size_t i = 0; i < g_.size(); ++i) {
+    if (!written_[i] || !names_[i].empty()) continue;
+    const NodeId id{static_cast<std::uint32_t>(i)};
+    const Node& n = node(id);
+    const bool shared = stems_[i].shared();
+    const std::optional<std::string> text = shared ? made_of(id) : std::optional<std::string>();
+    vague_[i] = shared && !text;
+    const std::string part_of = stems_[i].text.empty() ? legal(n.section) : stems_[i].text;
+    give(id, text.value_or(fmt::format("{}_{}", part_of, to_text(n.op))));
+  }
+  return std::move(names_);
+}
+
 }  // namespace
 
 bool is_keyword(std::string_view word) { return keywords().count(std::string(word)) > 0; }
 
-std::vector<std::string> assign_names(const Graph& g, const std::vector<std::string>& reserved) {
-  std::unordered_set<std::string> taken(reserved.begin(), reserved.end());
-  taken.insert(keywords().begin(), keywords().end());
-  std::unordered_map<std::string, int> next_number;
-  const auto unique = [&](const std::string& wanted) {
-    if (taken.insert(wanted).second) return wanted;
-    for (int& i = next_number.try_emplace(wanted, 2).first->second;; ++i) {
-      std::string candidate = fmt::format("{}_{}", wanted, i);
-      if (taken.insert(candidate).second) return candidate;
-    }
-  };
-  const std::vector<bool> live = g.live();
-  std::vector<std::string> names(g.size());
-  std::vector<std::string> stem(g.size());  // what unnamed arguments are called after
-  for (NodeId i : g.inputs()) {
-    names[index(i)] = stem[index(i)] = g.node(i).name;
-    taken.insert(g.node(i).name);
-  }
-  for (std::size_t i = 0; i < g.size(); ++i) {
-    const Node& n = g.node(NodeId{static_cast<std::uint32_t>(i)});
-    if (!live[i] || n.op == Op::kConst || n.op == Op::kInput || n.name.empty()) continue;
-    stem[i] = legal(n.name);
-    names[i] = unique(n.op == Op::kState ? stem[i] + "_q" : stem[i]);
-  }
-  for (const Graph::State& s : g.states()) {
-    if (!live[index(s.node)] || !names[index(s.next)].empty()) continue;
-    if (g.node(s.next).op == Op::kConst) continue;
-    stem[index(s.next)] = legal(g.node(s.node).name);
-    names[index(s.next)] = unique(stem[index(s.next)] + "_d");
-  }
-  for (const Graph::Output& o : g.outputs())
-    if (stem[index(o.node)].empty()) {
-      stem[index(o.node)] = o.name.ends_with("_o") ? o.name.substr(0, o.name.size() - 2) : o.name;
-      if (g.node(o.node).op != Op::kConst && names[index(o.node)].empty())
-        names[index(o.node)] = unique(stem[index(o.node)]);
-    }
-  // A word that is cut to size has the name of what is left of it.
-  for (std::size_t i = 0; i < g.size(); ++i) {
-    const Node& n = g.node(NodeId{static_cast<std::uint32_t>(i)});
-    if (!live[i] || n.op != Op::kSlice || n.name.empty() || n.lo > 0) continue;
-    if (stem[index(n.args[0])].empty()) stem[index(n.args[0])] = stem[i];
-  }
-  // Users come after their arguments, so one pass from the end gives every argument a stem.
-  for (std::size_t i = g.size(); i-- > 0;) {
-    const Node& n = g.node(NodeId{static_cast<std::uint32_t>(i)});
-    if (!live[i] || n.op == Op::kConst) continue;
-    if (names[i].empty()) names[i] = unique(fmt::format("{}_{}", stem[i], to_text(n.op)));
-    for (NodeId a : n.args)
-      if (stem[index(a)].empty()) stem[index(a)] = stem[i];
-  }
-  return names;
+std::vector<std::string> assign_names(const Graph& g, const std::vector<std::string>& reserved,
+                                      const std::vector<bool>& written) {
+  return Names(g, reserved, written).run();
 }
 
 }  // namespace blockdot::rtl_gen

@@ -76,10 +76,6 @@ std::string range_of(int width) { return width == 1 ? "" : fmt::format("[{}:0] "
 
 Emitter::Emitter(const Graph& g, const Schedule& s, const VerilogRequest& r)
     : g_(g), s_(s), r_(r), live_(g.live()) {
-  std::vector<std::string> reserved = {"unused_bits"};
-  for (const Port& p : r.ports) reserved.push_back(p.name);
-  reserved.push_back(r.module_name);
-  names_ = assign_names(g, reserved);
   uses_.resize(g.size());
   inline_.assign(g.size(), false);
   last_.assign(g.size(), -1);
@@ -87,6 +83,12 @@ Emitter::Emitter(const Graph& g, const Schedule& s, const VerilogRequest& r)
     if (live_[index(state.node)] && carries_next(g, s, state))
       carried_by_.emplace(index(state.next), state.node);
   collect_uses();
+  std::vector<std::string> reserved = {"unused_bits"};
+  for (const Port& p : r.ports) reserved.push_back(p.name);
+  reserved.push_back(r.module_name);
+  std::vector<bool> written(g.size());
+  for (std::size_t i = 0; i < g.size(); ++i) written[i] = s.stage[i] >= 0 && !inline_[i];
+  names_ = assign_names(g, reserved, written);
 }
 
 void Emitter::use(NodeId id, int stage, bool direct, Op by) {

@@ -269,8 +269,8 @@ Lane build_lane(Graph& g, const Modes& modes, const Fx& a, const Fx& b, int j, b
   if (!modes.two.empty()) {
     out.hx = decode_term(g, sa, modes.flags, slot_a, 1, label("a_high"));
     out.hy = decode_term(g, sb, modes.flags, slot_b, 1, label("b_high"));
-    wx = word_of(sa, wx, factor_of(out.hx));
-    wy = word_of(sb, wy, factor_of(out.hy));
+    wx = name(word_of(sa, wx, factor_of(out.hx)), label("a_word"));
+    wy = name(word_of(sb, wy, factor_of(out.hy)), label("b_word"));
   }
   g.section("multiply");
   out.product = product_of(g, sa, sb, wx, wy, modes.is_two, structure, technology, label("prod"));
