@@ -47,10 +47,7 @@ class Copier {
         for (NodeId a : n.args) args.push_back(*done_[index(a)]);
         to_.section(n.section);
         const NodeId made = ops::rebuild(to_, n, args);
-        if (!ops::is_const(to_, made) && to_.node(made).op != Op::kInput) {
-          if (!n.name.empty() && to_.node(made).name.empty()) to_.set_name(made, n.name);
-          if (!n.note.empty() && to_.node(made).note.empty()) to_.set_note(made, n.note);
-        }
+        if (!ops::is_const(to_, made) && to_.node(made).op != Op::kInput) to_.describe_as(made, n);
         done_[index(at)] = made;
       }
       stack.pop_back();

@@ -83,10 +83,7 @@ Graph lower(const Graph& from, const SumOptions& options) {
     } else {
       map[i] = ops::rebuild(to, n, args);
     }
-    if (!n.name.empty() && !ops::is_const(to, map[i])) {
-      to.set_name(map[i], n.name);
-      to.set_note(map[i], n.note);
-    }
+    if (!ops::is_const(to, map[i])) to.describe_as(map[i], n);
     if (n.control) to.set_control(map[i]);
   }
   for (const Graph::State& s : from.states())

@@ -111,7 +111,7 @@ std::string Names::unique(const std::string& wanted) {
   }
 }
 
-// Ports, and what the builder named.
+// Ports, what the builder named, and bits of it.
 void Names::named_nodes() {
   for (NodeId i : g_.inputs()) {
     names_[index(i)] = node(i).name;
@@ -139,6 +139,12 @@ void Names::named_nodes() {
     if (stem.names > 0) continue;
     stem = {o.name.ends_with("_o") ? o.name.substr(0, o.name.size() - 2) : o.name, 1};
     if (written_[index(o.node)]) give(o.node, stem.text);
+  }
+  for (std::size_t i = 0; i < g_.size(); ++i) {
+    const NodeId id{static_cast<std::uint32_t>(i)};
+    if (!written_[i] || stems_[i].names > 0 || node(id).part_of.empty()) continue;
+    stems_[i] = {legal(node(id).part_of), 1};
+    give(id, stems_[i].text);
   }
   // A word that is cut to size has the name of what is left of it.
   for (std::size_t i = 0; i < g_.size(); ++i) {

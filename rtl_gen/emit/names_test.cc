@@ -44,12 +44,13 @@ TEST(Names, APartOfSeveralIsCalledAfterWhatItIsMadeOf) {
   const NodeId inverse = ops::bit_not(g, b);
   const NodeId every = ops::bit_not(g, ops::orr(g, inverse));
   const NodeId none = ops::bit_not(g, ops::orr(g, b));
-  for (const char* name : {"red_o", "green_o"}) {
-    std::vector<NodeId> parts = {either, any, every, none};
-    if (name[0] == 'r') parts.push_back(a);
-    const NodeId out = ops::concat(g, parts);
-    g.set_name(out, name);
-    g.output(name, out);
+  for (NodeId part : {either, any, every, none}) {
+    const NodeId other = g.input("c" + std::to_string(index(part)), g.width(part));
+    const NodeId red = ops::bit_and(g, part, other), green = ops::bit_or(g, part, other);
+    g.set_name(red, "red");
+    g.set_name(green, "green");
+    g.output("red_o", red);
+    g.output("green_o", green);
   }
   const auto names = names_of(g, {low, inverse, g.node(every).args[0], g.node(none).args[0]});
   EXPECT_EQ(names[index(either)], "a_i_or_b_i");
@@ -89,6 +90,20 @@ TEST(Names, PaddingNamesWhatItPads) {
   g.output("x_o", padded);
   g.output("y_o", ops::bit_not(g, word));
   EXPECT_EQ(names_of(g)[index(word)], "magnitude");
+}
+
+TEST(Names, BitsOfANamedWordSayTheirPlaces) {
+  Graph g;
+  const NodeId a = g.input("a_i", 4), b = g.input("b_i", 4);
+  const NodeId high = ops::bit_and(g, a, b), low = ops::orr(g, a);
+  const NodeId word = ops::concat(g, {high, low});
+  g.set_name(word, "prod0");
+  g.output("x_o", ops::bit_not(g, ops::slice(g, word, 1, 4)));  // the word itself has no reader
+  g.output("y_o", ops::bit_not(g, ops::slice(g, word, 0, 1)));
+  const auto names = names_of(g);
+  EXPECT_EQ(names[index(high)], "prod0_bits_4_1");
+  EXPECT_EQ(names[index(low)], "prod0_bit_0");
+  EXPECT_EQ(names[index(word)], "");
 }
 
 TEST(Names, AreLegalAndUnique) {

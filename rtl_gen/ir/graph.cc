@@ -279,12 +279,32 @@ void Graph::set_passed(NodeId id, int bits) {
 
 void Graph::set_name(NodeId id, std::string_view name) {
   Node& n = nodes_[index(id)];
-  if (n.name.empty()) n.name = name;
+  if (!n.name.empty()) return;
+  n.name = name;
+  if (n.op != Op::kConcat) return;
+  int lo = n.width;
+  for (NodeId a : n.args) {
+    Node& part = nodes_[index(a)];
+    const int hi = lo - 1;
+    lo -= part.width;
+    if (part.part_of.empty())
+      part.part_of = lo == hi ? fmt::format("{}_bit_{}", name, lo)
+                              : fmt::format("{}_bits_{}_{}", name, hi, lo);
+  }
 }
 
 void Graph::set_note(NodeId id, std::string_view note) {
   Node& n = nodes_[index(id)];
   if (n.note.empty()) n.note = note;
+}
+
+void Graph::describe_as(NodeId id, const Node& other) {
+  if (!other.name.empty()) {
+    set_name(id, other.name);
+    set_note(id, other.note);
+  }
+  Node& n = nodes_[index(id)];
+  if (n.part_of.empty()) n.part_of = other.part_of;
 }
 
 std::vector<bool> Graph::live() const {

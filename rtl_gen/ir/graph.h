@@ -58,6 +58,7 @@ struct Node {
   bool control = false;  // its pipeline registers are reset to zero
   std::string parameter;  // kState: the Verilog parameter that replaces the reset value
   std::string name;       // empty: the emitter finds one
+  std::string part_of;    // it is some bits of a named word: "prod0_bit_3"; for the emitter
   std::string note;       // range, for the reader of the Verilog
   std::string section;    // what part of the data path it belongs to: "decode", "multiply"...
 };
@@ -97,9 +98,12 @@ class Graph {
   const std::vector<State>& states() const { return states_; }
   const std::vector<Output>& outputs() const { return outputs_; }
 
-  /// Names and notes stay with the first giver: equal nodes are one node.
+  /// Names and notes stay with the first giver: equal nodes are one node. What a named
+  /// concatenation consists of is part of that word.
   void set_name(NodeId id, std::string_view name);
   void set_note(NodeId id, std::string_view note);
+  /// The names and the note of a node of another graph.
+  void describe_as(NodeId id, const Node& other);
   /// A kOr of the carry that a group of `bits` bits makes and, second, the one that it passes on.
   void set_passed(NodeId id, int bits);
   void set_control(NodeId id) { nodes_[index(id)].control = true; }
