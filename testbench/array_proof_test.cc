@@ -347,6 +347,7 @@ struct Case {
   std::int64_t m, n, k;
   int banks = 2, depth = 4;
   double clock_ns = 0;
+  rtl_gen::Technology technology = rtl_gen::Technology::kGeneric;
 };
 std::string name_of(const Case& c) {
   std::string name = fmt::format("{}_{}_{}x{}_{}x{}x{}_{}_{}", c.dataflow, c.spec, c.rows, c.cols,
@@ -368,6 +369,7 @@ rtl_gen::Array make_array(const Case& c) {
   spec.depth = c.depth;
   rtl_gen::Arch arch;
   arch.clock_ns = c.clock_ns;
+  arch.technology = c.technology;
   return generate_array(spec, arch);
 }
 
@@ -392,7 +394,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a=binary@e8m0/8 lanes=4 accumulator=fp32", "ws", 2, 3, 5, 7, 27, 2, 3},
         Case{"a=int8_row b=nf4_dq lanes=4 accumulator=fp32", "os", 2, 2, 3, 5, 40},
         Case{"a=int8_row b=nvfp4 lanes=4 accumulator=kulisch max-k=256", "ws", 2, 3, 5, 7, 40, 2,
-             3}),
+             3},
+        // Rounded by draws that an exact result does not read.
+        Case{"a=mxint8 lanes=4 accumulator=bf16 rounding=sr:11", "ws", 2, 2, 5, 3, 40, 2, 3},
+        // Its sum is one of those that Verilator's trees of exclusive ors get wrong.
+        Case{"a=bm8_e4m3 lanes=4 accumulator=aligned[0]:e5m2 output=e5m2", "ws", 2, 1, 5, 3, 40, 2,
+             3, 0, rtl_gen::Technology::kOsu018}),
     [](const auto& p) { return name_of(p.param); });
 
 TEST_P(ArrayProduct, HasTheGoldenValuesAndTheClosedFormsCycles) {

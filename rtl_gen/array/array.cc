@@ -731,10 +731,17 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
   arch.structure.segment =
       choose_segment(spec.unit, arch.technology, arch.structure, arch.clock_ns).segment;
   UnitFacts facts;
-  const OpenedUnit opened =
+  OpenedUnit opened =
       open_loop(build_dot_unit(spec.unit, &facts, arch.structure, arch.technology, true));
   const formats::Rounding drawn = formats::drawn_rounding(spec.unit);
   const bool seeded = drawn.stochastic(), by_beat = formats::draws_each_beat(spec.unit);
+  if (seeded) {
+    // A rounding of results that are exact (bf16 to fp32) reads no draw; the port stays.
+    Graph& drawing = by_beat ? opened.step : opened.finish;
+    const auto is_random = [&](NodeId id) { return drawing.node(id).name == "random_i"; };
+    if (std::none_of(drawing.inputs().begin(), drawing.inputs().end(), is_random))
+      drawing.input("random_i", drawn.random_bits);
+  }
   const auto make = [&](const Graph& graph, const Arch& built, const char* part,
                         const std::string& what) {
     UnitText text;
