@@ -117,7 +117,8 @@ void run(const GenArguments& arguments, const Context& context) {
   const rtl_gen::Arch arch = resolve(arguments.arch);
   if (arguments.explain && spec.kind == rtl_gen::UnitKind::kQuantizer)
     throw ConfigError(
-        "explain: the cost model chooses structures of dot products; unit {} has none to choose",
+        "explain: the cost model weighs multipliers, alignments and sums of products; unit {} has "
+        "none, each of its parts is built in one way: leave --explain out",
         to_text(spec.kind));
   if (arguments.top) rtl_gen::check_top(*arguments.top);
   const rtl_gen::Design design = rtl_gen::generate_design(spec, arch, arguments.top.value_or(""));

@@ -1,5 +1,6 @@
 #include "formats/lfsr.h"
 
+#include <algorithm>
 #include <array>
 
 #include "formats/lfsr_jump.h"
@@ -113,10 +114,27 @@ std::string to_text(const LfsrSpec& spec) {
   return text;
 }
 
-LfsrStreams lfsr_streams(const LfsrSpec& spec, std::uint64_t count) {
-  if (count > spec.mask())
-    throw ConfigError("lfsr = {}: {} states cannot start {} streams; take a wider one",
-                      to_text(spec), spec.mask(), count);
+int narrowest_lfsr(std::uint64_t count, int bits) {
+  // The states that are not zero are as many as the draws' steps: 2^n - 1 >= count * bits.
+  const int states = std::bit_width(count * static_cast<std::uint64_t>(bits));
+  return std::max({kLeastWidth, bits, states});
+}
+
+void validate_draws(const LfsrSpec& spec, std::uint64_t count, int bits, std::string_view of) {
+  LfsrSpec fits = spec;
+  fits.width = narrowest_lfsr(count, bits);
+  if (spec.width >= fits.width) return;
+  if (spec.width < bits)
+    throw ConfigError("lfsr = {}: has fewer bits than a draw of {}; take lfsr = {} or wider",
+                      to_text(spec), bits, to_text(fits));
+  throw ConfigError(
+      "lfsr = {}: {} {} that draw {} bits each would share some: it has {} states; take lfsr = {} "
+      "or wider",
+      to_text(spec), count, of, bits, spec.mask(), to_text(fits));
+}
+
+LfsrStreams lfsr_streams(const LfsrSpec& spec, std::uint64_t count, int bits) {
+  validate_draws(spec, count, bits, "streams");
   LfsrStreams streams{spec.mask() / count, {}};
   const LfsrJump jump(streams.distance, spec);
   std::uint64_t state = spec.seed;

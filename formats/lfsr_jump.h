@@ -49,7 +49,14 @@ struct LfsrStreams {
   std::uint64_t distance = 0;
   std::vector<std::uint64_t> states;
 };
-/// ConfigError where the register has fewer than `count` states.
-LfsrStreams lfsr_streams(const LfsrSpec& spec, std::uint64_t count);
+/// ConfigError as of validate_draws, for one draw of `bits` bits of each.
+LfsrStreams lfsr_streams(const LfsrSpec& spec, std::uint64_t count, int bits);
+
+/// Width of the narrowest register, from 4 bits on, from which `count` draws of `bits` bits share
+/// none: it has a draw's bits, and as many states as all draws step through.
+int narrowest_lfsr(std::uint64_t count, int bits);
+/// ConfigError that offers that width where the register is narrower; `of` names what draws in the
+/// plural: lanes, streams.
+void validate_draws(const LfsrSpec& spec, std::uint64_t count, int bits, std::string_view of);
 
 }  // namespace blockdot::formats

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "formats/lfsr_jump.h"
@@ -140,7 +141,7 @@ TEST(Lfsr, StreamsDoNotOverlapWithinTheirDistance) {
   for (LfsrKind kind : kKinds)
     for (std::uint64_t count : {1, 2, 5, 16, 4095}) {
       const LfsrSpec spec{kind, 12, 77};
-      const LfsrStreams streams = lfsr_streams(spec, count);
+      const LfsrStreams streams = lfsr_streams(spec, count, 1);
       ASSERT_EQ(streams.states.size(), count);
       EXPECT_EQ(streams.distance, 4095 / count);
       EXPECT_EQ(streams.states[0], 77u);
@@ -151,7 +152,52 @@ TEST(Lfsr, StreamsDoNotOverlapWithinTheirDistance) {
           ASSERT_TRUE(seen.insert(lfsr.state()).second) << to_text(spec) << " " << count;
       }
     }
-  EXPECT_THROW(lfsr_streams({LfsrKind::kGalois, 4}, 16), ConfigError);
+}
+
+// Oracle: a walk. Draws one after the other, each of `bits` states: whether a state comes twice.
+bool some_state_is_drawn_twice(const LfsrSpec& spec, std::uint64_t count, int bits) {
+  std::set<std::uint64_t> seen;
+  Lfsr lfsr(spec.seed, spec);
+  for (std::uint64_t i = 0; i < count * static_cast<std::uint64_t>(bits); ++i, lfsr.step())
+    if (!seen.insert(lfsr.state()).second) return true;
+  return false;
+}
+
+TEST(Lfsr, DrawsThatWouldShareBitsAreRefusedWithTheNarrowestRegister) {
+  int refused = 0, taken = 0;
+  for (LfsrKind kind : kKinds)
+    for (int width = 4; width <= 10; ++width)
+      for (int bits = 1; bits <= width; ++bits)
+        for (std::uint64_t count = 1; count <= 40; ++count) {
+          const LfsrSpec spec{kind, width, 3, width % 2 == 0};
+          const std::string what = fmt::format("{} {} {}", to_text(spec), count, bits);
+          const bool shares = some_state_is_drawn_twice(spec, count, bits);
+          LfsrSpec fits = spec;
+          fits.width = narrowest_lfsr(count, bits);
+          EXPECT_EQ(fits.width > width, shares) << what;
+          EXPECT_FALSE(some_state_is_drawn_twice(fits, count, bits)) << what;
+          (shares ? refused : taken)++;
+          if (!shares) {
+            validate_draws(spec, count, bits, "lanes");
+            EXPECT_GE(lfsr_streams(spec, count, bits).distance, static_cast<unsigned>(bits));
+            continue;
+          }
+          for (const bool streams : {false, true}) try {
+              if (streams)
+                lfsr_streams(spec, count, bits);
+              else
+                validate_draws(spec, count, bits, "lanes");
+              ADD_FAILURE() << what << " is taken";
+            } catch (const ConfigError& error) {
+              const std::string line = error.what();
+              EXPECT_TRUE(line.ends_with("take lfsr = " + to_text(fits) + " or wider")) << line;
+            }
+          validate_draws(fits, count, bits, "lanes");
+        }
+  EXPECT_GT(refused, 500);
+  EXPECT_GT(taken, 500);
+  EXPECT_EQ(narrowest_lfsr(1, 32), 32) << "a draw is bits of one state";
+  EXPECT_THROW(validate_draws({LfsrKind::kGalois, 31}, 1, 32, "lanes"), ConfigError);
 }
 
 TEST(Lfsr, TextFormsAreReadBackAndMistakesAreNamed) {

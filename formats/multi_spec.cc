@@ -113,8 +113,9 @@ void validate(const MultiSpec& spec) {
       if (f->kind != ElementKind::kMinifloat || f->special == Special::kFnuz ||
           f->width() > kMaxWidth)
         throw ConfigError(
-            "modes = {}: a mode takes minifloats of at most {} bits that are not fnuz, such as "
-            "e4m3, e5m2, e3m2, e2m3 or e2m1",
+            "modes = {}: a mode takes minifloats of at most {} bits, such as e4m3, e5m2, e3m2, "
+            "e2m3 "
+            "or e2m1; integers, code books and fnuz formats are not taken",
             to_text(*f), kMaxWidth);
     }
     if (std::find(spec.modes.begin(), spec.modes.begin() + static_cast<std::ptrdiff_t>(i), m) !=

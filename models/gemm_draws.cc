@@ -94,7 +94,7 @@ RandomStreams RandomStreams::of_array(const formats::DotSpec& spec, const ArrayT
   const bool by_column = shape.weight_stationary && !streams.draws_;
   const auto count = static_cast<std::uint64_t>(by_column ? 1 : shape.rows) *
                      static_cast<std::uint64_t>(shape.cols);
-  std::vector<std::uint64_t> states = formats::lfsr_streams(spec.lfsr, count).states;
+  std::vector<std::uint64_t> states = formats::lfsr_streams(spec.lfsr, count, streams.bits_).states;
   if (shape.weight_stationary && streams.draws_)
     streams.fill_parts(tiles, std::move(states));
   else

@@ -1374,7 +1374,7 @@ TEST(Gemm, RefusesBadInputAndNamesTheField) {
 }
 
 TEST(Gemm, RefusesArraysWithoutUnitsAndRegistersOfTooFewStates) {
-  const DotSpec spec = parse_dot_spec("a=mxint8 max-k=64 rounding=sr:4 output=bf16 lfsr=galois:4");
+  const DotSpec spec = parse_dot_spec("a=mxint8 max-k=64 rounding=sr:4 output=bf16 lfsr=galois:5");
   const std::vector<float> x(64, 1);
   const QuantizedMatrix a = quantize(spec.a, row_major(x.data(), 1, 64));
   const auto complaint = [&](const ArrayTiles& tiles) {
@@ -1386,12 +1386,16 @@ TEST(Gemm, RefusesArraysWithoutUnitsAndRegistersOfTooFewStates) {
     return std::string("none");
   };
   EXPECT_EQ(complaint({{false, 2, 3}, 2}), "none");
+  EXPECT_EQ(complaint({{true, 2, 7}, 4}), "none");  // a stream a column: 28 of 31 states
   for (const auto& [tiles, field] : std::initializer_list<std::pair<ArrayTiles, const char*>>{
            {{{false, 0, 3}, 1}, "rows = 0"},
            {{{true, 2, 0}, 4}, "cols = 0"},
            {{{true, 2, 3}, 0}, "height = 0"},
            {{{false, 2, 3}, 4}, "height = 4"},
-           {{{false, 4, 4}, 4}, "lfsr = galois:4"}})
+           // 32 steps, of 31 states
+           {{{false, 2, 4}, 2},
+            "lfsr = galois:5: 8 streams that draw 4 bits each would share some: it has 31 states; "
+            "take lfsr = galois:6 or wider"}})
     EXPECT_TRUE(complaint(tiles).starts_with(field)) << field << ": " << complaint(tiles);
 }
 

@@ -17,7 +17,7 @@ GoldenArray::GoldenArray(const formats::DotSpec& spec, const ArrayShape& shape,
   const bool by_column = shape.weight_stationary && !by_beat_;
   const auto count = static_cast<std::uint64_t>(by_column ? 1 : shape.rows) *
                      static_cast<std::uint64_t>(shape.cols);
-  if (seeds.empty() && bits_ > 0) seeds = formats::lfsr_streams(spec.lfsr, count).states;
+  if (seeds.empty() && bits_ > 0) seeds = formats::lfsr_streams(spec.lfsr, count, bits_).states;
   BLOCKDOT_CHECK(bits_ == 0 || seeds.size() == count, "{} seeds", seeds.size());
   for (std::uint64_t seed : seeds) streams_.emplace_back(seed, spec.lfsr);
 }

@@ -367,7 +367,7 @@ std::string to_text(const Arch& arch) {
   if (!arch.combinational && arch.schedule == ScheduleKind::kRandom)
     text += fmt::format(" {}", arch.schedule_seed);
   if (arch.structure != kPlain && arch.structure != Structure{})
-    text += ", " + to_text(arch.structure);
+    text += ", " + given_text(arch.structure);
   return text;
 }
 

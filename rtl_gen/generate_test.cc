@@ -1,6 +1,7 @@
 // Whole units: widths, ports, determinism, errors, the report, and the time it takes.
 #include "rtl_gen/generate.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +9,7 @@
 
 #include "formats/error.h"
 #include "rtl_gen/choose.h"
+#include "rtl_gen/design.h"
 
 namespace blockdot::rtl_gen {
 namespace {
@@ -557,6 +559,85 @@ TEST(Verilog, NamesTheCommandThatMakesItAgain) {
   EXPECT_TRUE(has(make(UnitKind::kBlockDot, "a=mxint8 lanes=4", {.combinational = true}),
                   "blockdot gen --a int8@e8m0/32 --b int8@e8m0/32 --lanes 4 --unit block-dot "
                   "--combinational --tech generic"));
+}
+
+// Oracle: steps counted by hand, lanes or streams times bits, against 2^N - 1 states.
+TEST(Randomness, LanesAndStreamsThatWouldShareBitsAreRefusedWithTheRegisterThatFits) {
+  const auto refusal = [](DesignText text, const std::string& lfsr) -> std::string {
+    text.dot.lfsr = lfsr;
+    text.dot.rounding = "sr:4";
+    try {
+      const Design made = generate_design(resolve(text), {});
+      for (const nlohmann::json& p : made.json.value("parameters", nlohmann::json::array()))
+        EXPECT_EQ(p.value("meaning", "").find("within 0 draws"), std::string::npos);
+      return "";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  };
+  const auto quantizer = [](const char* lanes) {
+    DesignText text;
+    text.unit = "quantizer";
+    text.dot.a = "mxfp4";
+    text.dot.lanes = lanes;
+    return text;
+  };
+  const auto array = [](const char* rows, const char* cols, const char* flow = "os") {
+    DesignText text;
+    text.unit = "array";
+    text.dot.a = "mxfp4";
+    text.dot.lanes = "1";
+    text.rows = rows;
+    text.cols = cols;
+    text.dataflow = flow;
+    return text;
+  };
+  struct Case {
+    DesignText text;
+    int steps, width;
+  };
+  DesignText by_unit = array("2", "4", "ws");  // draws in every unit, not under the columns
+  by_unit.dot.accumulator = "bf16:sr:4";
+  by_unit.dot.output = "bf16";
+  for (const Case& c : {Case{quantizer("32"), 128, 8}, Case{quantizer("2"), 8, 4},
+                        Case{quantizer("4"), 16, 5}, Case{array("3", "5"), 60, 6},
+                        Case{array("4", "4"), 64, 7}, Case{array("2", "4", "ws"), 16, 5},
+                        Case{array("4", "3", "ws"), 12, 4}, Case{by_unit, 32, 6}}) {
+    const std::string what =
+        fmt::format("{} {} {} {}", c.text.unit, c.text.dot.lanes, c.text.rows, c.text.dataflow);
+    ASSERT_TRUE(c.steps < 1 << c.width && (c.width == 4 || c.steps >= 1 << (c.width - 1)));
+    EXPECT_EQ(refusal(c.text, fmt::format("galois:{}", c.width)), "") << what;
+    for (int narrow = 4; narrow < c.width; ++narrow)
+      EXPECT_TRUE(
+          refusal(c.text, fmt::format("fibonacci:{}:3:no-port", narrow))
+              .ends_with(fmt::format("; take lfsr = fibonacci:{}:3:no-port or wider", c.width)))
+          << what << " " << narrow;
+  }
+  EXPECT_EQ(refusal(quantizer("32"), "galois:4"),
+            "lfsr = galois:4: 32 lanes that draw 4 bits each would share some: it has 15 states; "
+            "take lfsr = galois:8 or wider");
+}
+
+// Oracle: the definition of the roundings: of these only src adds three numbers, in a sum.
+TEST(Report, OfAQuantiserNamesOnlyTheStructureThatItHas) {
+  const auto arch = [](const char* rounding, Technology technology) {
+    DesignText text;
+    text.unit = "quantizer";
+    text.dot.a = "mxfp4";
+    text.dot.lanes = "2";
+    text.dot.rounding = rounding;
+    const std::string line =
+        generate_design(resolve(text), {.technology = technology}).report.arch_text;
+    const std::string before = "min-register";
+    return line.substr(line.find(before) + before.size());
+  };
+  for (Technology technology : {Technology::kGeneric, Technology::kOsu018, Technology::kXilinx})
+    for (const char* rounding : {"rne", "rtz", "sr:4", "srf:4"})
+      EXPECT_EQ(arch(rounding, technology), "") << rounding;
+  EXPECT_EQ(arch("src:4", Technology::kGeneric), "");  // plain operators
+  EXPECT_EQ(arch("src:4", Technology::kOsu018),
+            ", sum=timed,counters=3:2,adder=sklansky,cells=full");
+  EXPECT_EQ(arch("src:4", Technology::kXilinx), ", sum=chain,counters=3:2,adder=plus,cells=none");
 }
 
 TEST(Report, SurvivesJson) {

@@ -882,6 +882,10 @@ TEST_F(Cli, RefusesBadInputInOneLineWithExit2) {
   }
   expect_refused("gen --unit quantizer --a mxint8 --arch sum=timed --out u",
                  "a quantiser has none");
+  expect_refused("gen --unit quantizer --a mxint8 --explain --out u",
+                 "unit quantizer has none, each of its parts is built in one way");
+  expect_refused("gen --unit multi --modes e4m3,int8 --out u",
+                 "integers, code books and fnuz formats are not taken");
   write("f.toml", "[[design]]\nunit = \"multi\"\nmodes = \"e4m3\"\nlanes = 2\n");
   expect_refused("sim f.toml --trace " + trace_, "dot units only");
   expect_refused("compare f.toml --trace " + trace_ + " --out o", "dot units only");

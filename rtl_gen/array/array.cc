@@ -117,15 +117,31 @@ std::string command_line(const ArraySpec& s, const Arch& arch, std::string_view 
   return text + fmt::format(" --top {}", top);
 }
 
+// One stream a column instead of one a unit: results are rounded under the columns.
+bool draws_by_column(const ArraySpec& spec) {
+  return spec.dataflow == Dataflow::kWeightStationary && !formats::draws_each_beat(spec.unit);
+}
+
 // Random streams that start far apart: each may take that many steps before it meets another's
 // first draw. Their states are loaded in the cycle after reset.
-void declare_seeds(Array& array, int count, const std::string& of) {
-  const formats::LfsrSpec& lfsr = array.spec.unit.lfsr;
-  const formats::LfsrStreams streams =
-      formats::lfsr_streams(lfsr, static_cast<std::uint64_t>(count));
+void start_streams(Array& array) {
+  const ArraySpec& spec = array.spec;
+  if (!formats::draws(spec.unit)) return;
+  const formats::LfsrStreams streams = formats::lfsr_streams(
+      spec.unit.lfsr,
+      static_cast<std::uint64_t>((draws_by_column(spec) ? 1 : spec.rows) * spec.cols),
+      formats::drawn_rounding(spec.unit).random_bits);
   array.seed_distance = streams.distance;
   array.seeds = streams.states;
+}
+
+void declare_seeds(Array& array) {
+  const formats::LfsrSpec& lfsr = array.spec.unit.lfsr;
   if (!lfsr.port) return;
+  const int count = static_cast<int>(array.seeds.size());
+  const std::string of = draws_by_column(array.spec)
+                             ? "the column"
+                             : fmt::format("unit row * {} + column", array.spec.cols);
   array.ports.push_back({"seed_load_i", true, 1, "load a random stream"});
   array.ports.push_back({"seed_cell_i", true, bits_for(count - 1), "of " + of});
   array.ports.push_back({"seed_i", true, lfsr.width, "its state; 0 is read as 1"});
@@ -276,7 +292,7 @@ void build_os(Array& array, const Arch& arch, const std::string& top) {
            {"beats_i", true, k_bits, "beats of the tile, at least 1"},
            {"rows_i", true, m_bits, fmt::format("its rows, 1..{}", R)},
            {"cols_i", true, n_bits, fmt::format("its columns, 1..{}", C)}};
-  if (seeded) declare_seeds(array, R * C, fmt::format("unit row * {} + column", C));
+  if (seeded) declare_seeds(array);
   ports.push_back({"in_valid_i", true, 1, "a beat is offered"});
   ports.push_back({"in_ready_o", false, 1, "it is taken"});
   declare_side(ports, a, R, "rows");
@@ -822,9 +838,7 @@ void build_ws(Array& array, const Arch& wanted, const std::string& top) {
            {"w_valid_i", true, 1, "a beat of weights is offered"},
            {"w_ready_o", false, 1, "it is taken"}};
   declare_side(ports, b, C, "columns");
-  if (seeded)
-    declare_seeds(array, by_beat ? R * C : C,
-                  by_beat ? fmt::format("unit row * {} + column", C) : "the column");
+  if (seeded) declare_seeds(array);
   ports.push_back({"a_valid_i", true, 1, "a row of a is offered"});
   ports.push_back({"a_ready_o", false, 1, "it is taken"});
   declare_side(ports, a, R, "beats");
@@ -1096,6 +1110,7 @@ Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view t
   Array array;
   array.spec = spec;
   array.top = top;
+  start_streams(array);
   array.timing.dataflow = spec.dataflow;
   array.timing.rows = spec.rows;
   array.timing.cols = spec.cols;

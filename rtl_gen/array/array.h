@@ -92,7 +92,8 @@ struct Array {
   std::string verilog() const;  // all files one after the other
 };
 
-/// ConfigError as generate; sizes out of range; a combinational arch.
+/// ConfigError as generate; sizes out of range; streams that would share the bits of a draw; a
+/// combinational arch.
 Array generate_array(const ArraySpec& spec, const Arch& arch, std::string_view top = "array");
 
 /// Schema "blockdot.array/1".

@@ -500,15 +500,24 @@ Schedule make_schedule(const Graph& g, const CostModel& cost, const ScheduleRequ
     for (std::size_t i = 0; i < n; ++i)
       if (net.placed[i]) s.stage[i] = 0;
   } else {
+    // The slowest of all is named: it says which clock fits, and where a structure can help.
+    const Unit* limit = nullptr;
+    int slowest = kNone;
+    double delay = budget + kSlack;
     for (const Unit& unit : net.units) {
-      int slowest = unit.nodes.front();
-      const double delay = unit_delay(net, unit, &slowest);
-      if (delay <= budget + kSlack) continue;
-      const double fits = std::ceil(fastest_clock_ns(g, cost) * 100) / 100;
+      int end = unit.nodes.front();
+      const double takes = unit_delay(net, unit, &end);
+      if (takes <= delay) continue;
+      delay = takes;
+      limit = &unit;
+      slowest = end;
+    }
+    if (limit) {
+      const double fits = std::ceil((delay + cost.register_overhead_ns()) * 100) / 100;
       throw ConfigError(
           "clock-ns = {}: {} {} takes {:.2f} ns plus {:.2f} ns of registers in one stage; "
           "a clock of {:.2f} ns fits",
-          request.clock_ns, unit.loop ? "the loop through" : "the operation",
+          request.clock_ns, limit->loop ? "the loop through" : "the operation",
           label(g, slowest, net), delay, cost.register_overhead_ns(), fits);
     }
     // The nodes of a loop count for less than they take, since its low bits are early throughout;

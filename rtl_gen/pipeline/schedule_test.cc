@@ -84,6 +84,23 @@ TEST(Schedule, AClockThatTheLoopCannotMeetIsAnErrorThatNamesNodeAndClock) {
   }
 }
 
+// Oracle: the clock that fits is that of the slowest, so what is blamed takes all of it.
+TEST(Schedule, ARefusedClockIsBlamedOnTheSlowestEvenWhereQuickOperationsAreTooSlowToo) {
+  const Graph g = sample();
+  try {
+    make_schedule(g, kCost, {0.01, ScheduleKind::kAsap, 0, false});
+    FAIL() << "no error";
+  } catch (const ConfigError& e) {
+    const std::string text = e.what();
+    const auto after = [&](const std::string& words) {
+      const std::size_t at = text.find(words);
+      return at == std::string::npos ? -1.0 : std::stod(text.substr(at + words.size()));
+    };
+    EXPECT_NEAR(after(" takes ") + after(" ns plus "), fastest_clock_ns(g, kCost), 0.01) << text;
+    EXPECT_NEAR(after("a clock of "), fastest_clock_ns(g, kCost), 0.01) << text;
+  }
+}
+
 // By hand, with the constants of generic: two sums one after the other take less than twice the
 // first, for the low bits of the first are there when the second begins.
 TEST(StageTiming, LowBitsOfASumComeBeforeItsHighBits) {

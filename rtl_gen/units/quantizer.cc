@@ -14,6 +14,7 @@
 
 #include "formats/code_book.h"
 #include "formats/error.h"
+#include "formats/lfsr_jump.h"
 #include "rtl_gen/units/lfsr.h"
 #include "rtl_gen/units/quantizer_parts.h"
 
@@ -210,9 +211,9 @@ void validate(const QuantizerSpec& spec) {
   if (r.stochastic() && (r.random_bits < 1 || r.random_bits > 32))
     throw ConfigError("rounding = {}: random bits must be in [1, 32]", to_text(r));
   formats::validate(spec.lfsr);
-  if (r.stochastic() && r.random_bits > spec.lfsr.width)
-    throw ConfigError("rounding = {}: draws more bits than lfsr = {} has", to_text(r),
-                      to_text(spec.lfsr));
+  if (r.stochastic())
+    formats::validate_draws(spec.lfsr, static_cast<std::uint64_t>(lanes_of(spec)), r.random_bits,
+                            "lanes");
 }
 
 std::string to_text(const QuantizerSpec& spec) {
@@ -273,13 +274,36 @@ Graph build_quantizer(const QuantizerSpec& spec) {
   return g;
 }
 
+namespace {
+
+// What a quantiser takes from the technology's structure: how the sums of `graph` are lowered. Only
+// rounding src has one.
+Structure structure_of(const Graph& graph, Technology technology) {
+  const Structure plain = plain_structure(technology);
+  if (plain == kPlain) return plain;
+  Structure taken;
+  const std::vector<bool> live = graph.live();
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (!live[i] || graph.node(NodeId{static_cast<std::uint32_t>(i)}).op != Op::kSum) continue;
+    taken.sum = plain.sum;
+    taken.counters = plain.counters;
+    taken.adder = plain.adder;
+    taken.cells = plain.cells;
+    break;
+  }
+  return taken;
+}
+
+}  // namespace
+
 Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::string_view top) {
   if (wanted.structure != Structure{})
     throw ConfigError("arch = {}: structures are those of dot units; a quantiser has none",
-                      to_text(wanted.structure));
+                      given_text(wanted.structure));
   validate(spec);
   Arch arch = wanted;
-  arch.structure = plain_structure(arch.technology);
+  Graph graph = build_quantizer(spec);
+  arch.structure = structure_of(graph, arch.technology);
   const formats::BlockFormat& f = spec.format;
   UnitText text;
   const int lanes = lanes_of(spec), beats = beats_of(spec);
@@ -340,7 +364,7 @@ Unit generate_quantizer(const QuantizerSpec& spec, const Arch& wanted, std::stri
       line += fmt::format(" --schedule-seed {}", a.schedule_seed);
     return line + fmt::format(" --top {}", top);
   };
-  return build_unit(build_quantizer(spec), arch, top, text);
+  return build_unit(std::move(graph), arch, top, text);
 }
 
 nlohmann::json quantizer_json(const Unit& unit, const QuantizerSpec& spec) {

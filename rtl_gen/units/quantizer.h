@@ -40,9 +40,8 @@ int buffer_bits(const QuantizerSpec& spec);
 
 /// ConfigError naming field, value and choices. Refused: elements beyond 16 bits, code-book
 /// scales and means, block scales without NaN; pairs of scales, or random bits, for which binary64
-/// quotients are not exact (formats/quantize.cc, divide); rule optimal; SR with more random bits
-/// than the lfsr has; lanes that do not divide a row; tiles beyond 2^17 bits of
-/// values.
+/// quotients are not exact (formats/quantize.cc, divide); rule optimal; SR whose draws of a
+/// beat share bits of the lfsr; lanes that do not divide a row; tiles beyond 2^17 bits of values.
 void validate(const QuantizerSpec& spec);
 /// "format=e4m3@e8m0/32 input=fp32 scale-rule=floor rounding=rne", " lanes=8" where a beat
 /// is not a row of the block, " lfsr=fibonacci:32" where the register is not galois:32.
