@@ -307,13 +307,16 @@ void check_window(const Accumulation& spec, const FixedFormat& needs, bool state
         "kulisch[{}:{}]:exact, a smaller max-k, or :saturate or :wrap for a window that loses some",
         to_text(spec.accumulator), spec.max_k, needs.msb, needs.lsb,
         std::max(window.msb, needs.msb), std::min(window.lsb, needs.lsb));
+  // One product alone takes at least so many bits fewer; a window below that holds none.
+  const int growth = std::bit_width(static_cast<std::uint64_t>(spec.max_k - 1));
+  const bool holds_fewer = needs.msb - growth <= window.msb;
   // A window that says what becomes of sums beyond it may be of any width; one that does not must
   // hold the `max-k` products that its user states.
   if (stated && window.msb < needs.msb)
     throw ConfigError(
         "accumulator = kulisch[{0}:{1}]: the sums of max-k = {2} products take bits "
-        "up to {3}; try kulisch[{3}:{1}], a smaller max-k, or kulisch[{0}:{1}]:saturate or :wrap",
-        window.msb, window.lsb, spec.max_k, needs.msb);
+        "up to {3}; try kulisch[{3}:{1}]{4} or kulisch[{0}:{1}]:saturate or :wrap",
+        window.msb, window.lsb, spec.max_k, needs.msb, holds_fewer ? ", a smaller max-k," : "");
 }
 
 void validate(const DotSpec& spec) {

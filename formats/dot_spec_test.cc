@@ -97,6 +97,22 @@ TEST(DotSpecValidation, NamesFieldValueAndRange) {
   EXPECT_NE(message("b=mxint8").find("a format is needed"), std::string::npos);
 }
 
+// A shorter reduction is offered only where one product fits. By hand: the largest product of E4M3
+// takes 18 bits and a sign.
+TEST(Window, OffersAShorterReductionWhereOneFits) {
+  const auto refusal = [](const std::string& window) {
+    try {
+      validate(parse_dot_spec("a=e4m3 lanes=1 max-k=64 accumulator=" + window));
+    } catch (const ConfigError& e) {
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_NE(refusal("kulisch[20:-18]").find("a smaller max-k"), std::string::npos);
+  EXPECT_NE(refusal("kulisch[10:-18]").find("products take bits"), std::string::npos);
+  EXPECT_EQ(refusal("kulisch[10:-18]").find("a smaller max-k"), std::string::npos);
+}
+
 TEST(ExactWindow, IsTheLastThatIsAccepted) {
   // By hand: 127/64 squared is 16129 x 2^-12; 4096 of them are 16129 = below 2^14.
   DotSpec spec = parse_dot_spec("a=int8 lanes=32 accumulator=kulisch[14:-12]:exact max-k=4096");

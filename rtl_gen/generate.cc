@@ -227,14 +227,21 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
   return "";
 }
 
-// What a clock that was refused can be had with: the same unit with a Kulisch accumulator, `exact`,
-// in segments where it must.
+// What a clock that was refused can be had with: the same unit with a Kulisch accumulator, in
+// segments where it must. `exact`: that unit's spec and `build` its graph; `refused`: the spec that
+// was, in segments of so many bits; `arch`: as it was asked for.
 template <typename Spec>
-std::string faster(const Spec& exact, const Arch& arch) {
-  Structure structure = arch.structure;
+std::string faster(const Spec& exact, const Spec& refused, int segment, const Arch& arch,
+                   const std::function<Graph(const Structure&)>& build) {
+  Structure structure = choose(exact, arch.technology, arch.structure).structure;
   structure.segment = kAutoSegment;
   const SegmentChoice choice = choose_segment(exact, arch.technology, structure, arch.clock_ns);
   if (choice.clock_ns == 0 || choice.clock_ns > arch.clock_ns) return "";
+  structure.segment = choice.segment;
+  if (exact == refused && structure.segment == segment) return "";
+  // The choice has seen a unit of few lanes.
+  const Graph lowered = lower(build(structure), sum_options(structure, arch.technology));
+  if (fastest_clock_ns(lowered, CostModel(arch.technology)) > arch.clock_ns) return "";
   std::string text = "; accumulator kulisch fits this one";
   if (choice.segment > 0)
     text += fmt::format(" with --arch accumulator=segmented:{}", choice.segment);
@@ -486,8 +493,13 @@ Unit generate(UnitKind kind, const DotSpec& spec, const Arch& wanted, std::strin
   } catch (const ConfigError& error) {
     if (kind != UnitKind::kDot) throw;
     DotSpec exact = spec;
+    // An output that was not told how to round does it as the accumulator.
+    if (exact.rounding == exact.accumulator.rounding) exact.rounding = {};
     exact.accumulator = {};
-    throw ConfigError("{}{}", error.what(), faster(exact, arch));
+    throw ConfigError("{}{}", error.what(),
+                      faster(exact, spec, arch.structure.segment, wanted, [&](const Structure& s) {
+                        return build_dot_unit(exact, nullptr, s, arch.technology);
+                      }));
   }
   unit.report.kind = kind;
   note_facts(unit.report, facts);
@@ -530,8 +542,13 @@ Unit generate(const formats::MultiSpec& spec, const Arch& wanted, std::string_vi
   } catch (const ConfigError& error) {
     if (!spec.accumulation) throw;
     formats::MultiSpec exact = spec;
-    exact.accumulation->accumulator = {};
-    throw ConfigError("{}{}", error.what(), faster(exact, arch));
+    formats::Accumulation& sum = *exact.accumulation;
+    if (sum.rounding == sum.accumulator.rounding) sum.rounding = {};
+    sum.accumulator = {};
+    throw ConfigError("{}{}", error.what(),
+                      faster(exact, spec, arch.structure.segment, wanted, [&](const Structure& s) {
+                        return build_multi_unit(exact, true, nullptr, s, arch.technology);
+                      }));
   }
   unit.report.kind = kind_of(spec);
   note_facts(unit.report, facts);

@@ -194,6 +194,20 @@ TEST(Accumulator, IsKeptInSegmentsOnlyWhereTheClockAsksForThem) {
   EXPECT_NE(segments.report.arch_text.find("accumulator=segmented:"), std::string::npos);
 }
 
+// The sum of two products is compressed and added as the structure says, in as many stages as that
+// of three.
+TEST(Structure, ASumOfTwoIsBuiltAsOneOfMore) {
+  Arch arch{.clock_ns = 1.3, .technology = Technology::kOsu018};
+  for (const char* spec : {"a=mxfp8_e5m2 lanes=2", "a=mxfp8_e5m2 lanes=3"})
+    EXPECT_NO_THROW(make(UnitKind::kBlockDot, spec, arch)) << spec;
+  const auto with = [&](Adder adder) {
+    arch.structure.adder = adder;
+    return make(UnitKind::kBlockDot, "a=mxfp8_e5m2 lanes=2", arch).verilog;
+  };
+  arch.clock_ns = 5;
+  EXPECT_NE(with(Adder::kRipple), with(Adder::kKoggeStone));
+}
+
 TEST(Accumulator, AClockBeyondItsLoopIsRefusedWithWhatFits) {
   const auto refusal = [](const std::string& spec, const Arch& arch) {
     try {
@@ -221,6 +235,22 @@ TEST(Accumulator, AClockBeyondItsLoopIsRefusedWithWhatFits) {
     arch.clock_ns = fits - 0.02;
     EXPECT_NE(refusal(spec, arch), "accepted");
   }
+  // What it offers at any clock is accepted, and is not what was refused.
+  const std::string offer = "accumulator kulisch fits this one with --arch accumulator=segmented:";
+  int offers = 0;
+  for (const char* spec :
+       {"a=mxfp8_e4m3 lanes=4 accumulator=aligned[13]:fp32", "a=mxfp8_e4m3 lanes=2"})
+    for (double clock : {1.9, 2.0, 2.1, 2.3, 3.6}) {
+      Arch arch{.clock_ns = clock, .technology = Technology::kOsu018};
+      if (spec == std::string("a=mxfp8_e4m3 lanes=2")) arch.structure.segment = 24;
+      const std::string text = refusal(spec, arch);
+      const std::size_t at = text.find(offer);
+      if (at == std::string::npos) continue;
+      arch.structure.segment = std::stoi(text.substr(at + offer.size()));
+      EXPECT_EQ(refusal("a=mxfp8_e4m3 lanes=4", arch), "accepted") << text;
+      ++offers;
+    }
+  EXPECT_GE(offers, 3);
   // Segments have a floor too.
   const std::string floor =
       refusal("a=mxfp8_e4m3 lanes=2", {.clock_ns = 1, .technology = Technology::kOsu018});

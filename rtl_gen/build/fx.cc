@@ -167,7 +167,7 @@ Fx sum(Graph& g, const std::vector<Fx>& terms, const std::optional<Range>& range
   const int width = range_width(lo, hi);
   std::vector<NodeId> nodes;
   for (const Fx& t : aligned) nodes.push_back(field(t, width));
-  return make(g, ops::sum(g, std::move(nodes)), lo, hi, lsb);
+  return make(g, ops::sum(g, std::move(nodes), range.has_value()), lo, hi, lsb);
 }
 
 Fx shl(const Fx& a, const Fx& s) {

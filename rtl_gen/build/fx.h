@@ -45,8 +45,9 @@ Fx add(const Fx& a, const Fx& b);
 Fx sub(const Fx& a, const Fx& b);
 Fx mul(const Fx& a, const Fx& b);
 Fx neg(const Fx& a);
-/// All terms in one heap. `range`, when given, is what the caller knows of the sum beyond the sum
-/// of the ranges; terms may then exceed it as long as the total does not.
+/// All terms in one heap, two without a `range` in an adder. `range`, when given, is what the
+/// caller knows of the sum beyond the sum of the ranges; terms may then exceed it as long as the
+/// total does not.
 struct Range {
   Int lo, hi;
 };

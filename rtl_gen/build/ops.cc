@@ -101,7 +101,7 @@ NodeId mul(Graph& g, NodeId a, NodeId b) {
   return g.binary(Op::kMul, a, b);
 }
 
-NodeId sum(Graph& g, std::vector<NodeId> terms) {
+NodeId sum(Graph& g, std::vector<NodeId> terms, bool heap) {
   BLOCKDOT_CHECK(!terms.empty());
   const int width = g.width(terms.front());
   std::vector<NodeId> kept;
@@ -116,7 +116,7 @@ NodeId sum(Graph& g, std::vector<NodeId> terms) {
   if (kept.empty()) return rest;
   if (!is_zero(g, rest)) kept.push_back(rest);
   if (kept.size() == 1) return kept.front();
-  if (kept.size() == 2) return add(g, kept[0], kept[1]);
+  if (kept.size() == 2 && !heap) return add(g, kept[0], kept[1]);
   return g.sum(std::move(kept));
 }
 

@@ -16,7 +16,8 @@ NodeId bit_xor(Graph& g, NodeId a, NodeId b);
 NodeId add(Graph& g, NodeId a, NodeId b);
 NodeId sub(Graph& g, NodeId a, NodeId b);
 NodeId mul(Graph& g, NodeId a, NodeId b);
-NodeId sum(Graph& g, std::vector<NodeId> terms);
+/// Two terms are a plain addition, unless they are a `heap` that is compressed as wanted.
+NodeId sum(Graph& g, std::vector<NodeId> terms, bool heap = false);
 NodeId eq(Graph& g, NodeId a, NodeId b);
 NodeId ult(Graph& g, NodeId a, NodeId b);
 NodeId mux(Graph& g, NodeId select, NodeId if_one, NodeId if_zero);
