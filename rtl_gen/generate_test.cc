@@ -484,6 +484,17 @@ TEST(Estimates, LieWithinThirtyPercentOfSynthesis) {
     arch.combinational = true;
     near(make(UnitKind::kBlockDot, spec, arch).report.area.value, luts, spec);
   }
+  // Registers that wait for the rest of their block keep their values by clock enables.
+  for (const auto& [format, luts] : {std::pair{"mxfp8_e4m3", 877.0}, {"mxint8", 783.0}}) {
+    DesignText text;
+    text.unit = "quantizer";
+    text.dot.a = format;
+    text.dot.lanes = "4";
+    text.input = "bf16";
+    Arch arch;
+    arch.technology = Technology::kXilinx;
+    near(generate_design(resolve(text), arch).report.area.value, luts, format);
+  }
 }
 
 TEST(Structure, TheHeaderRepeatsTheChoiceSoThatItGivesTheSameBytes) {

@@ -23,8 +23,9 @@ of its readers. Each technology has one set of constants (`rtl_gen/cost/cost.cc`
 below; nothing is fitted to a unit or a format. The validation units were drawn at random (`scripts/draw_validation.py`, the
 seed is in `explore/designs/validation.toml`) and measured once, after the constants had been fitted. They are the second
 set: in the first, a saturating window was estimated 39.9 % too slow, for comparisons with constants counted as whole carry
-chains; that was mended, no constant changed, and windows joined the calibration units. Registers are counted exactly. The
-delay of xilinx units is a rule of thumb that no tool of this flow checks.
+chains; that was mended, no constant changed, and windows joined the calibration units. Registers are counted as the Verilog
+has them; synthesis merges equal ones and packs chains of them into shift registers, of a quantiser's on xilinx about a fifth.
+The delay of xilinx units is a rule of thumb that no tool of this flow checks.
 
 **Scope.** Both sets are `dot`, `block-dot`, `multi` and `fused` units of at most 16 lanes. Everything else is estimated by the
 same rules without a table that says how well. The [RTL benchmark](rtl-benchmark.md) measures more lanes and structures by

@@ -35,7 +35,7 @@ class Mapper {
       if (live[i]) visit(NodeId{static_cast<std::uint32_t>(i)});
     for (const Graph::Output& o : g_.outputs()) make_ready(o.node);
     for (const Graph::State& s : g_.states())
-      if (live[index(s.node)]) make_ready(s.next);
+      if (live[index(s.node)]) enter_register(s);
     return luts_;
   }
 
@@ -57,6 +57,19 @@ class Mapper {
   }
   void make_ready(NodeId id) {
     for (int i = 0; i < g_.width(id); ++i) realise(bit(id, i));
+  }
+  // A register that keeps its value takes the choice by its clock enable, unless the choice is
+  // there for others too.
+  void enter_register(const Graph::State& s) {
+    const Node& next = g_.node(s.next);
+    const bool keeps = next.op == Op::kMux && (next.args[1] == s.node || next.args[2] == s.node);
+    if (!keeps) return make_ready(s.next);
+    realise(bit(next.args[0], 0));
+    const NodeId taken = next.args[next.args[1] == s.node ? 2 : 1];
+    for (int i = 0; i < next.width; ++i) {
+      const int chosen = bit(s.next, i);
+      if (chosen >= 0 && !ready_[static_cast<std::size_t>(chosen)]) realise(bit(taken, i));
+    }
   }
   // What a function of these signals reads; those that read most get LUTs until the rest fits.
   Cut gather(const std::vector<int>& signals, std::size_t most) {
