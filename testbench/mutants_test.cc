@@ -99,8 +99,8 @@ const Mutant kMutants[] = {
     // Aligned accumulator
     {"accumulator_never_leads", kAligned, "acc_larger", kAll, "1'b0"},
     {"product_out_of_reach_is_not_cut", kAligned, "aligned0_mux", "\\? 5'd9", "? 5'd8"},
-    {"accumulator_out_of_reach_is_not_cut", kAligned, "moved_acc_bits_7_0_mux", "\\? 9'h8", "? 9'h7",
-     "generic", "sum=compress"},
+    {"accumulator_out_of_reach_is_not_cut", kAligned, "moved_acc_bits_7_0_mux", "\\? 9'h8",
+     "? 9'h7", "generic", "sum=compress"},
     {"products_stay_where_the_accumulator_leads", kAligned, "products_shift", kAll, "9'd0"},
     {"product_of_zero_leads", kAligned, "exp1", "5'd0", "shift1"},
     // Segments
@@ -108,8 +108,8 @@ const Mutant kMutants[] = {
      "accumulator=segmented:8"},
     {"carry_into_a_middle_segment_is_lost", kSegments, "carry2_d", kAll, "1'b0", "generic",
      "accumulator=segmented:8"},
-    {"carry_outlives_its_result", kSegments, "carry1_q_and_continues", " & [\\s\\S]+", "", "generic",
-     "accumulator=segmented:8,sum=compress"},
+    {"carry_outlives_its_result", kSegments, "carry1_q_and_continues", " & [\\s\\S]+", "",
+     "generic", "accumulator=segmented:8,sum=compress"},
     {"carry_misses_the_result", kSegments, "raised2_add", "carry2_d", "1'b0", "generic",
      "accumulator=segmented:8"},
     {"carry_far_from_both_ends_is_lost", kManySegments, "carry3_d", kAll, "1'b0", "generic",
