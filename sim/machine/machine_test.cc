@@ -119,6 +119,27 @@ TEST(MachineSchedule, RefusesATileThatDoesNotFitItsBuffers) {
       "mean; replay this one without a machine");
 }
 
+// Oracle: steps counted by hand: 16 units x 4 bits, 4 columns x 4 bits.
+TEST(Machine, RefusesStreamsThatWouldShareBitsBeforeAnyProduct) {
+  const auto refusal = [](const char* machine, const char* lfsr) -> std::string {
+    try {
+      design_machine(parse_machine(machine),
+                     formats::parse_dot_spec(
+                         fmt::format("a=mxfp4 lanes=2 rounding=sr:4 output=bf16 lfsr={}", lfsr)),
+                     {}, false);
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal("rows=4 cols=4", "galois:6"),
+            "lfsr = galois:6: 16 streams that draw 4 bits each would share some: it has 63 states; "
+            "take lfsr = galois:7 or wider");
+  EXPECT_EQ(refusal("rows=4 cols=4", "galois:7"), "accepted");
+  EXPECT_TRUE(refusal("rows=4 cols=4 dataflow=ws", "galois:4").ends_with("galois:5 or wider"));
+  EXPECT_EQ(refusal("rows=4 cols=4 dataflow=ws", "galois:5"), "accepted");
+}
+
 TEST(MachineCycles, CountsOneSmallTileByHand) {
   // 2 x 3 array, unit latency 3; 2 rows of 12 and 3 of 12 elements of one byte, 1 byte a cycle.
   // A: cycles 0..23, B: 24..59, in SRAM from 65 on. The 3 beats of 4 lanes are taken in 65, 66, 67;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "formats/error.h"
+#include "formats/lfsr_jump.h"
 #include "sim/cosim/array_lockstep.h"
 
 namespace blockdot::sim {
@@ -17,10 +18,26 @@ double MachineDesign::peak() const {
   return static_cast<double>(machine.rows) * machine.cols * lanes / clock_ns;
 }
 
+namespace {
+
+// The array that is generated for its latencies alone has one unit; the streams are all the units'.
+void check_streams(const Machine& machine, const formats::DotSpec& spec) {
+  if (!formats::draws(spec)) return;
+  const bool by_column =
+      machine.dataflow == rtl_gen::Dataflow::kWeightStationary && !formats::draws_each_beat(spec);
+  formats::validate_draws(spec.lfsr,
+                          static_cast<std::uint64_t>(by_column ? 1 : machine.rows) *
+                              static_cast<std::uint64_t>(machine.cols),
+                          formats::drawn_rounding(spec).random_bits, "streams");
+}
+
+}  // namespace
+
 MachineDesign design_machine(const Machine& machine, const formats::DotSpec& spec,
                              const rtl_gen::Arch& arch, bool rtl) {
   validate(machine);
   if (rtl) check_rtl_size(machine, spec);
+  check_streams(machine, spec);
   rtl_gen::ArraySpec array_spec;
   array_spec.unit = spec;
   array_spec.dataflow = machine.dataflow;
