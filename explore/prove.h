@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,11 +31,15 @@ struct ProofStep {
 };
 
 struct ProveOptions {
-  std::int64_t beats = 200'000;  // sampled beats of the whole unit, at least
-  int solver_seconds = 60;       // for the equivalence checker
-  bool netlist = false;          // synthesise to OSU 0.18 um and simulate the gates
-  std::uint64_t seed = 1;        // of the samples
-  std::function<void(std::string_view)> progress;  // called with what comes next
+  // Sampled beats of the whole unit, at least. None: 200'000 Verilated ones, 2000 in Icarus.
+  std::optional<std::int64_t> beats;
+  int solver_seconds = 60;  // for the equivalence checker
+  bool netlist = false;     // synthesise to OSU 0.18 um and simulate the gates
+  std::uint64_t seed = 1;   // of the samples
+  // Called with the step at work and the share of all of them that is done.
+  std::function<void(std::string_view step, double done)> progress;
+  // Of tests: changes every module as it was generated, before anything is shown of it.
+  std::function<void(std::string& verilog)> alter;
 };
 
 /// The steps, in this order, each where it applies:
