@@ -58,8 +58,9 @@ void add_prove(CLI::App& program, Context& context) {
       "prove", "Prove what can be proved of a design's units, sample the rest, say which is which");
   add_designs(*command, arguments->designs);
   command
-      ->add_option("--beats", options.beats,
-                   "Sampled beats of the whole unit, at least (200000 Verilated, 2000 in Icarus)")
+      ->add_option(
+          "--beats", options.beats,
+          "Sampled beats of the whole unit, at least; left out: 200000 Verilated, 2000 in Icarus")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
       ->type_name("N");
   command

@@ -1,10 +1,12 @@
 // The proof of a block dot is put together: the lanes are exhausted one by one in the unit itself,
-// and its netlist is shown to add them (additivity.h). What lies behind the block dot (scales,
+// and its netlist is shown to add them (additivity.h): a constant and a function of what each lane
+// sees, its codes and the exponents of its groups. The golden model is such a sum too, and so is
+// the difference of both; it is zero wherever all but one lane and its exponents are zero, and
+// therefore everywhere. What lies behind the block dot (scales,
 // accumulator, rounding) has too many states for either and is sampled in lock-step.
 #include "explore/prove.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
@@ -527,7 +529,12 @@ class Prover {
     arch.structure = rtl_gen::choose(spec, arch.technology, arch.structure).structure;
     arch.structure.adder = rtl_gen::Adder::kPlus;
     const rtl_gen::Unit plain = beat_unit(arch);
-    std::vector<std::string> how;
+    // The numbers of what `rewritten` says, mode by mode.
+    const auto how_many = [](const std::string& how) { return how.substr(how.find(": ") + 2); };
+    std::string modes;
+    const auto note = [&](std::size_t mode, const std::string& how) {
+      modes += fmt::format("{}mode {}: {}", modes.empty() ? "" : "; ", mode, how);
+    };
     for (std::size_t mode = 0; mode < spec.modes.size(); ++mode) {
       const formats::ModeFormats& m = spec.modes[mode];
       const int terms = spec.terms(m);
@@ -554,7 +561,7 @@ class Prover {
                (unit.verilog != plain.verilog && rewritten_beside(unit, plain, fixed, owner, s));
       };
       if (falls_apart(of_term)) {
-        how.push_back(fmt::format("in mode {} {}", mode, s.how));
+        note(mode, how_many(s.how));
         continue;
       }
       const bool lanes_add = falls_apart(of_lane);
@@ -578,12 +585,11 @@ class Prover {
       }
       if (answer == Answer::kEqual) {
         s.verdict = Verdict::kProved;
-        how.push_back(lanes_add
-                          ? fmt::format("in mode {} {}; the {} terms of each lane add (ABC cec)",
-                                        mode, s.how, terms)
-                          : fmt::format("in mode {} the sum and flags are those of what each "
-                                        "term gives alone, for all inputs (ABC cec)",
-                                        mode));
+        note(mode,
+             !lanes_add ? "ABC cec"
+             : terms > 1
+                 ? how_many(s.how) + fmt::format(", the {} terms of each added by ABC cec", terms)
+                 : how_many(s.how) + ", without what the mode does not use (ABC cec)");
         continue;
       }
       if (answer == Answer::kDifferent) s.verdict = Verdict::kFailed;
@@ -596,7 +602,12 @@ class Prover {
                           options_.solver_seconds);
       return;
     }
-    s.how = fmt::format("{}{}", of_sum(), fmt::join(how, "; "));
+    const bool flag = std::any_of(unit.report.ports.begin(), unit.report.ports.end(),
+                                  [](const rtl_gen::Port& port) { return is_flag(port.name); });
+    s.how = fmt::format(
+        "{}in each of {} modes the sum is a constant and a part of each term, for all inputs{} "
+        "({})",
+        of_sum(), spec.modes.size(), flag ? kOrOfFlags : "", modes);
   }
 
   // Module `held`: the unit, flat and of word-level cells, some of its inputs held.
@@ -622,6 +633,8 @@ class Prover {
   }
   static constexpr const char* kReadHeld =
       "read_verilog unit.v cells.v held.v; hierarchy -check -top held; proc; flatten; ";
+
+  static constexpr const char* kOrOfFlags = ", and a flag (NaN, Inf) the OR of theirs";
 
   // Whether every output that is not of the scales falls apart into lanes. Fills `s` where it does.
   static bool rewritten(const rtl_gen::Unit& unit, const Fixed& fixed, const OwnerOf& owner,
@@ -654,7 +667,7 @@ class Prover {
     s.how = fmt::format(
         "the sum is a constant and a part of each lane, for all inputs{}: {} adders and gates "
         "rewritten to {} bits of one lane each",
-        flag ? ", and a flag (NaN, Inf) the OR of theirs" : "", sum.rewritten, sum.left);
+        flag ? kOrOfFlags : "", sum.rewritten, sum.left);
     return true;
   }
 
@@ -896,7 +909,7 @@ class Prover {
     }
     s.verdict = Verdict::kProved;
     s.how = fmt::format(
-        "{}every pair of codes in each lane and mode, the others zero{}: Verilog "
+        "{}every pair of codes in each lane and mode, the others zero{}: the combinational unit "
         "equals the golden model",
         of_sum(),
         spec.addend             ? ", the addend zero"
