@@ -23,9 +23,8 @@ void run(const ProveArguments& arguments, Context& context) {
   for (const explore::DesignPoint& point : designs.points) {
     Progress bar(point.name, context.quiet || context.json);
     explore::ProveOptions options = arguments.options;
-    double begun = 0;
-    options.progress = [&](std::string_view what) {
-      bar.update(begun++, options.netlist ? 6 : 5, std::string(what));
+    options.progress = [&](std::string_view step, double done) {
+      bar.update(done, 1, std::string(step));
     };
     const std::vector<explore::ProofStep> steps =
         explore::in_point(point, [&] { return explore::prove(point, options); });
@@ -58,9 +57,11 @@ void add_prove(CLI::App& program, Context& context) {
   CLI::App* command = program.add_subcommand(
       "prove", "Prove what can be proved of a design's units, sample the rest, say which is which");
   add_designs(*command, arguments->designs);
-  command->add_option("--beats", options.beats, "Sampled beats of the whole unit, at least")
+  command
+      ->add_option(
+          "--beats", options.beats,
+          "Sampled beats of the whole unit, at least; left out: 200000 Verilated, 2000 in Icarus")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40))
-      ->capture_default_str()
       ->type_name("N");
   command
       ->add_option("--solver-seconds", options.solver_seconds,

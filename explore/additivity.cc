@@ -33,18 +33,10 @@ std::vector<int> bits_of(const nlohmann::json& bits) {
 }
 
 Owner join(const Owner& x, const Owner& y) {
-  Owner result = x;
-  for (std::size_t i = 0; i < result.size(); ++i)
-    if (result[i] == kNone)
-      result[i] = y[i];
-    else if (y[i] != kNone && y[i] != result[i])
-      result[i] = kMany;
-  return result;
+  return {std::max(x.first, y.first), std::min(x.end, y.end)};
 }
 
-bool of_many(const Owner& owner) {
-  return std::find(owner.begin(), owner.end(), kMany) != owner.end();
-}
+bool of_many(const Owner& owner) { return owner.first >= owner.end; }
 
 enum class Kind { kAdd, kXor, kAnd, kOr, kNot, kReduceOr, kOther };
 
@@ -77,7 +69,7 @@ struct LaneNetlist {
 
   Owner owner(int bit) const {
     const auto found = owners.find(bit);
-    return found == owners.end() ? Owner{kNone, kNone, kNone} : found->second;
+    return found == owners.end() ? kAnyLane : found->second;
   }
   bool many(int bit) const { return of_many(owner(bit)); }
 
@@ -291,7 +283,7 @@ LaneProof::LaneProof(const nlohmann::json& module,
       state[at] = State::kDone;
       stack.pop_back();
       for (std::size_t i = 0; i < cell.y.size(); ++i) {
-        Owner all = {kNone, kNone, kNone};
+        Owner all = kAnyLane;
         // A gate's bit depends on its own two; of other cells each bit may depend on all.
         if (!cell.a.empty() && cell.kind != Kind::kAdd && cell.kind != Kind::kReduceOr &&
             cell.kind != Kind::kOther) {

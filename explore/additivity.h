@@ -11,13 +11,14 @@
 //
 // In counters the products of sums and carries cancel. If all that is left are bits of one lane
 // each, the output is a constant plus one function a lane, for all inputs: each lane may then be
-// tried alone. A proof of that kind is never wrong, but may be missed: a prefix adder in gates
-// keeps products, multiplexers between lanes stay.
+// tried alone, the others and what they do not share with it held, for what is left is a sum of
+// functions that each see one lane's inputs. A proof of that kind is never wrong, but may be
+// missed: a prefix adder in gates keeps products, multiplexers between lanes stay.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -25,10 +26,14 @@
 
 namespace blockdot::explore {
 
-/// What a bit depends on: a lane, and a group of lanes of either side that share an exponent; kNone
-/// where it depends on none (a mode, a count of lanes), kMany where on several.
-using Owner = std::array<int, 3>;
-inline constexpr int kNone = -1, kMany = -2;
+/// The lanes from `first` to before `end` that a bit may belong to: of an element's bit its one
+/// lane, of an exponent that a group shares any of the group, of a mode or a count any there is. A
+/// bit that depends on others belongs to the lanes that all of them may belong to: where that is
+/// none, it depends on what no lane has.
+struct Owner {
+  int first = 0, end = 0;
+};
+inline constexpr Owner kAnyLane = {0, std::numeric_limits<int>::max()}, kNoLane = {0, 0};
 
 struct LaneNetlist;
 
@@ -47,9 +52,9 @@ class LaneProof {
     std::int64_t rewritten = 0;  // word adders, and single gates
     std::int64_t left = 0;       // proved: bits of one lane each; else: what could not be replaced
   };
-  /// Output `port`, modulo 2^width, is a constant plus a function of each lane.
+  /// Output `port`, modulo 2^width, is a constant plus a function of each lane's inputs.
   Result adds(std::string_view port) const;
-  /// Output `port`, of one bit, is the OR of a function of each lane.
+  /// Output `port`, of one bit, is the OR of a function of each lane's inputs.
   Result ors(std::string_view port) const;
 
  private:

@@ -27,8 +27,8 @@ nlohmann::json netlist_of(const std::string& verilog, const std::string& top) {
 LaneProof::Result adds(const std::string& verilog, int lane_bits, const std::string& top = "t") {
   return LaneProof(netlist_of(verilog, top),
                    [&](std::string_view port, int index) -> Owner {
-                     if (port == "shared_i") return {kNone, kNone, kNone};
-                     return {index / lane_bits, kNone, kNone};
+                     if (port == "shared_i") return kAnyLane;
+                     return {index / lane_bits, index / lane_bits + 1};
                    })
       .adds("sum_o");
 }
@@ -85,7 +85,7 @@ TEST(LaneProof, FindsTheFlagsOfLanesUnderAnOr) {
     return LaneProof(
                netlist_of("module t (input [7:0] x_i, output f_o);\n" + body + "endmodule\n", "t"),
                [](std::string_view, int index) -> Owner {
-                 return {index / 2, kNone, kNone};
+                 return {index / 2, index / 2 + 1};
                })
         .ors("f_o")
         .proved;
@@ -93,6 +93,29 @@ TEST(LaneProof, FindsTheFlagsOfLanesUnderAnOr) {
   EXPECT_TRUE(ors("assign f_o = |{&x_i[1:0], &x_i[3:2]} | (x_i[5:4] == 2'd2);\n"));
   EXPECT_FALSE(ors("assign f_o = &{|x_i[1:0], |x_i[3:2]};\n"));
   EXPECT_FALSE(ors("assign f_o = x_i[0] ^ x_i[2];\n"));
+}
+
+// Four lanes; p is of the first two and q of the other two, r of the first three.
+TEST(LaneProof, LetsLanesReadWhatTheirGroupShares) {
+  const auto proved = [](const std::string& sum) {
+    return LaneProof(netlist_of("module t (input [3:0] x_i, input p, q, r, output [3:0] sum_o);\n"
+                                "assign sum_o = " +
+                                    sum + ";\nendmodule\n",
+                                "t"),
+                     [](std::string_view port, int index) -> Owner {
+                       if (port == "p") return {0, 2};
+                       if (port == "q") return {2, 4};
+                       if (port == "r") return {0, 3};
+                       return {index, index + 1};
+                     })
+        .adds("sum_o")
+        .proved;
+  };
+  EXPECT_TRUE(proved("{3'd0, x_i[0] & p & r} + {3'd0, x_i[2] & q & r}"));
+  EXPECT_TRUE(proved("{3'd0, x_i[0]} + {3'd0, q & r}"));   // lane 2 has both
+  EXPECT_FALSE(proved("{3'd0, x_i[0]} + {3'd0, p & q}"));  // no lane has both
+  EXPECT_FALSE(proved("{3'd0, x_i[0]} + {3'd0, x_i[3] & r}"));
+  EXPECT_FALSE(proved("{3'd0, p ? x_i[0] & x_i[1] : x_i[0]} + {3'd0, x_i[2]}"));  // of one group
 }
 
 // Every way to sum that ends in a +; one operator or cell of the sum changed, and it is none.
@@ -112,8 +135,9 @@ TEST(LaneProof, HoldsForWhatTheGeneratorEmitsAndForNoFaultInIt) {
     const auto proved = [&] {
       return LaneProof(netlist_of(verilog, "unit"),
                        [&](std::string_view port, int index) -> Owner {
-                         if (port != "a_i" && port != "b_i") return {kMany, kMany, kMany};
-                         return {index / spec.a.element.width(), kNone, kNone};
+                         if (port != "a_i" && port != "b_i") return kNoLane;
+                         const int lane = index / spec.a.element.width();
+                         return {lane, lane + 1};
                        })
           .adds("sum_o")
           .proved;

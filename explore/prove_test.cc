@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <regex>
+
 #include "explore/synth.h"
 #include "models/golden.h"
 
@@ -42,6 +45,89 @@ TEST(Prove, CarriesTheSecondLevelWithItsLanes) {
   std::vector<ProofStep> steps = prove(point_of("a=mx4 lanes=4 accumulator=fp32"), options);
   EXPECT_EQ(verdicts(steps), "lint proved, lanes proved, sum proved, beats sampled, ");
   EXPECT_EQ(steps[1].cases, 4 * 64 * 4);  // 3 + 3 bits and a bit a side
+}
+
+// A fault in an output of the unit: $1 becomes `faulty`.
+struct Fault {
+  const char* name;
+  const char* design;  // keys of a design file
+  const char* output;
+  const char* faulty;
+  const char* step;  // that is to say FAILED
+};
+
+// Each is none for any one lane whose others are zero: it takes what two lanes or groups have
+// together, or what all of them share.
+const Fault kFaults[] = {
+    {"two lanes of the only group", "a='mx9'\nlanes=2", "sum_o",
+     "a_i == 16'hb5c7 && b_i == 16'h1234 ? ~$1 : $1", "sum"},
+    {"two lanes of one group of two", "a='mx9'\nlanes=4", "sum_o",
+     "$1 + (a_i[15:0] == 16'hb5c7 && b_i[15:0] == 16'h1234)", "sum"},
+    {"two lanes of a group, and its exponent", "a='mx4'\nlanes=4", "sum_o",
+     "a_i[5:0] == 6'o35 && b_i == 12'o1253 && a_micro_i == 2'b01 ? ~$1 : $1", "sum"},
+    {"exponents of two groups", "a='mx4'\nlanes=4", "sum_o", "$1 + (&a_micro_i)", "sum"},
+    {"exponents of two sides of two groups", "a='mx4'\nlanes=4", "sum_o",
+     "$1 + (a_micro_i[0] & b_micro_i[1])", "sum"},
+    {"groups of either side of other sizes", "a='mx4'\nb='sm1@e8m0/16+u1/8'\nlanes=8", "sum_o",
+     "$1 + (a_i[5:0] == 6'o35 && b_i[3:0] == 4'b0111)", "sum"},
+    {"two lanes", "a='mxfp4'\nlanes=2", "sum_o", "$1 + (a_i == 8'h35 && b_i == 8'h42)", "sum"},
+    {"a lane and its scale", "a='mxfp8_e4m3'\nlanes=1", "sum_o",
+     "$1 + (a_i == 8'h35 && a_scale_i == 8'd7)", "sum"},
+    {"the flag of a lane and its scale", "a='mxfp8_e4m3'\nlanes=2", "nan_o",
+     "$1 | (a_i[7:0] == 8'h35 && a_scale_i == 8'd7)", "sum"},
+    {"the flag of two lanes", "a='mxfp8_e4m3'\nlanes=2", "nan_o", "$1 | (a_i == 16'h3535)", "sum"},
+    {"two NaN", "a='mxfp8_e4m3'\nlanes=2", "nan_o", "$1 & (a_i != 16'h7f7f)", "sum"},
+    {"lanes that do not count", "a='binary'\nlanes=4", "sum_o", "$1 + (count_i == 3'd2)", "lanes"},
+    {"two terms of a lane", "unit='multi'\nmodes='e4m3,e2m1'\nlanes=2", "sum_o",
+     "$1 + (mode_i && a_i[7:0] == 8'h35)", "sum"},
+    {"a term and what its mode does not use", "unit='multi'\nmodes='e4m3,e3m2'\nlanes=2", "sum_o",
+     "$1 + (mode_i && a_i[7:0] == 8'h95)", "sum"},
+    {"the exponent of a group", "unit='quantizer'\na='mx4'\ninput='bf16'", "micro_o", "$1 ^ x_i[9]",
+     "values"},
+};
+
+TEST(Prove, NeverProvesAUnitWithAFaultThatNoLaneHasAlone) {
+  for (const Fault& fault : kFaults) {
+    std::string design = fault.design;
+    if (design.find("unit") == std::string::npos) design = "unit='block-dot'\n" + design;
+    const DesignPoint point = parse_design_file("[[design]]\n" + design, "fault.toml").points.at(0);
+    ProveOptions options;
+    options.beats = 20;
+    int altered = 0;
+    options.alter = [&](std::string& verilog) {
+      const std::regex assign(std::string("assign ") + fault.output + " = ([^;]+);");
+      if (!std::regex_search(verilog, assign)) return;
+      ++altered;
+      verilog = std::regex_replace(
+          verilog, assign, std::string("assign ") + fault.output + " = " + fault.faulty + ";");
+    };
+    std::string seen;
+    for (const ProofStep& step : prove(point, options))
+      if (step.what == fault.step) seen = to_text(step.verdict);
+    EXPECT_EQ(seen, "FAILED") << fault.name;
+    EXPECT_GE(altered, 2) << fault.name;  // what is shipped and what is proved
+  }
+}
+
+TEST(Prove, SamplesAsManyBeatsAsAskedFor) {
+  const auto cases_of = [](const char* design, std::optional<std::int64_t> beats) {
+    ProveOptions options;
+    options.beats = beats;
+    std::vector<double> done;
+    options.progress = [&](std::string_view, double share) { done.push_back(share); };
+    const std::vector<ProofStep> steps =
+        prove(parse_design_file(std::string("[[design]]\n") + design, "design.toml").points.at(0),
+              options);
+    EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+    EXPECT_LT(done.back(), 1);
+    EXPECT_EQ(steps.back().what, "vectors");
+    EXPECT_EQ(steps.back().verdict, Verdict::kSampled);
+    return steps.back().cases;
+  };
+  const char* block_dot = "unit='block-dot'\na='mxfp4'\nlanes=2";
+  EXPECT_EQ(cases_of(block_dot, {}), 2000);
+  EXPECT_EQ(cases_of(block_dot, 5000), 5000);
+  EXPECT_GE(cases_of("unit='quantizer'\na='e2m1@e8m0/4'\ninput='bf16'\nlanes=2", 5000), 5000);
 }
 
 // The smallest of each kind beyond dot.
