@@ -233,7 +233,9 @@ std::string meaning_of(const std::string& port, const formats::MultiSpec& spec,
 template <typename Spec>
 std::string faster(const Spec& exact, const Spec& refused, int segment, const Arch& arch,
                    const std::function<Graph(const Structure&)>& build) {
-  Structure structure = choose(exact, arch.technology, arch.structure).structure;
+  Structure structure = arch.structure;
+  structure.rounding = SrPlace::kAuto;  // no draw of a beat here
+  structure = choose(exact, arch.technology, structure).structure;
   structure.segment = kAutoSegment;
   const SegmentChoice choice = choose_segment(exact, arch.technology, structure, arch.clock_ns);
   if (choice.clock_ns == 0 || choice.clock_ns > arch.clock_ns) return "";

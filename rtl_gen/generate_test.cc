@@ -251,6 +251,11 @@ TEST(Accumulator, AClockBeyondItsLoopIsRefusedWithWhatFits) {
       ++offers;
     }
   EXPECT_GE(offers, 3);
+  // The reason stays where the structure by hand is none of a Kulisch accumulator.
+  Arch eager{.clock_ns = 3, .technology = Technology::kOsu018};
+  eager.structure.rounding = SrPlace::kEager;
+  const std::string reason = refusal("a=mxfp8_e4m3 lanes=4 accumulator=fp32:sr:8", eager);
+  EXPECT_NE(reason.find("a clock of "), std::string::npos) << reason;
   // Segments have a floor too.
   const std::string floor =
       refusal("a=mxfp8_e4m3 lanes=2", {.clock_ns = 1, .technology = Technology::kOsu018});
